@@ -1,0 +1,249 @@
+# hopyard: `make`, `make demo`, `make check`; README.md says more.
+#
+# Nothing has to be listed here: a folder under boxes/ or tools/ is a program,
+# test/unit/DIR/*_test.c are linked against DIR's objects.
+
+BUILD   ?= build
+CC      ?= gcc
+PYTHON  ?= /usr/bin/python3
+WERROR  ?= -Werror
+OPT     ?= -O2 -g
+PREFIX  ?= /usr
+
+VERSION := 0.1.0
+O       := $(BUILD)/obj
+B       := $(BUILD)/bin
+GEN     := $(BUILD)/gen
+LLHTTP  ?= /usr/share/llhttp
+LLHTTP_INC ?= /usr/share/include/llhttp
+
+PKGS    := libuv openssl libpq libprotobuf-c libconfig libcurl jansson libpcre2-8
+ifneq ($(filter-out demo deps clean distclean format format-check help,$(or $(MAKECMDGOALS),all)),)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS := $(shell pkg-config --libs libuv libprotobuf-c libconfig)
+CRYPTO_LIBS := $(shell pkg-config --libs openssl)
+PQ_LIBS := $(shell pkg-config --libs libpq)
+CURL_LIBS := $(shell pkg-config --libs libcurl)
+JANSSON_LIBS := $(shell pkg-config --libs jansson)
+endif
+
+WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wmissing-declarations -Wold-style-definition \
+	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla \
+	-Wimplicit-fallthrough -Wnull-dereference -Wnested-externs
+ifeq ($(findstring clang,$(CC)),)
+WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches \
+	-Wformat-signedness -Wjump-misses-init
+endif
+HARDEN := -fno-common -fno-strict-aliasing -fstack-protector-strong \
+	-fstack-clash-protection -fcf-protection -fPIE
+ifeq ($(SAN),)
+HARDEN += -D_FORTIFY_SOURCE=2
+endif
+ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(HARDEN) $(SAN) -MMD -MP \
+	-I. -isystem $(GEN) -isystem $(LLHTTP_INC) $(PKG_CFLAGS) \
+	-DHOPYARD_VERSION='"$(VERSION)"' $(CFLAGS)
+ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SAN) $(LDFLAGS)
+
+PROTOS  := $(wildcard proto/hopyard/v1/*.proto)
+PB_C    := $(PROTOS:proto/%.proto=$(GEN)/%.pb-c.c)
+PB_O    := $(PB_C:$(GEN)/%.c=$(O)/gen/%.o)
+
+BOXES   := $(filter-out smpp,$(patsubst boxes/%/,%,$(wildcard boxes/*/)))
+TOOLS   := $(patsubst tools/%/,%,$(wildcard tools/*/))
+objs     = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c))
+HAVE_BOXES := $(foreach b,$(BOXES),$(if $(wildcard boxes/$(b)/main.c),$(b)))
+HAVE_TOOLS := $(foreach t,$(TOOLS),$(if $(wildcard tools/$(t)/main.c),$(t)))
+PROGRAMS := $(if $(wildcard core/main.c),$(B)/hop-bus) \
+	$(HAVE_BOXES:%=$(B)/hop-%) $(HAVE_TOOLS:%=$(B)/%)
+LINKS   := $(HAVE_TOOLS)
+
+LIB_COMMON := $(O)/common.a
+LIB_PROTO  := $(O)/proto.a
+LIB_SMPP   := $(O)/boxes/smpp.a
+LIB_LLHTTP := $(O)/llhttp.a
+BASE       := $(LIB_COMMON) $(LIB_PROTO)
+
+all: $(PROGRAMS) $(LINKS)
+
+# ------------------------------------------------------------------ programs
+
+archive = $(AR) rcs $@ $(filter %.o,$^)
+
+$(LIB_PROTO): $(call objs,proto) $(PB_O)
+	@rm -f $@
+	@$(archive)
+$(LIB_COMMON): $(call objs,common)
+	@rm -f $@
+	@$(archive)
+$(LIB_SMPP): $(call objs,boxes/smpp)
+	@rm -f $@
+	@$(archive)
+$(LIB_LLHTTP): $(O)/llhttp/llhttp.o $(O)/llhttp/api.o $(O)/llhttp/http.o
+	@rm -f $@
+	@$(archive)
+
+# The objects of one program without its main, for it and for its unit tests.
+define program_lib
+$(O)/$(1).a: $(filter-out $(O)/$(1)/main.o,$(call objs,$(1)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	@$(AR) rcs $$@ $$(filter %.o,$$^)
+endef
+PROGRAM_DIRS := core $(BOXES:%=boxes/%) $(TOOLS:%=tools/%)
+$(foreach d,$(PROGRAM_DIRS),$(eval $(call program_lib,$(d))))
+
+LIBS_core         := $(BASE)
+LIBS_boxes/store  := $(BASE)
+LIBS_boxes/smppc  := $(LIB_SMPP) $(BASE)
+LIBS_boxes/smpps  := $(LIB_SMPP) $(BASE)
+LIBS_boxes/http   := $(BASE) $(LIB_LLHTTP)
+LIBS_boxes/hook   := $(BASE)
+LIBS_tools/hopsim := $(BASE) $(LIB_LLHTTP)
+LIBS_tools/hopctl := $(BASE)
+LIBS_tools/hopyard := $(BASE)
+EXTRA_boxes/store := $(PQ_LIBS) $(JANSSON_LIBS)
+EXTRA_boxes/http  := $(JANSSON_LIBS) -lcrypt
+EXTRA_boxes/hook  := $(CURL_LIBS) $(JANSSON_LIBS)
+EXTRA_core        := $(JANSSON_LIBS)
+EXTRA_tools/hopctl := $(JANSSON_LIBS)
+EXTRA_tools/hopyard := $(JANSSON_LIBS) -lcrypt
+EXTRA_tools/hopsim := $(JANSSON_LIBS)
+SYS_LIBS = $(PKG_LIBS) $(CRYPTO_LIBS) -lpthread -lm
+
+link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) \
+	-Wl,--start-group $(filter %.a,$^) -Wl,--end-group
+
+define program
+$(B)/$(2): $(O)/$(1)/main.o $(O)/$(1).a $(LIBS_$(1))
+	@mkdir -p $$(@D)
+	@echo "  LD   $$@"
+	@$$(link) $(EXTRA_$(1)) $$(SYS_LIBS)
+endef
+$(eval $(call program,core,hop-bus))
+$(foreach b,$(BOXES),$(eval $(call program,boxes/$(b),hop-$(b))))
+$(foreach t,$(TOOLS),$(eval $(call program,tools/$(t),$(t))))
+
+# ./hopyard, ./hopctl and ./hopsim in the top folder lead to the built ones.
+ifeq ($(BUILD),build)
+$(LINKS): %: $(B)/%
+	@ln -sf $< $@
+else
+$(LINKS): ;
+endif
+.PHONY: $(LINKS)
+
+# ------------------------------------------------------------------- objects
+
+$(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: proto/%.proto
+	@mkdir -p $(GEN)
+	@protoc-c --proto_path=proto --c_out=$(GEN) $<
+$(O)/gen/%.pb-c.o: $(GEN)/%.pb-c.c
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) -Wno-cast-qual -w -I$(GEN) -c -o $@ $<
+$(O)/llhttp/%.o: $(LLHTTP)/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) -w -DLLHTTP_STRICT_MODE=1 -c -o $@ $<
+$(O)/%.o: %.c | $(PB_C)
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# Quick check of one file: make syntax F=core/engine.c
+syntax: $(PB_C)
+	$(CC) $(ALL_CFLAGS) -fsyntax-only -MF /dev/null $(F)
+
+# --------------------------------------------------------------------- tests
+
+UNIT_SRC := $(wildcard test/unit/*/*_test.c)
+UNIT     := $(UNIT_SRC:test/unit/%.c=$(BUILD)/test/%)
+FUZZ_SRC := $(wildcard test/fuzz/fuzz_*.c)
+FUZZ_REPLAY := $(FUZZ_SRC:test/fuzz/%.c=$(BUILD)/fuzz-replay/%)
+FUZZ     := $(FUZZ_SRC:test/fuzz/%.c=$(BUILD)/fuzz/%)
+
+# test/unit/DIR: proto, common, core, or the name of a box or tool.
+unit_dir  = $(patsubst test/unit/%/,%,$(dir $(1)))
+unit_prog = $(or $(filter core,$(1)),$(if $(wildcard boxes/$(1)),boxes/$(1)),$(if $(wildcard tools/$(1)),tools/$(1)))
+define unit_test
+$(1:test/unit/%.c=$(BUILD)/test/%): $(1:%.c=$(O)/%.o) \
+    $(if $(2),$(if $(filter boxes/smpp,$(2)),$(LIB_SMPP),$(O)/$(2).a) $(LIBS_$(2))) $(BASE)
+	@mkdir -p $$(@D)
+	@$$(link) $(if $(2),$(EXTRA_$(2))) $$(SYS_LIBS) -lcmocka
+endef
+$(foreach t,$(UNIT_SRC),$(eval $(call unit_test,$(t),$(call unit_prog,$(call unit_dir,$(t))))))
+
+check-unit: $(UNIT)
+	@tools/run_unit $(UNIT)
+
+# A fuzz target names further archives in a comment: /* fuzz-link: boxes/http */
+fuzz_prog = $(shell sed -n 's,.*fuzz-link: *\([a-z/]*\).*,\1,p' $(1))
+define fuzz_target
+$(1:test/fuzz/%.c=$(BUILD)/fuzz-replay/%): $(1:%.c=$(O)/%.o) $(O)/test/fuzz/replay.o \
+    $(if $(2),$(O)/$(2).a $(LIBS_$(2))) $(BASE)
+	@mkdir -p $$(@D)
+	@$$(link) $(if $(2),$(EXTRA_$(2))) $$(SYS_LIBS)
+$(1:test/fuzz/%.c=$(BUILD)/fuzz/%): $(1:%.c=$(O)/%.o) \
+    $(if $(2),$(O)/$(2).a $(LIBS_$(2))) $(BASE)
+	@mkdir -p $$(@D)
+	@$$(link) -fsanitize=fuzzer $(if $(2),$(EXTRA_$(2))) $$(SYS_LIBS)
+endef
+$(foreach t,$(FUZZ_SRC),$(eval $(call fuzz_target,$(t),$(call fuzz_prog,$(t)))))
+
+check-fuzz: $(FUZZ_REPLAY)
+	@set -e; for t in $(FUZZ_REPLAY); do n=$${t##*/fuzz_}; $$t test/fuzz/corpus/$$n; done
+
+check-integration: all
+	@$(PYTHON) -m pytest -q test/integration -m 'not slow and not peers'
+check-faults: all
+	@$(PYTHON) -m pytest -q test/integration -m slow
+check-peers: all
+	@$(PYTHON) -m pytest -q test/integration -m peers
+
+check: all check-unit check-fuzz check-integration check-peers
+
+# All objects again with sanitizers, then everything that check runs.
+san:
+	$(MAKE) BUILD=build-san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
+		OPT="-O1 -g" check-san
+check-san: all check-unit check-fuzz
+	@HOPYARD_BIN=$(CURDIR)/$(B) $(PYTHON) -m pytest -q test/integration -m 'not slow and not peers'
+
+# Builds the libFuzzer programs; test/fuzz/run SECONDS runs them all.
+fuzz:
+	$(MAKE) CC=clang BUILD=build-fuzz SAN="-fsanitize=address,undefined,fuzzer-no-link -fno-omit-frame-pointer" \
+		OPT="-O1 -g" WERROR= fuzz-programs
+fuzz-programs: $(FUZZ)
+
+bench: all
+	@$(PYTHON) test/bench/bench.py
+bench-quick: all
+	@$(PYTHON) test/bench/bench.py --quick
+
+# ---------------------------------------------------------------------- rest
+
+demo:
+	@tools/deps
+	@$(MAKE) --no-print-directory all
+	@./hopyard demo
+
+deps:
+	@tools/deps
+
+C_FILES = $(shell git ls-files '*.c' '*.h')
+format:
+	clang-format -i $(C_FILES)
+format-check:
+	clang-format --dry-run -Werror $(C_FILES)
+lint: $(PB_C)
+	@tools/lint "$(ALL_CFLAGS)"
+
+clean:
+	rm -rf build build-san build-fuzz hopyard hopctl hopsim
+
+.PHONY: all check check-unit check-fuzz check-integration check-faults \
+	check-peers check-san san fuzz fuzz-programs bench bench-quick demo deps \
+	format format-check lint clean syntax
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * box.h - a box's side of the bus: connect, Hello, credit, numbering, acks,
+ * repeat after a reconnect, PING, control calls.
+ *
+ * An item that is handed to box_send_item() is kept here (copied) until the
+ * bus has acknowledged it, and sent again after every reconnect, with the same
+ * bytes; so each is handled at least once, and the ids in it make that
+ * harmless.  The memory is bounded: past `max_items` or `max_bytes`
+ * box_can_send() is false and the caller must push back.
+ *
+ * Reconnects go on for ever: 50 ms, doubling to 2 s, with jitter, through the
+ * list of addresses.
+ */
+#ifndef COMMON_BOX_H
+#define COMMON_BOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/attr.h"
+#include "hopyard/v1/bus.pb-c.h"
+#include "proto/frame.h"
+
+struct box;
+struct daemon;
+
+struct box_opts {
+	const char *name;    /* borrowed for the life of the box */
+	const char *type;
+	const char *address; /* "a,b": several are tried in turn */
+	size_t max_items;    /* unacknowledged items kept; 0: 8192 */
+	size_t max_bytes;    /* 0: 32 MiB */
+};
+
+struct box_ops {
+	/*
+	 * The bus has welcomed us (again).  Unacknowledged items are on their
+	 * way already.  Connectors send IN_HAND here and then grant credit.
+	 */
+	void (*ready)(struct box *, const Hopyard__V1__Welcome *, void *arg);
+	void (*lost)(struct box *, void *arg); /* connection gone */
+	/*
+	 * The bus has settled an item: code HOPYARD__V1__ACK__CODE__ACK_OK or
+	 * LATER: done; everything else: refused, text may be NULL.
+	 */
+	void (*acked)(struct box *, uint64_t cookie,
+	    Hopyard__V1__Ack__Code, const char *text, void *arg);
+	/* DELIVER, PAGED, NOTICE, RECORD...: walk with items_next(). */
+	void (*items)(struct box *, uint16_t type, struct items *, void *arg);
+	/* Any other frame that is not handled here. */
+	void (*frame)(struct box *, const struct frame *, void *arg);
+	/* A Call for this box; answer with box_reply(), now or later. */
+	void (*call)(struct box *, uint64_t correlation,
+	    const Hopyard__V1__Call *, void *arg);
+	/* Room again after box_can_send() was false. */
+	void (*writable)(struct box *, void *arg);
+};
+
+/* Starts connecting.  ops and arg are borrowed. */
+struct box *box_new(uv_loop_t *, const struct box_opts *,
+    const struct box_ops *, void *arg);
+/* Says Bye, closes, frees itself; `done` may be NULL. */
+void box_close(struct box *, void (*done)(void *arg), void *arg);
+
+bool box_ready(const struct box *);
+bool box_can_send(const struct box *);
+/* Bytes and items not yet acknowledged. */
+size_t box_unacked(const struct box *);
+uint64_t box_epoch(const struct box *);
+
+/*
+ * SUBMIT, RESULT or INBOUND.  Returns 0, or UV_ENOBUFS (see above).  Nothing
+ * is lost while the bus is away: it is kept and sent later.
+ */
+int box_send_item(struct box *, uint16_t type, const struct item *,
+    uint64_t cookie) WARN_UNUSED;
+
+/* Any other frame with a protobuf payload; dropped while not connected.
+ * false when it was. */
+bool box_send(struct box *, uint16_t type, uint16_t flags, uint64_t correlation,
+    const ProtobufCMessage *);
+/* A frame whose payload is ready made (Items built with items_put()). */
+bool box_send_raw(struct box *, uint16_t type, uint64_t correlation,
+    const void *payload, size_t len);
+
+/* Grant the bus more: amounts, added to the totals here. */
+void box_grant(struct box *, uint64_t items, uint64_t bytes);
+
+/*
+ * Ask: reply is called exactly once per answer (Reply.more: again), and with
+ * code 503 when the connection is lost, 504 after timeout_ms.
+ */
+typedef void box_reply_cb(struct box *, const Hopyard__V1__Reply *, void *arg);
+void box_call(struct box *, const Hopyard__V1__Call *, uint64_t timeout_ms,
+    box_reply_cb *, void *arg);
+/* Forget all outstanding calls with this arg; their callbacks never come. */
+void box_call_cancel(struct box *, void *arg);
+/* code 0 is success; error and body may be NULL. */
+void box_reply(struct box *, uint64_t correlation, unsigned code,
+    const char *error, const void *body, size_t len, bool more);
+
+/*
+ * Methods that every box answers itself: "stats" (JSON), "prometheus",
+ * "ping".  Called by box.c before ops->call; here for tests.
+ */
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conf.h - the configuration: libconfig files checked against one table.
+ *
+ * conf_schema.c holds the table: a row per setting with type, default, range,
+ * reload class and help.  From it come the checks with file:line and
+ * did-you-mean, `hopctl config default|doc|show`, and the man page.  Nobody
+ * else names a default.
+ *
+ * A struct conf never changes once it has been loaded.  A reload loads a
+ * second one and the owner swaps, or keeps the old one.
+ */
+#ifndef COMMON_CONF_H
+#define COMMON_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/attr.h"
+
+struct buf;
+struct conf;
+struct conf_group; /* one { ... } of the file: box, account, route, ... */
+
+/*
+ * Reads file and its includes and checks everything.  Returns NULL with a
+ * list of complaints, one per line, "file:line: what; what to do", in err.
+ */
+struct conf *conf_load(const char *file, struct buf *err) WARN_UNUSED;
+void conf_free(struct conf *);
+
+const char *conf_file(const struct conf *);
+/* FNV of all settings: tells whether two configurations are the same. */
+uint64_t conf_hash(const struct conf *);
+
+/*
+ * Groups: conf_root() for the settings at the top; conf_section("log"),
+ * ("bus"): single groups, never NULL; lists "boxes", "accounts", "routes",
+ * "inbound", "endpoints" by index.
+ */
+const struct conf_group *conf_root(const struct conf *);
+const struct conf_group *conf_section(const struct conf *, const char *name);
+size_t conf_count(const struct conf *, const char *list);
+const struct conf_group *conf_item(
+    const struct conf *, const char *list, size_t index);
+/* The box of that name, or NULL. */
+const struct conf_group *conf_box(const struct conf *, const char *name);
+
+/*
+ * Values, or the default of the table.  Asking for a key that the group's
+ * table does not have, or with the wrong type, is a bug and ends the process.
+ * Durations are milliseconds, sizes bytes.  Strings are borrowed from conf;
+ * NULL where neither value nor default exists.
+ */
+const char *conf_str(const struct conf_group *, const char *key);
+int64_t conf_int(const struct conf_group *, const char *key);
+bool conf_bool(const struct conf_group *, const char *key);
+uint64_t conf_duration(const struct conf_group *, const char *key);
+uint64_t conf_size(const struct conf_group *, const char *key);
+double conf_float(const struct conf_group *, const char *key);
+/* Lists of strings; one plain string in the file is a list of one. */
+size_t conf_list_len(const struct conf_group *, const char *key);
+const char *conf_list_str(const struct conf_group *, const char *key, size_t);
+/* A duration list such as retry = ["5s", "5m"]. */
+uint64_t conf_list_duration(const struct conf_group *, const char *key, size_t);
+/* "1s..60s" */
+void conf_range(const struct conf_group *, const char *key, uint64_t *from_ms,
+    uint64_t *to_ms);
+/* Value of a secret: "file:/p", "env:NAME", "cred:name" have been resolved. */
+const char *conf_secret(const struct conf_group *, const char *key);
+/* A group inside a group (webhook of an account), or NULL. */
+const struct conf_group *conf_sub(const struct conf_group *, const char *key);
+bool conf_is_set(const struct conf_group *, const char *key);
+/* "etc/hopyard.cfg:17", for messages about this group or key (NULL: group). */
+const char *conf_where(const struct conf_group *, const char *key);
+
+/* Output of `hopctl config show|default|doc`; secrets are written as "***". */
+void conf_show(const struct conf *, bool only_changed, struct buf *);
+void conf_show_default(struct buf *);
+/* One setting by path ("boxes.smppc.window"); false when there is none. */
+bool conf_doc(const char *path, struct buf *);
+/* Differences between two configurations, one per line, with reload class. */
+void conf_diff(const struct conf *old, const struct conf *new_, struct buf *);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conn.h - one stream connection with read buffer, coalesced writes and
+ * watermarks.  Owner of the fd and of both buffers.
+ *
+ * All that is sent during one turn of the loop leaves with one write at its
+ * end.  Reading stops while the owner says so (conn_pause) and while more than
+ * the high watermark waits to be written, unless the owner wants it otherwise.
+ *
+ * conn_close() may be called from anywhere, any number of times; exactly one
+ * CONN_EV_CLOSED follows, always as the last event and never from inside
+ * conn_close() itself.  Only then may the owner free what the conn refers to;
+ * the conn frees itself after that callback returns.
+ */
+#ifndef COMMON_CONN_H
+#define COMMON_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "common/attr.h"
+
+struct conn;
+
+enum conn_event {
+	CONN_EV_CONNECTED, /* conn_connect() came through */
+	CONN_EV_DATA,      /* conn_data() has grown */
+	CONN_EV_WRITABLE,  /* fell under the low watermark after being above high */
+	CONN_EV_EOF,       /* the peer will send no more; close, or write on */
+	CONN_EV_ERROR,     /* conn_error() says what; close it */
+	CONN_EV_CLOSED,    /* last event */
+};
+
+typedef void conn_cb(struct conn *, enum conn_event, void *arg);
+
+struct conn_opts {
+	size_t read_max;  /* stop reading with this much unconsumed; 0: 256 KiB */
+	size_t high, low; /* watermarks of the write buffer; 0: 1 MiB, 256 KiB */
+};
+
+/*
+ * Address text: "unix:/path", "/path", "host:port", "[v6]:port", ":port".
+ * Starts connecting; name look-up is asynchronous.  CONNECTED or ERROR
+ * follows.  Returns NULL only for a text that is no address (logged by the
+ * caller).
+ */
+struct conn *conn_connect(uv_loop_t *, const char *address,
+    const struct conn_opts *, conn_cb *, void *arg);
+
+void conn_set_cb(struct conn *, conn_cb *, void *arg);
+
+/* Unconsumed input; borrowed, valid until the next return to the loop or
+ * conn_drop(). */
+const uint8_t *conn_data(const struct conn *);
+size_t conn_len(const struct conn *);
+void conn_drop(struct conn *, size_t n);
+
+/* Copies into the write buffer.  After a close: ignored. */
+void conn_send(struct conn *, const void *, size_t);
+/* Room in the write buffer to encode in place, then commit. */
+uint8_t *conn_reserve(struct conn *, size_t n);
+void conn_commit(struct conn *, size_t n);
+size_t conn_unsent(const struct conn *);
+bool conn_above_high(const struct conn *);
+
+void conn_pause(struct conn *);
+void conn_resume(struct conn *);
+
+void conn_close(struct conn *);
+/* Close after what is in the write buffer has left, at most 5 s later. */
+void conn_close_flush(struct conn *);
+bool conn_closing(const struct conn *);
+
+int conn_error(const struct conn *); /* UV_E*, 0 = none */
+/* "127.0.0.1:4711", "unix:pid=17" */
+const char *conn_peer(const struct conn *);
+/* Credentials of a Unix peer; false for TCP. */
+bool conn_peer_cred(const struct conn *, pid_t *, uid_t *);
+/* Microseconds of clock_mono at which bytes last came in. */
+uint64_t conn_last_read(const struct conn *);
+
+/* ------------------------------------------------------------- listening */
+
+struct listener;
+/* Takes over the conn that is handed in; set its callback at once. */
+typedef void listener_cb(struct listener *, struct conn *, void *arg);
+
+/*
+ * Same address texts.  For a Unix path a stale socket is removed (under
+ * flock) and `mode` is set; a path over 107 bytes is UV_ENAMETOOLONG.
+ * Accepts are paused with `max` connections open (0 = no limit of its own)
+ * and, for a while, when descriptors run out.
+ * Returns 0 or UV_E*; on UV_EADDRINUSE listener_who() helps.
+ */
+int listener_open(uv_loop_t *, const char *address, mode_t mode, unsigned max,
+    const struct conn_opts *, listener_cb *, void *arg, struct listener **)
+    WARN_UNUSED;
+/* Stop accepting; open connections stay.  Frees itself. */
+void listener_close(struct listener *);
+/* The address with the port that was really bound. */
+const char *listener_address(const struct listener *);
+
+/* "nginx (pid 4711)" for whoever has this TCP port, from /proc; or
+ * "another process". dst is returned. */
+const char *listener_who(const char *address, char *dst, size_t);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * daemon.h - the skeleton of every process: options, configuration, log,
+ * signals, drain, exit.  A box's main() fills a struct daemon_box and calls
+ * daemon_run().
+ *
+ *	-c FILE   configuration (default /etc/hopyard/hopyard.cfg)
+ *	-n NAME   which box of the file this is (default: the only one of its type)
+ *	-t        check the configuration and exit 0 or 1
+ *	-V        version        --help
+ *	--log-level LEVEL
+ *
+ * SIGTERM, SIGINT: drain() once, and exit when the box calls daemon_stop() or
+ * the time-out has passed; a second signal ends at once.  SIGHUP: the file is
+ * loaded and handed to reload(), or refused with a log line.
+ * Exit codes: 0 ended as asked, 1 failed, 2 usage or configuration.
+ */
+#ifndef COMMON_DAEMON_H
+#define COMMON_DAEMON_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "common/attr.h"
+
+struct buf;
+struct conf;
+struct conf_group;
+struct daemon;
+
+struct daemon_box {
+	const char *program; /* "hop-smppc" */
+	const char *type;    /* "smppc"; "bus" has no entry in boxes */
+	const char *types;   /* further types, comma separated ("admin") */
+	/* Start; returns 0, or <0 after logging why not. */
+	int (*start)(struct daemon *, void *arg);
+	/* Stop taking new work; call daemon_stop() when the rest is done. */
+	void (*drain)(struct daemon *, void *arg);
+	/* The new configuration is checked; return false with a reason to keep
+	 * the old one.  May be NULL. */
+	bool (*reload)(struct daemon *, const struct conf *, struct buf *why,
+	    void *arg);
+	/* Free everything that is left, after the loop has ended. */
+	void (*fini)(struct daemon *, void *arg);
+	uint64_t drain_ms; /* 0: 30 s */
+};
+
+/* Runs the process and returns its exit code. */
+int daemon_run(const struct daemon_box *, int argc, char **argv, void *arg);
+
+uv_loop_t *daemon_loop(struct daemon *);
+/* The current configuration and this box's group in it (the bus: NULL). */
+const struct conf *daemon_conf(struct daemon *);
+const struct conf_group *daemon_group(struct daemon *);
+const char *daemon_name(struct daemon *);
+const char *daemon_type(struct daemon *);
+bool daemon_draining(struct daemon *);
+/* End the loop soon, with exit code 0 (or code). */
+void daemon_stop(struct daemon *, int code);
+/* Load the file again, as SIGHUP does.  On failure err has the complaints. */
+bool daemon_reload(struct daemon *, struct buf *err);
+
+extern const char hopyard_version[]; /* "0.1.0" */
+
+#endif
