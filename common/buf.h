@@ -24,7 +24,7 @@ void buf_fini(struct buf *);
 static inline uint8_t *
 buf_data(const struct buf *b)
 {
-	return b->base + b->head;
+	return b->base != NULL ? b->base + b->head : NULL;
 }
 
 static inline size_t
