@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""harness.py - real processes in a folder of their own.
+
+Waits are conditions with deadlines; nothing here sleeps for a fixed time to
+let something happen.
+"""
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from hopbus import ROOT
+
+BIN = os.environ.get("HOPYARD_BIN", os.path.join(ROOT, "build", "bin"))
+
+
+def wait_until(condition, timeout=10, what=None):
+    """Returns what condition() returned when it became true."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError("not in %gs: %s" % (timeout,
+                                                     what or condition))
+        time.sleep(0.005)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Process:
+    """A program of ours with its output in a file."""
+
+    def __init__(self, program, args, log, env=None):
+        path = program if "/" in program else os.path.join(BIN, program)
+        self.name = os.path.basename(program)
+        self.log = log
+        with open(log, "ab") as out:
+            self.popen = subprocess.Popen(
+                [path] + list(args), stdin=subprocess.DEVNULL, stdout=out,
+                stderr=out, env=dict(os.environ, **(env or {})))
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def kill(self, sig=signal.SIGKILL):
+        if self.alive():
+            self.popen.send_signal(sig)
+
+    def wait(self, timeout=15):
+        return self.popen.wait(timeout)
+
+    def stop(self, timeout=15):
+        """SIGTERM, and the exit code; killed when it does not end."""
+        self.kill(signal.SIGTERM)
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.popen.wait()
+            return None
+
+    def output(self):
+        with open(self.log, "rb") as f:
+            return f.read().decode(errors="replace")
+
+    def wait_log(self, text, timeout=10):
+        wait_until(lambda: text in self.output(), timeout,
+                   "%r in the log of %s" % (text, self.name))
