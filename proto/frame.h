@@ -18,11 +18,13 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-#define FRAME_HEADER	    16
-#define FRAME_MAX_PAYLOAD   (256 * 1024)
-#define FRAME_MAX_HELLO	    4096 /* before the Hello is accepted */
-#define FRAME_MAX_ITEMS	    1024
-#define FRAME_IGNORABLE	    0x0001 /* an unknown type may be skipped */
+#include "proto/bytes.h"
+
+#define FRAME_HEADER      16
+#define FRAME_MAX_PAYLOAD (256 * 1024)
+#define FRAME_MAX_HELLO   4096 /* before the Hello is accepted */
+#define FRAME_MAX_ITEMS   1024
+#define FRAME_IGNORABLE   0x0001 /* an unknown type may be skipped */
 
 struct frame {
 	uint16_t type;
@@ -36,17 +38,12 @@ struct frame {
  * One frame at p: its whole size in bytes, 0 when more bytes are needed, or <0
  * when the length is over max_payload.
  */
-int frame_decode(struct frame *, const uint8_t *p, size_t len,
-    size_t max_payload);
+int frame_decode(
+    struct frame *, const uint8_t *p, size_t len, size_t max_payload);
 void frame_put_header(uint8_t dst[FRAME_HEADER], size_t payload, uint16_t type,
     uint16_t flags, uint64_t correlation);
 
 /* ------------------------------------------------------------------ Items */
-
-struct bytes {
-	const uint8_t *p; /* NULL: absent */
-	size_t len;
-};
 
 struct item {
 	struct bytes envelope, body, report, context;
@@ -54,13 +51,13 @@ struct item {
 
 /* Walks a payload of type Items. */
 struct items {
-	uint64_t first;      /* valid after items_open() */
+	uint64_t first; /* valid after items_open() */
 	uint64_t epoch;
 	uint64_t upto;
 	uint64_t upto_due_at;
 	bool more;
-	size_t count;	     /* number of items in all */
-	uint64_t number;     /* of the item that items_next() returned last */
+	size_t count;    /* number of items in all */
+	uint64_t number; /* of the item that items_next() returned last */
 	const uint8_t *pos, *end;
 	size_t seen;
 };
@@ -87,9 +84,19 @@ size_t item_bytes(const struct item *);
 /* -------------------------------------------------------- bounded unpack */
 
 /*
- * Checks a protobuf payload before protobuf-c sees it: at most `fields` fields
- * in all, `depth` levels as the descriptor says, lengths inside their parent,
- * no groups.  Unknown fields count and are limited to 16.
+ * Limits of one payload.  FIELDS: an Ack that refuses each of 1,024 items has
+ * 4,097 fields.  UNKNOWN is per message, all others are in all.
+ */
+#define FRAME_MAX_DEPTH   6
+#define FRAME_MAX_FIELDS  8192
+#define FRAME_MAX_PACKED  65536
+#define FRAME_MAX_UNKNOWN 16
+
+/*
+ * Checks a protobuf payload before protobuf-c sees it: the limits above,
+ * lengths inside their parent, wire types as the descriptor says, no groups,
+ * no NUL in strings (protobuf-c would cut there).  Text is not checked to be
+ * UTF-8, and enums may have any value: both are the reader's business.
  */
 bool frame_scan(const ProtobufCMessageDescriptor *, const uint8_t *, size_t);
 
