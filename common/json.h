@@ -18,7 +18,6 @@ struct json {
 	struct buf *out;
 	unsigned depth;
 	bool comma; /* the next value is not the first of its container */
-	bool after_key;
 };
 
 void json_init(struct json *, struct buf *out);

@@ -42,7 +42,8 @@ bool log_enabled(enum log_level);
  * Event is a stable dotted word ("link.bound").  fmt makes the rest of the
  * line and is itself `key=%s key=%u ...`; each %s is escaped and quoted as
  * needed.  Conversions: s, d, i, u, x with l/ll/z lengths, c and %%, and
- * precision on s ("%.*s").
+ * precision on s ("%.*s").  Words without `=` are gathered into text="...".
+ * Only the thread of the loop may log.
  */
 void log_error(const char *event, const char *fmt, ...) PRINTF(2, 3);
 void log_warn(const char *event, const char *fmt, ...) PRINTF(2, 3);

@@ -13,16 +13,22 @@
 struct buf;
 struct json;
 
-enum stat_type { STAT_COUNTER, STAT_GAUGE };
+enum stat_type {
+	STAT_COUNTER,
+	STAT_GAUGE
+};
 
-/* name without the prefix "hopyard_"; labels "link=\"sim\"" or NULL. */
-struct stat {
+/*
+ * Not `struct stat`: libuv's headers bring that of <sys/stat.h>.
+ * name without the prefix "hopyard_"; labels "link=\"sim\"" or NULL.
+ */
+struct stat_value {
 	const char *name;
 	const char *help;
 	const char *labels; /* borrowed, lives as long as the stat */
 	enum stat_type type;
 	uint64_t value;
-	struct stat *next;
+	struct stat_value *next;
 };
 
 /* Buckets at 0.1 ms x 2^n up to 52 s, in microseconds; and a sum. */
@@ -37,9 +43,14 @@ struct stat_histogram {
 	struct stat_histogram *next;
 };
 
-void stat_register(struct stat *);
-void stat_unregister(struct stat *);
+/* Notes the start time; daemon_run() calls it. */
+void stats_init(void);
+
+/* Registering twice is harmless. */
+void stat_register(struct stat_value *);
+void stat_unregister(struct stat_value *);
 void stat_histogram_register(struct stat_histogram *);
+void stat_histogram_unregister(struct stat_histogram *);
 void stat_histogram_add(struct stat_histogram *, uint64_t us);
 /* Upper bound of the bucket that holds the quantile q (0..1), microseconds. */
 uint64_t stat_histogram_quantile(const struct stat_histogram *, double q);
