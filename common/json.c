@@ -135,7 +135,7 @@ void
 json_str(struct json *j, const char *key, const char *s)
 {
 	if (s == NULL)
-		json_null(j, key);
+		json_none(j, key);
 	else
 		json_text(j, key, s, strlen(s));
 }
@@ -180,7 +180,7 @@ void
 json_double(struct json *j, const char *key, double v, int digits)
 {
 	if (!isfinite(v)) {
-		json_null(j, key);
+		json_none(j, key);
 		return;
 	}
 	json_begin(j, key);
@@ -195,7 +195,7 @@ json_bool(struct json *j, const char *key, bool v)
 }
 
 void
-json_null(struct json *j, const char *key)
+json_none(struct json *j, const char *key)
 {
 	json_begin(j, key);
 	buf_addstr(j->out, "null");

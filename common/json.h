@@ -35,7 +35,8 @@ void json_int(struct json *, const char *key, int64_t);
 void json_uint(struct json *, const char *key, uint64_t);
 void json_double(struct json *, const char *key, double, int digits);
 void json_bool(struct json *, const char *key, bool);
-void json_null(struct json *, const char *key);
+/* null; jansson has taken the other name. */
+void json_none(struct json *, const char *key);
 void json_time(struct json *, const char *key, uint64_t wall_ms);
 void json_uuid(struct json *, const char *key, const uint8_t id[16]);
 void json_hex(struct json *, const char *key, const void *, size_t);
