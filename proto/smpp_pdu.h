@@ -177,8 +177,9 @@ bool smpp_unsuccess_put(
 
 /*
  * Writes the PDU and returns its size, or SMPP_E*.  A response with a status
- * other than ESME_ROK and without TLVs is written without a body, as 3.4 wants
- * it.  Strings are checked against the same table as in decode.
+ * other than ESME_ROK whose fields are all zero or empty, and that has no TLVs,
+ * is written without a body, as 3.4 wants it.  The two lists are counted, and
+ * strings are checked against the same table as in decode.
  */
 int smpp_encode(const struct smpp_pdu *, uint8_t *dst, size_t cap);
 
