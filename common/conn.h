@@ -28,17 +28,25 @@ struct conn;
 enum conn_event {
 	CONN_EV_CONNECTED, /* conn_connect() came through */
 	CONN_EV_DATA,      /* conn_data() has grown */
-	CONN_EV_WRITABLE,  /* fell under the low watermark after being above high */
-	CONN_EV_EOF,       /* the peer will send no more; close, or write on */
-	CONN_EV_ERROR,     /* conn_error() says what; close it */
-	CONN_EV_CLOSED,    /* last event */
+	CONN_EV_WRITABLE, /* fell under the low watermark after being above high */
+	CONN_EV_EOF,      /* the peer will send no more; close, or write on */
+	CONN_EV_ERROR,    /* conn_error() says what; close it */
+	CONN_EV_CLOSED, /* last event */
 };
 
 typedef void conn_cb(struct conn *, enum conn_event, void *arg);
 
 struct conn_opts {
-	size_t read_max;  /* stop reading with this much unconsumed; 0: 256 KiB */
-	size_t high, low; /* watermarks of the write buffer; 0: 1 MiB, 256 KiB */
+	size_t
+	    read_max; /* stop reading with this much unconsumed; 0: 320 KiB */
+	size_t high,
+	    low; /* watermarks of the write buffer; 0: 1 MiB, 256 KiB */
+	/*
+	 * Go on reading above the high watermark.  For the bus protocol: two
+	 * ends that both wait for the other to read would wait for ever, and
+	 * credit bounds what is written.
+	 */
+	bool read_always;
 };
 
 /*
@@ -58,7 +66,10 @@ const uint8_t *conn_data(const struct conn *);
 size_t conn_len(const struct conn *);
 void conn_drop(struct conn *, size_t n);
 
-/* Copies into the write buffer.  After a close: ignored. */
+/*
+ * Copies into the write buffer.  Ignored after a close; kept while connecting.
+ * Past 64 times the high watermark the connection fails with UV_ENOBUFS.
+ */
 void conn_send(struct conn *, const void *, size_t);
 /* Room in the write buffer to encode in place, then commit. */
 uint8_t *conn_reserve(struct conn *, size_t n);
@@ -66,6 +77,8 @@ void conn_commit(struct conn *, size_t n);
 size_t conn_unsent(const struct conn *);
 bool conn_above_high(const struct conn *);
 
+/* No DATA while paused; DATA comes again after conn_resume() for input that is
+ * already there. */
 void conn_pause(struct conn *);
 void conn_resume(struct conn *);
 
@@ -96,8 +109,8 @@ typedef void listener_cb(struct listener *, struct conn *, void *arg);
  * Returns 0 or UV_E*; on UV_EADDRINUSE listener_who() helps.
  */
 int listener_open(uv_loop_t *, const char *address, mode_t mode, unsigned max,
-    const struct conn_opts *, listener_cb *, void *arg, struct listener **)
-    WARN_UNUSED;
+    const struct conn_opts *, listener_cb *, void *arg,
+    struct listener **) WARN_UNUSED;
 /* Stop accepting; open connections stay.  Frees itself. */
 void listener_close(struct listener *);
 /* The address with the port that was really bound. */

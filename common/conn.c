@@ -1,0 +1,966 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conn.c - one stream connection.
+ *
+ * The end of a turn: each loop has one prepare handle that writes what the
+ * conns on its dirty list have collected, just before the loop blocks.  A
+ * prepare handle of somebody else that is started later runs earlier (libuv
+ * puts it in front), so what it sends still leaves in the same turn; and while
+ * either list is not empty an idle handle keeps the loop from blocking.
+ *
+ * Buffers: `in` is only there while it has content; an empty one goes back to
+ * the loop's spare, so that 10,000 idle connections cost no read memory.
+ * `out` collects; what the socket does not take at once moves with its memory
+ * to `flying`, which libuv reads from until conn_write_cb().
+ *
+ * Reading is in conn_read_cb(), writing in conn_flush(), and nowhere else.
+ */
+#include "common/conn.h"
+
+#include <sys/socket.h>
+
+#include <assert.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/accept.h"
+#include "common/address.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/queue.h"
+#include "common/xalloc.h"
+
+#define CONN_CHUNK       (128 * 1024) /* memory of an empty read buffer */
+#define CONN_READ_MIN    (64 * 1024)  /* least room for a read */
+#define CONN_READ_MAX    (320 * 1024) /* a whole frame and some more */
+#define CONN_HIGH        (1024 * 1024)
+#define CONN_LOW         (256 * 1024)
+#define CONN_HARD_FACTOR 64          /* times high: the peer does not read */
+#define CONN_KEEP        (64 * 1024) /* write memory that is always kept */
+#define CONN_FLUSH_MS    5000
+#define CONN_LINGER_MS   1000
+
+enum conn_state {
+	CONN_CONNECTING = 0, /* looking up or connecting; sends are collected */
+	CONN_OPEN,
+	CONN_FAILED, /* ERROR has been or will be told; only a close follows */
+	CONN_FLUSHING, /* conn_close_flush(): writing the rest, deaf */
+	CONN_LINGERING, /* all written and shut down, waiting for the peer's end */
+	CONN_CLOSING, /* uv_close() called; CLOSED follows */
+};
+
+TAILQ_HEAD(conn_list, conn);
+
+/* What the conns of one loop share.  Lives as long as there is one of them. */
+struct conn_turn {
+	uv_loop_t *loop;
+	uv_prepare_t prepare;
+	uv_idle_t idle;         /* active while a list is not empty */
+	struct conn_list wake;  /* an event is owed from the loop */
+	struct conn_list dirty; /* something to write */
+	size_t wake_count, dirty_count;
+	struct buf spare;
+	unsigned conns;
+	unsigned handles; /* not yet closed by libuv */
+	struct conn_turn *next;
+};
+
+/* A name look-up outlives its conn: the thread pool cannot be hurried. */
+struct conn_lookup {
+	uv_getaddrinfo_t req;
+	struct conn *conn; /* NULL: closed meanwhile */
+};
+
+struct conn {
+	union {
+		uv_handle_t handle;
+		uv_stream_t stream;
+		uv_tcp_t tcp;
+		uv_pipe_t pipe;
+	} u;
+	enum conn_state state; /* written only by conn_enter_state() */
+	bool is_unix;
+	bool read_always;
+	bool paused;
+	bool reading; /* uv_read_start() is in effect */
+	bool eof;
+	bool above_high; /* WRITABLE is owed */
+	bool in_flight;  /* libuv reads from `flying` */
+	bool on_wake, on_dirty;
+	bool has_timer;
+	unsigned handles; /* not yet closed by libuv */
+	int error;
+
+	conn_cb *cb;
+	void *arg;
+	struct conn_turn *turn;
+	struct listener *listener; /* NULL for outgoing ones */
+	TAILQ_ENTRY(conn) wake_entry, dirty_entry;
+
+	struct buf in, out, flying;
+	size_t read_max, high, low;
+	uint64_t last_read;
+
+	uv_write_t write;
+	uv_connect_t connect;
+	uv_timer_t timer;
+	struct conn_lookup *lookup;
+	struct addrinfo *addrs; /* answer of the look-up, owned */
+	struct addrinfo *addr;  /* the one being tried */
+
+	pid_t peer_pid;
+	uid_t peer_uid;
+	char peer[80];
+};
+
+static struct conn_turn *conn_turns;
+
+static void conn_enter_state(struct conn *, enum conn_state);
+static void conn_update_reading(struct conn *);
+static void conn_connect_cb(uv_connect_t *, int);
+
+/* ---------------------------------------------------- the end of a turn */
+
+static void
+conn_turn_idle_cb(uv_idle_t *idle)
+{
+	(void)idle; /* its being active is all that is wanted */
+}
+
+static void
+conn_mark_wake(struct conn *c)
+{
+	if (c->on_wake)
+		return;
+	c->on_wake = true;
+	c->turn->wake_count++;
+	TAILQ_INSERT_TAIL(&c->turn->wake, c, wake_entry);
+	uv_idle_start(&c->turn->idle, conn_turn_idle_cb);
+}
+
+static void
+conn_mark_dirty(struct conn *c)
+{
+	if (c->on_dirty)
+		return;
+	c->on_dirty = true;
+	c->turn->dirty_count++;
+	TAILQ_INSERT_TAIL(&c->turn->dirty, c, dirty_entry);
+	uv_idle_start(&c->turn->idle, conn_turn_idle_cb);
+}
+
+static void
+conn_unmark_wake(struct conn *c)
+{
+	if (!c->on_wake)
+		return;
+	c->on_wake = false;
+	c->turn->wake_count--;
+	TAILQ_REMOVE(&c->turn->wake, c, wake_entry);
+}
+
+static void
+conn_unmark_dirty(struct conn *c)
+{
+	if (!c->on_dirty)
+		return;
+	c->on_dirty = false;
+	c->turn->dirty_count--;
+	TAILQ_REMOVE(&c->turn->dirty, c, dirty_entry);
+}
+
+static void conn_on_wake(struct conn *);
+static void conn_flush(struct conn *);
+
+static void
+conn_turn_prepare_cb(uv_prepare_t *prepare)
+{
+	struct conn_turn *t = prepare->data;
+	struct conn *c;
+	size_t n;
+
+	/* As many as there are now: callbacks may add more, or remove some. */
+	for (n = t->wake_count; n > 0 && t->wake_count > 0; n--) {
+		c = TAILQ_FIRST(&t->wake);
+		conn_unmark_wake(c);
+		conn_on_wake(c);
+	}
+	for (n = t->dirty_count; n > 0 && t->dirty_count > 0; n--) {
+		c = TAILQ_FIRST(&t->dirty);
+		conn_unmark_dirty(c);
+		conn_flush(c);
+	}
+	if (t->wake_count == 0 && t->dirty_count == 0)
+		uv_idle_stop(&t->idle);
+}
+
+static struct conn_turn *
+conn_turn_get(uv_loop_t *loop)
+{
+	struct sigaction sa;
+	struct conn_turn *t;
+
+	for (t = conn_turns; t != NULL; t = t->next) {
+		if (t->loop == loop) {
+			t->conns++;
+			return t;
+		}
+	}
+	/* A peer that is gone is an error code to us, never a signal. */
+	if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
+		signal(SIGPIPE, SIG_IGN);
+	t = xcalloc(1, sizeof(*t));
+	t->loop = loop;
+	TAILQ_INIT(&t->wake);
+	TAILQ_INIT(&t->dirty);
+	uv_prepare_init(loop, &t->prepare);
+	uv_idle_init(loop, &t->idle);
+	t->prepare.data = t->idle.data = t;
+	uv_prepare_start(&t->prepare, conn_turn_prepare_cb);
+	uv_unref((uv_handle_t *)&t->prepare);
+	t->conns = 1;
+	t->handles = 2;
+	t->next = conn_turns;
+	conn_turns = t;
+	return t;
+}
+
+static void
+conn_turn_close_cb(uv_handle_t *handle)
+{
+	struct conn_turn *t = handle->data;
+
+	if (--t->handles > 0)
+		return;
+	buf_fini(&t->spare);
+	free(t);
+}
+
+static void
+conn_turn_put(struct conn_turn *t)
+{
+	struct conn_turn **p;
+
+	if (--t->conns > 0)
+		return;
+	for (p = &conn_turns; *p != t; p = &(*p)->next)
+		;
+	*p = t->next;
+	uv_close((uv_handle_t *)&t->prepare, conn_turn_close_cb);
+	uv_close((uv_handle_t *)&t->idle, conn_turn_close_cb);
+}
+
+/* ------------------------------------------------------------ life cycle */
+
+static struct conn *
+conn_new(uv_loop_t *loop, bool is_unix, const struct conn_opts *opts)
+{
+	static const struct conn_opts defaults;
+	struct conn *c;
+
+	if (opts == NULL)
+		opts = &defaults;
+	c = xcalloc(1, sizeof(*c));
+	c->turn = conn_turn_get(loop);
+	c->is_unix = is_unix;
+	c->read_max = opts->read_max > 0 ? opts->read_max : CONN_READ_MAX;
+	c->high = opts->high > 0 ? opts->high : CONN_HIGH;
+	c->low = opts->low > 0 ? opts->low : CONN_LOW;
+	if (c->low > c->high)
+		c->low = c->high;
+	c->read_always = opts->read_always;
+	c->last_read = clock_mono_us();
+	if (is_unix)
+		uv_pipe_init(loop, &c->u.pipe, 0);
+	else
+		uv_tcp_init(loop, &c->u.tcp);
+	c->u.handle.data = c;
+	c->handles = 1;
+	return c;
+}
+
+static void
+conn_free(struct conn *c)
+{
+	struct listener *listener = c->listener;
+	struct conn_turn *turn = c->turn;
+
+	assert(!c->on_wake && !c->on_dirty && !c->in_flight);
+	uv_freeaddrinfo(c->addrs);
+	buf_fini(&c->in);
+	buf_fini(&c->out);
+	buf_fini(&c->flying);
+	free(c);
+	conn_turn_put(turn);
+	if (listener != NULL)
+		listener_on_gone(listener);
+}
+
+static void
+conn_close_cb(uv_handle_t *handle)
+{
+	struct conn *c = handle->data;
+
+	if (--c->handles > 0)
+		return;
+	assert(c->state == CONN_CLOSING);
+	c->cb(c, CONN_EV_CLOSED, c->arg);
+	conn_free(c);
+}
+
+/* Starts writing and reading on a stream that is connected. */
+static void
+conn_opened(struct conn *c)
+{
+	struct sockaddr_storage ss;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	char host[INET6_ADDRSTRLEN];
+	int n = sizeof(ss);
+	int fd;
+
+	if (c->is_unix) {
+		if (uv_fileno(&c->u.handle, &fd) == 0 &&
+		    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
+			c->peer_pid = cred.pid;
+			c->peer_uid = cred.uid;
+		}
+		snprintf(
+		    c->peer, sizeof(c->peer), "unix:pid=%d", (int)c->peer_pid);
+		return;
+	}
+	uv_tcp_nodelay(&c->u.tcp, 1);
+	memset(&ss, 0, sizeof(ss));
+	uv_tcp_getpeername(&c->u.tcp, (struct sockaddr *)&ss, &n);
+	if (ss.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
+
+		uv_ip6_name(in6, host, sizeof(host));
+		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+			snprintf(c->peer, sizeof(c->peer), "%s:%u", host + 7,
+			    ntohs(in6->sin6_port));
+		else
+			snprintf(c->peer, sizeof(c->peer), "[%s]:%u", host,
+			    ntohs(in6->sin6_port));
+	} else if (ss.ss_family == AF_INET) {
+		const struct sockaddr_in *in4 = (struct sockaddr_in *)&ss;
+
+		uv_ip4_name(in4, host, sizeof(host));
+		snprintf(c->peer, sizeof(c->peer), "%s:%u", host,
+		    ntohs(in4->sin_port));
+	}
+}
+
+struct conn *
+conn_accept(uv_loop_t *loop, int fd, bool is_unix, const struct conn_opts *opts,
+    struct listener *listener)
+{
+	struct conn *c;
+	int rc;
+
+	c = conn_new(loop, is_unix, opts);
+	rc =
+	    is_unix ? uv_pipe_open(&c->u.pipe, fd) : uv_tcp_open(&c->u.tcp, fd);
+	c->listener = listener;
+	conn_enter_state(c, CONN_OPEN);
+	if (rc != 0) {
+		/* The owner learns it like any other failure. */
+		close(fd);
+		c->error = rc;
+		conn_enter_state(c, CONN_FAILED);
+		return c;
+	}
+	conn_opened(c);
+	conn_update_reading(c);
+	return c;
+}
+
+static void
+conn_flush_timer_cb(uv_timer_t *timer)
+{
+	struct conn *c = CONTAINER_OF(timer, struct conn, timer);
+
+	conn_close(c);
+}
+
+static void
+conn_start_timer(struct conn *c, uint64_t ms)
+{
+	if (!c->has_timer) {
+		uv_timer_init(c->turn->loop, &c->timer);
+		c->timer.data = c;
+		c->has_timer = true;
+		c->handles++;
+	}
+	uv_timer_start(&c->timer, conn_flush_timer_cb, ms, 0);
+}
+
+static void
+conn_enter_state(struct conn *c, enum conn_state next)
+{
+	assert(c->state != CONN_CLOSING);
+	c->state = next;
+
+	switch (next) {
+	case CONN_CONNECTING:
+		break;
+	case CONN_OPEN:
+		break;
+	case CONN_FAILED:
+		conn_update_reading(c);
+		conn_mark_wake(c);
+		break;
+	case CONN_FLUSHING:
+		conn_start_timer(c, CONN_FLUSH_MS);
+		conn_update_reading(c);
+		conn_mark_dirty(c);
+		break;
+	case CONN_LINGERING:
+		conn_start_timer(c, CONN_LINGER_MS);
+		buf_clear(&c->in);
+		conn_update_reading(c);
+		break;
+	case CONN_CLOSING:
+		conn_unmark_wake(c);
+		conn_unmark_dirty(c);
+		if (c->lookup != NULL) {
+			c->lookup->conn = NULL;
+			uv_cancel((uv_req_t *)&c->lookup->req);
+			c->lookup = NULL;
+		}
+		if (c->has_timer)
+			uv_close((uv_handle_t *)&c->timer, conn_close_cb);
+		/* Closing already: between two addresses of a name. */
+		if (!uv_is_closing(&c->u.handle))
+			uv_close(&c->u.handle, conn_close_cb);
+		break;
+	}
+}
+
+void
+conn_close(struct conn *c)
+{
+	if (c->state != CONN_CLOSING)
+		conn_enter_state(c, CONN_CLOSING);
+}
+
+void
+conn_close_flush(struct conn *c)
+{
+	switch (c->state) {
+	case CONN_OPEN:
+		conn_enter_state(c, CONN_FLUSHING);
+		break;
+	case CONN_CONNECTING:
+	case CONN_FAILED:
+		conn_close(c);
+		break;
+	case CONN_FLUSHING:
+	case CONN_LINGERING:
+	case CONN_CLOSING:
+		break;
+	}
+}
+
+bool
+conn_closing(const struct conn *c)
+{
+	return c->state >= CONN_FLUSHING;
+}
+
+/* The owner is told from the loop; here it may be in the middle of anything. */
+static void
+conn_fail(struct conn *c, int error)
+{
+	switch (c->state) {
+	case CONN_CONNECTING:
+	case CONN_OPEN:
+		c->error = error;
+		conn_enter_state(c, CONN_FAILED);
+		break;
+	case CONN_FLUSHING:
+	case CONN_LINGERING:
+		conn_close(c);
+		break;
+	case CONN_FAILED:
+	case CONN_CLOSING:
+		break;
+	}
+}
+
+static void
+conn_on_wake(struct conn *c)
+{
+	switch (c->state) {
+	case CONN_FAILED:
+		c->cb(c, CONN_EV_ERROR, c->arg);
+		break;
+	case CONN_OPEN:
+		if (!c->paused && buf_len(&c->in) > 0)
+			c->cb(c, CONN_EV_DATA, c->arg);
+		break;
+	case CONN_CONNECTING:
+	case CONN_FLUSHING:
+	case CONN_LINGERING:
+	case CONN_CLOSING:
+		break;
+	}
+}
+
+/* ------------------------------------------------------------ connecting */
+
+static void conn_next_address_cb(uv_handle_t *);
+
+static void
+conn_try_address(struct conn *c, const struct sockaddr *sa)
+{
+	int rc;
+
+	rc = uv_tcp_connect(&c->connect, &c->u.tcp, sa, conn_connect_cb);
+	if (rc != 0)
+		conn_connect_cb(&c->connect, rc);
+}
+
+static void
+conn_next_address_cb(uv_handle_t *handle)
+{
+	struct conn *c = handle->data;
+
+	if (c->state == CONN_CLOSING) {
+		conn_close_cb(handle);
+		return;
+	}
+	uv_tcp_init(c->turn->loop, &c->u.tcp);
+	c->u.handle.data = c;
+	if (c->state == CONN_CONNECTING)
+		conn_try_address(c, c->addr->ai_addr);
+}
+
+static void
+conn_connect_cb(uv_connect_t *req, int status)
+{
+	struct conn *c = req->data;
+
+	if (c->state != CONN_CONNECTING)
+		return;
+	if (status != 0 && c->addr != NULL && c->addr->ai_next != NULL) {
+		/* A socket cannot be connected twice: take a new one. */
+		c->addr = c->addr->ai_next;
+		uv_close(&c->u.handle, conn_next_address_cb);
+		return;
+	}
+	if (status != 0) {
+		conn_fail(c, status);
+		return;
+	}
+	conn_enter_state(c, CONN_OPEN);
+	conn_opened(c);
+	conn_update_reading(c);
+	if (buf_len(&c->out) > 0)
+		conn_mark_dirty(c);
+	c->cb(c, CONN_EV_CONNECTED, c->arg);
+}
+
+static void
+conn_lookup_cb(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
+{
+	struct conn_lookup *lookup = CONTAINER_OF(req, struct conn_lookup, req);
+	struct conn *c = lookup->conn;
+
+	free(lookup);
+	if (c == NULL) {
+		uv_freeaddrinfo(res);
+		return;
+	}
+	c->lookup = NULL;
+	if (status != 0) {
+		uv_freeaddrinfo(res);
+		conn_fail(c, status);
+		return;
+	}
+	c->addrs = c->addr = res;
+	conn_try_address(c, c->addr->ai_addr);
+}
+
+static void
+conn_start_lookup(struct conn *c, const struct address *a)
+{
+	static const struct addrinfo hints = {
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV,
+	};
+	struct conn_lookup *lookup;
+	int rc;
+
+	lookup = xcalloc(1, sizeof(*lookup));
+	lookup->conn = c;
+	rc = uv_getaddrinfo(c->turn->loop, &lookup->req, conn_lookup_cb,
+	    a->host, a->port, &hints);
+	if (rc != 0) {
+		free(lookup);
+		conn_fail(c, rc);
+		return;
+	}
+	c->lookup = lookup;
+}
+
+struct conn *
+conn_connect(uv_loop_t *loop, const char *address, const struct conn_opts *opts,
+    conn_cb *cb, void *arg)
+{
+	struct sockaddr_storage ss;
+	struct address a;
+	struct conn *c;
+	const char *host;
+	int port;
+
+	if (address_parse(&a, address) != 0)
+		return NULL;
+	c = conn_new(loop, a.kind == ADDRESS_UNIX, opts);
+	c->cb = cb;
+	c->arg = arg;
+	c->connect.data = c;
+	snprintf(c->peer, sizeof(c->peer), "%s", address);
+	if (a.kind == ADDRESS_UNIX) {
+		uv_pipe_connect(
+		    &c->connect, &c->u.pipe, a.path, conn_connect_cb);
+		return c;
+	}
+	host = a.host[0] != '\0' ? a.host : "127.0.0.1";
+	port = atoi(a.port);
+	if (uv_ip4_addr(host, port, (struct sockaddr_in *)&ss) == 0 ||
+	    uv_ip6_addr(host, port, (struct sockaddr_in6 *)&ss) == 0) {
+		conn_try_address(c, (struct sockaddr *)&ss);
+	} else {
+		conn_start_lookup(c, &a);
+	}
+	return c;
+}
+
+/* --------------------------------------------------------------- reading */
+
+static void
+conn_give_back(struct conn *c)
+{
+	struct buf *spare = &c->turn->spare;
+
+	if (spare->base == NULL && c->in.cap == CONN_CHUNK) {
+		*spare = c->in;
+		buf_init(&c->in);
+	} else {
+		buf_fini(&c->in);
+	}
+}
+
+static void
+conn_alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *dst)
+{
+	struct conn *c = handle->data;
+
+	(void)suggested;
+	if (c->in.base == NULL) {
+		if (c->turn->spare.base != NULL) {
+			c->in = c->turn->spare;
+			buf_init(&c->turn->spare);
+		} else {
+			c->in.base = xmalloc(CONN_CHUNK);
+			c->in.cap = CONN_CHUNK;
+		}
+	}
+	dst->base = (char *)buf_reserve(&c->in, CONN_READ_MIN);
+	dst->len = c->in.cap - c->in.tail;
+}
+
+static void
+conn_read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *into)
+{
+	struct conn *c = stream->data;
+
+	(void)into;
+	if (n > 0 && c->state == CONN_OPEN) {
+		buf_commit(&c->in, (size_t)n);
+		c->last_read = clock_mono_us();
+		if (buf_len(&c->in) >= c->read_max)
+			conn_update_reading(c);
+		c->cb(c, CONN_EV_DATA, c->arg);
+	}
+	if (buf_len(&c->in) == 0)
+		conn_give_back(c);
+	if (n >= 0)
+		return;
+	if (n != UV_EOF || c->state == CONN_LINGERING) {
+		conn_fail(c, (int)n);
+		return;
+	}
+	c->eof = true;
+	conn_update_reading(c);
+	if (c->state == CONN_OPEN)
+		c->cb(c, CONN_EV_EOF, c->arg);
+}
+
+static bool
+conn_wants_reading(const struct conn *c)
+{
+	switch (c->state) {
+	case CONN_OPEN:
+		return !c->eof && !c->paused &&
+		    (c->read_always || !c->above_high) &&
+		    buf_len(&c->in) < c->read_max;
+	case CONN_LINGERING:
+		return !c->eof;
+	case CONN_CONNECTING:
+	case CONN_FAILED:
+	case CONN_FLUSHING:
+	case CONN_CLOSING:
+		break;
+	}
+	return false;
+}
+
+static void
+conn_update_reading(struct conn *c)
+{
+	bool want = conn_wants_reading(c);
+
+	if (want == c->reading)
+		return;
+	c->reading = want;
+	if (want)
+		uv_read_start(&c->u.stream, conn_alloc_cb, conn_read_cb);
+	else
+		uv_read_stop(&c->u.stream);
+}
+
+const uint8_t *
+conn_data(const struct conn *c)
+{
+	return buf_data(&c->in);
+}
+
+size_t
+conn_len(const struct conn *c)
+{
+	return buf_len(&c->in);
+}
+
+void
+conn_drop(struct conn *c, size_t n)
+{
+	buf_drop(&c->in, n);
+	conn_update_reading(c);
+}
+
+void
+conn_pause(struct conn *c)
+{
+	c->paused = true;
+	conn_update_reading(c);
+}
+
+void
+conn_resume(struct conn *c)
+{
+	if (!c->paused)
+		return;
+	c->paused = false;
+	conn_update_reading(c);
+	if (c->state == CONN_OPEN && buf_len(&c->in) > 0)
+		conn_mark_wake(c);
+}
+
+/* --------------------------------------------------------------- writing */
+
+size_t
+conn_unsent(const struct conn *c)
+{
+	return buf_len(&c->out) +
+	    (c->in_flight ? c->u.stream.write_queue_size : 0);
+}
+
+bool
+conn_above_high(const struct conn *c)
+{
+	return c->above_high;
+}
+
+static bool
+conn_takes_output(const struct conn *c)
+{
+	return c->state == CONN_OPEN || c->state == CONN_CONNECTING;
+}
+
+uint8_t *
+conn_reserve(struct conn *c, size_t n)
+{
+	return buf_reserve(&c->out, n);
+}
+
+void
+conn_commit(struct conn *c, size_t n)
+{
+	size_t unsent;
+
+	if (!conn_takes_output(c) || n == 0)
+		return;
+	buf_commit(&c->out, n);
+	if (c->state == CONN_OPEN)
+		conn_mark_dirty(c);
+	unsent = conn_unsent(c);
+	if (unsent <= c->high)
+		return;
+	if (unsent / CONN_HARD_FACTOR > c->high) {
+		conn_fail(c, UV_ENOBUFS);
+		return;
+	}
+	if (!c->above_high) {
+		c->above_high = true;
+		conn_update_reading(c);
+	}
+}
+
+void
+conn_send(struct conn *c, const void *p, size_t n)
+{
+	if (!conn_takes_output(c) || n == 0)
+		return;
+	memcpy(buf_reserve(&c->out, n), p, n);
+	conn_commit(c, n);
+}
+
+/* Bytes have left: tell who waits for that. */
+static void
+conn_on_written(struct conn *c)
+{
+	int fd;
+
+	if (c->state == CONN_FLUSHING && conn_unsent(c) == 0) {
+		/* Closing now could reset the connection, and the peer would
+		 * lose what it has not read yet. */
+		if (c->is_unix || c->eof || uv_fileno(&c->u.handle, &fd) != 0 ||
+		    shutdown(fd, SHUT_WR) != 0)
+			conn_close(c);
+		else
+			conn_enter_state(c, CONN_LINGERING);
+		return;
+	}
+	if (c->state == CONN_OPEN && c->above_high && conn_unsent(c) < c->low) {
+		c->above_high = false;
+		conn_update_reading(c);
+		c->cb(c, CONN_EV_WRITABLE, c->arg);
+	}
+}
+
+/* Memory of a burst goes once less than a quarter of it is in use. */
+static void
+conn_trim(struct buf *b, size_t used)
+{
+	if (b->cap > CONN_KEEP && used < b->cap / 4)
+		buf_fini(b);
+}
+
+static void
+conn_write_cb(uv_write_t *req, int status)
+{
+	struct conn *c = req->data;
+	size_t len;
+
+	c->in_flight = false;
+	len = buf_len(&c->flying);
+	buf_clear(&c->flying);
+	conn_trim(&c->flying, len);
+	if (c->state == CONN_CLOSING)
+		return;
+	if (status != 0) {
+		conn_fail(c, status);
+		return;
+	}
+	if (buf_len(&c->out) > 0)
+		conn_mark_dirty(c);
+	conn_on_written(c);
+}
+
+static void
+conn_flush(struct conn *c)
+{
+	size_t len = buf_len(&c->out);
+	struct buf rest;
+	uv_buf_t b;
+	int n;
+
+	if (c->state != CONN_OPEN && c->state != CONN_FLUSHING)
+		return;
+	if (c->in_flight)
+		return; /* conn_write_cb() comes back to it */
+	if (len > 0) {
+		b = uv_buf_init((char *)buf_data(&c->out), (unsigned)len);
+		n = uv_try_write(&c->u.stream, &b, 1);
+		if (n == UV_EAGAIN)
+			n = 0;
+		if (n < 0) {
+			conn_fail(c, n);
+			return;
+		}
+		buf_drop(&c->out, (size_t)n);
+		if (buf_len(&c->out) == 0)
+			conn_trim(&c->out, len);
+	}
+	if (buf_len(&c->out) > 0) {
+		rest = c->flying;
+		c->flying = c->out;
+		c->out = rest;
+		b = uv_buf_init((char *)buf_data(&c->flying),
+		    (unsigned)buf_len(&c->flying));
+		c->write.data = c;
+		c->in_flight = true;
+		n = uv_write(&c->write, &c->u.stream, &b, 1, conn_write_cb);
+		if (n != 0) {
+			c->in_flight = false;
+			conn_fail(c, n);
+			return;
+		}
+	}
+	conn_on_written(c);
+}
+
+/* ----------------------------------------------------------------- facts */
+
+void
+conn_set_cb(struct conn *c, conn_cb *cb, void *arg)
+{
+	c->cb = cb;
+	c->arg = arg;
+}
+
+int
+conn_error(const struct conn *c)
+{
+	return c->error;
+}
+
+const char *
+conn_peer(const struct conn *c)
+{
+	return c->peer;
+}
+
+bool
+conn_peer_cred(const struct conn *c, pid_t *pid, uid_t *uid)
+{
+	if (!c->is_unix || c->peer_pid == 0)
+		return false;
+	*pid = c->peer_pid;
+	*uid = c->peer_uid;
+	return true;
+}
+
+uint64_t
+conn_last_read(const struct conn *c)
+{
+	return c->last_read;
+}
