@@ -2,14 +2,8 @@
 /*
  * conn.c - one stream connection.
  *
- * The end of a turn: each loop has one prepare handle that writes what the
- * conns on its dirty list have collected, just before the loop blocks.  A
- * prepare handle of somebody else that is started later runs earlier (libuv
- * puts it in front), so what it sends still leaves in the same turn; and while
- * either list is not empty an idle handle keeps the loop from blocking.
- *
- * Buffers: `in` is only there while it has content; an empty one goes back to
- * the loop's spare, so that 10,000 idle connections cost no read memory.
+ * Buffers: `in` is only there while it has content; an empty one becomes
+ * the spare of the next reader, so that 10,000 idle connections cost no memory.
  * `out` collects; what the socket does not take at once moves with its memory
  * to `flying`, which libuv reads from until conn_write_cb().
  *
@@ -32,7 +26,7 @@
 #include "common/address.h"
 #include "common/buf.h"
 #include "common/clock.h"
-#include "common/queue.h"
+#include "common/turn.h"
 #include "common/xalloc.h"
 
 #define CONN_CHUNK       (128 * 1024) /* memory of an empty read buffer */
@@ -52,22 +46,6 @@ enum conn_state {
 	CONN_FLUSHING, /* conn_close_flush(): writing the rest, deaf */
 	CONN_LINGERING, /* all written and shut down, waiting for the peer's end */
 	CONN_CLOSING, /* uv_close() called; CLOSED follows */
-};
-
-TAILQ_HEAD(conn_list, conn);
-
-/* What the conns of one loop share.  Lives as long as there is one of them. */
-struct conn_turn {
-	uv_loop_t *loop;
-	uv_prepare_t prepare;
-	uv_idle_t idle;         /* active while a list is not empty */
-	struct conn_list wake;  /* an event is owed from the loop */
-	struct conn_list dirty; /* something to write */
-	size_t wake_count, dirty_count;
-	struct buf spare;
-	unsigned conns;
-	unsigned handles; /* not yet closed by libuv */
-	struct conn_turn *next;
 };
 
 /* A name look-up outlives its conn: the thread pool cannot be hurried. */
@@ -91,16 +69,17 @@ struct conn {
 	bool eof;
 	bool above_high; /* WRITABLE is owed */
 	bool in_flight;  /* libuv reads from `flying` */
-	bool on_wake, on_dirty;
 	bool has_timer;
 	unsigned handles; /* not yet closed by libuv */
 	int error;
 
 	conn_cb *cb;
 	void *arg;
-	struct conn_turn *turn;
 	struct listener *listener; /* NULL for outgoing ones */
-	TAILQ_ENTRY(conn) wake_entry, dirty_entry;
+	uv_loop_t *loop;
+	struct turn *turn;
+	struct turn_task wake;  /* owes an event, not from inside a call */
+	struct turn_task dirty; /* something to write */
 
 	struct buf in, out, flying;
 	size_t read_max, high, low;
@@ -118,142 +97,12 @@ struct conn {
 	char peer[80];
 };
 
-static struct conn_turn *conn_turns;
+static struct buf conn_spare; /* memory of an empty read buffer, or none */
 
 static void conn_enter_state(struct conn *, enum conn_state);
 static void conn_update_reading(struct conn *);
 static void conn_connect_cb(uv_connect_t *, int);
-
-/* ---------------------------------------------------- the end of a turn */
-
-static void
-conn_turn_idle_cb(uv_idle_t *idle)
-{
-	(void)idle; /* its being active is all that is wanted */
-}
-
-static void
-conn_mark_wake(struct conn *c)
-{
-	if (c->on_wake)
-		return;
-	c->on_wake = true;
-	c->turn->wake_count++;
-	TAILQ_INSERT_TAIL(&c->turn->wake, c, wake_entry);
-	uv_idle_start(&c->turn->idle, conn_turn_idle_cb);
-}
-
-static void
-conn_mark_dirty(struct conn *c)
-{
-	if (c->on_dirty)
-		return;
-	c->on_dirty = true;
-	c->turn->dirty_count++;
-	TAILQ_INSERT_TAIL(&c->turn->dirty, c, dirty_entry);
-	uv_idle_start(&c->turn->idle, conn_turn_idle_cb);
-}
-
-static void
-conn_unmark_wake(struct conn *c)
-{
-	if (!c->on_wake)
-		return;
-	c->on_wake = false;
-	c->turn->wake_count--;
-	TAILQ_REMOVE(&c->turn->wake, c, wake_entry);
-}
-
-static void
-conn_unmark_dirty(struct conn *c)
-{
-	if (!c->on_dirty)
-		return;
-	c->on_dirty = false;
-	c->turn->dirty_count--;
-	TAILQ_REMOVE(&c->turn->dirty, c, dirty_entry);
-}
-
-static void conn_on_wake(struct conn *);
-static void conn_flush(struct conn *);
-
-static void
-conn_turn_prepare_cb(uv_prepare_t *prepare)
-{
-	struct conn_turn *t = prepare->data;
-	struct conn *c;
-	size_t n;
-
-	/* As many as there are now: callbacks may add more, or remove some. */
-	for (n = t->wake_count; n > 0 && t->wake_count > 0; n--) {
-		c = TAILQ_FIRST(&t->wake);
-		conn_unmark_wake(c);
-		conn_on_wake(c);
-	}
-	for (n = t->dirty_count; n > 0 && t->dirty_count > 0; n--) {
-		c = TAILQ_FIRST(&t->dirty);
-		conn_unmark_dirty(c);
-		conn_flush(c);
-	}
-	if (t->wake_count == 0 && t->dirty_count == 0)
-		uv_idle_stop(&t->idle);
-}
-
-static struct conn_turn *
-conn_turn_get(uv_loop_t *loop)
-{
-	struct sigaction sa;
-	struct conn_turn *t;
-
-	for (t = conn_turns; t != NULL; t = t->next) {
-		if (t->loop == loop) {
-			t->conns++;
-			return t;
-		}
-	}
-	/* A peer that is gone is an error code to us, never a signal. */
-	if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
-		signal(SIGPIPE, SIG_IGN);
-	t = xcalloc(1, sizeof(*t));
-	t->loop = loop;
-	TAILQ_INIT(&t->wake);
-	TAILQ_INIT(&t->dirty);
-	uv_prepare_init(loop, &t->prepare);
-	uv_idle_init(loop, &t->idle);
-	t->prepare.data = t->idle.data = t;
-	uv_prepare_start(&t->prepare, conn_turn_prepare_cb);
-	uv_unref((uv_handle_t *)&t->prepare);
-	t->conns = 1;
-	t->handles = 2;
-	t->next = conn_turns;
-	conn_turns = t;
-	return t;
-}
-
-static void
-conn_turn_close_cb(uv_handle_t *handle)
-{
-	struct conn_turn *t = handle->data;
-
-	if (--t->handles > 0)
-		return;
-	buf_fini(&t->spare);
-	free(t);
-}
-
-static void
-conn_turn_put(struct conn_turn *t)
-{
-	struct conn_turn **p;
-
-	if (--t->conns > 0)
-		return;
-	for (p = &conn_turns; *p != t; p = &(*p)->next)
-		;
-	*p = t->next;
-	uv_close((uv_handle_t *)&t->prepare, conn_turn_close_cb);
-	uv_close((uv_handle_t *)&t->idle, conn_turn_close_cb);
-}
+static turn_cb conn_on_wake, conn_flush;
 
 /* ------------------------------------------------------------ life cycle */
 
@@ -261,12 +110,22 @@ static struct conn *
 conn_new(uv_loop_t *loop, bool is_unix, const struct conn_opts *opts)
 {
 	static const struct conn_opts defaults;
+	static bool no_sigpipe;
 	struct conn *c;
+
+	/* A peer that is gone is an error code to us, never a signal. */
+	if (!no_sigpipe) {
+		signal(SIGPIPE, SIG_IGN);
+		no_sigpipe = true;
+	}
 
 	if (opts == NULL)
 		opts = &defaults;
 	c = xcalloc(1, sizeof(*c));
-	c->turn = conn_turn_get(loop);
+	c->loop = loop;
+	c->turn = turn_get(loop);
+	turn_task_init(&c->wake, c->turn, TURN_WORK, conn_on_wake, c);
+	turn_task_init(&c->dirty, c->turn, TURN_WRITE, conn_flush, c);
 	c->is_unix = is_unix;
 	c->read_max = opts->read_max > 0 ? opts->read_max : CONN_READ_MAX;
 	c->high = opts->high > 0 ? opts->high : CONN_HIGH;
@@ -288,15 +147,15 @@ static void
 conn_free(struct conn *c)
 {
 	struct listener *listener = c->listener;
-	struct conn_turn *turn = c->turn;
+	struct turn *turn = c->turn;
 
-	assert(!c->on_wake && !c->on_dirty && !c->in_flight);
+	assert(!c->wake.queued && !c->dirty.queued && !c->in_flight);
 	uv_freeaddrinfo(c->addrs);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	buf_fini(&c->flying);
 	free(c);
-	conn_turn_put(turn);
+	turn_put(turn);
 	if (listener != NULL)
 		listener_on_gone(listener);
 }
@@ -392,7 +251,7 @@ static void
 conn_start_timer(struct conn *c, uint64_t ms)
 {
 	if (!c->has_timer) {
-		uv_timer_init(c->turn->loop, &c->timer);
+		uv_timer_init(c->loop, &c->timer);
 		c->timer.data = c;
 		c->has_timer = true;
 		c->handles++;
@@ -413,12 +272,12 @@ conn_enter_state(struct conn *c, enum conn_state next)
 		break;
 	case CONN_FAILED:
 		conn_update_reading(c);
-		conn_mark_wake(c);
+		turn_add(&c->wake);
 		break;
 	case CONN_FLUSHING:
 		conn_start_timer(c, CONN_FLUSH_MS);
 		conn_update_reading(c);
-		conn_mark_dirty(c);
+		turn_add(&c->dirty);
 		break;
 	case CONN_LINGERING:
 		conn_start_timer(c, CONN_LINGER_MS);
@@ -426,8 +285,8 @@ conn_enter_state(struct conn *c, enum conn_state next)
 		conn_update_reading(c);
 		break;
 	case CONN_CLOSING:
-		conn_unmark_wake(c);
-		conn_unmark_dirty(c);
+		turn_remove(&c->wake);
+		turn_remove(&c->dirty);
 		if (c->lookup != NULL) {
 			c->lookup->conn = NULL;
 			uv_cancel((uv_req_t *)&c->lookup->req);
@@ -494,8 +353,10 @@ conn_fail(struct conn *c, int error)
 }
 
 static void
-conn_on_wake(struct conn *c)
+conn_on_wake(void *arg)
 {
+	struct conn *c = arg;
+
 	switch (c->state) {
 	case CONN_FAILED:
 		c->cb(c, CONN_EV_ERROR, c->arg);
@@ -535,7 +396,7 @@ conn_next_address_cb(uv_handle_t *handle)
 		conn_close_cb(handle);
 		return;
 	}
-	uv_tcp_init(c->turn->loop, &c->u.tcp);
+	uv_tcp_init(c->loop, &c->u.tcp);
 	c->u.handle.data = c;
 	if (c->state == CONN_CONNECTING)
 		conn_try_address(c, c->addr->ai_addr);
@@ -562,7 +423,7 @@ conn_connect_cb(uv_connect_t *req, int status)
 	conn_opened(c);
 	conn_update_reading(c);
 	if (buf_len(&c->out) > 0)
-		conn_mark_dirty(c);
+		turn_add(&c->dirty);
 	c->cb(c, CONN_EV_CONNECTED, c->arg);
 }
 
@@ -600,8 +461,8 @@ conn_start_lookup(struct conn *c, const struct address *a)
 
 	lookup = xcalloc(1, sizeof(*lookup));
 	lookup->conn = c;
-	rc = uv_getaddrinfo(c->turn->loop, &lookup->req, conn_lookup_cb,
-	    a->host, a->port, &hints);
+	rc = uv_getaddrinfo(
+	    c->loop, &lookup->req, conn_lookup_cb, a->host, a->port, &hints);
 	if (rc != 0) {
 		free(lookup);
 		conn_fail(c, rc);
@@ -648,10 +509,8 @@ conn_connect(uv_loop_t *loop, const char *address, const struct conn_opts *opts,
 static void
 conn_give_back(struct conn *c)
 {
-	struct buf *spare = &c->turn->spare;
-
-	if (spare->base == NULL && c->in.cap == CONN_CHUNK) {
-		*spare = c->in;
+	if (conn_spare.base == NULL && c->in.cap == CONN_CHUNK) {
+		conn_spare = c->in;
 		buf_init(&c->in);
 	} else {
 		buf_fini(&c->in);
@@ -665,9 +524,9 @@ conn_alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *dst)
 
 	(void)suggested;
 	if (c->in.base == NULL) {
-		if (c->turn->spare.base != NULL) {
-			c->in = c->turn->spare;
-			buf_init(&c->turn->spare);
+		if (conn_spare.base != NULL) {
+			c->in = conn_spare;
+			buf_init(&conn_spare);
 		} else {
 			c->in.base = xmalloc(CONN_CHUNK);
 			c->in.cap = CONN_CHUNK;
@@ -771,7 +630,7 @@ conn_resume(struct conn *c)
 	c->paused = false;
 	conn_update_reading(c);
 	if (c->state == CONN_OPEN && buf_len(&c->in) > 0)
-		conn_mark_wake(c);
+		turn_add(&c->wake);
 }
 
 /* --------------------------------------------------------------- writing */
@@ -810,7 +669,7 @@ conn_commit(struct conn *c, size_t n)
 		return;
 	buf_commit(&c->out, n);
 	if (c->state == CONN_OPEN)
-		conn_mark_dirty(c);
+		turn_add(&c->dirty);
 	unsent = conn_unsent(c);
 	if (unsent <= c->high)
 		return;
@@ -881,13 +740,14 @@ conn_write_cb(uv_write_t *req, int status)
 		return;
 	}
 	if (buf_len(&c->out) > 0)
-		conn_mark_dirty(c);
+		turn_add(&c->dirty);
 	conn_on_written(c);
 }
 
 static void
-conn_flush(struct conn *c)
+conn_flush(void *arg)
 {
+	struct conn *c = arg;
 	size_t len = buf_len(&c->out);
 	struct buf rest;
 	uv_buf_t b;

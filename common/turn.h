@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * turn.h - work for the end of this turn of the loop: what many callbacks of
+ * one turn have collected is done once, before the loop blocks.
+ *
+ * TURN_WORK comes before TURN_WRITE, so that what the work sends leaves in the
+ * same turn.  A task that adds work again is served in the same turn a few
+ * times; after that the loop turns without blocking.
+ */
+#ifndef COMMON_TURN_H
+#define COMMON_TURN_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "common/attr.h"
+#include "common/queue.h"
+
+struct turn;
+
+enum turn_phase {
+	TURN_WORK = 0,
+	TURN_WRITE,
+};
+
+typedef void turn_cb(void *arg);
+
+/* Embedded in its owner, who removes it before it goes. */
+struct turn_task {
+	struct turn *turn;
+	turn_cb *cb;
+	void *arg;
+	enum turn_phase phase;
+	bool queued; /* runs once, however often it is added */
+	TAILQ_ENTRY(turn_task) entry;
+};
+
+/* The turn of this loop; each get needs a put, or the loop cannot be closed. */
+struct turn *turn_get(uv_loop_t *);
+void turn_put(struct turn *);
+
+void turn_task_init(
+    struct turn_task *, struct turn *, enum turn_phase, turn_cb *, void *arg);
+void turn_add(struct turn_task *);
+void turn_remove(struct turn_task *);
+
+#endif
