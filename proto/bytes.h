@@ -28,6 +28,13 @@ bytes_str(const char *s)
 	return bytes_of(s, s == NULL ? 0 : strlen(s));
 }
 
+/* The end of len octets at p, which may be NULL when there are none. */
+static inline const uint8_t *
+bytes_end(const uint8_t *p, size_t len)
+{
+	return len == 0 ? p : p + len;
+}
+
 static inline bool
 bytes_eq(struct bytes a, struct bytes b)
 {

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proto/bytes.h"
+
 /* Continuation octets that follow, and the smallest code point that may use
  * this length; 0 octets for what cannot begin a character. */
 static unsigned
@@ -84,7 +86,7 @@ utf8_put(uint8_t dst[4], uint32_t cp)
 size_t
 utf8_check(const uint8_t *s, size_t len)
 {
-	const uint8_t *p = s, *end = s + len, *start;
+	const uint8_t *p = s, *end = bytes_end(s, len), *start;
 
 	while (p < end) {
 		start = p;
@@ -97,7 +99,7 @@ utf8_check(const uint8_t *s, size_t len)
 size_t
 utf8_length(const uint8_t *s, size_t len)
 {
-	const uint8_t *p = s, *end = s + len;
+	const uint8_t *p = s, *end = bytes_end(s, len);
 	size_t n = 0;
 
 	while (p < end) {
@@ -128,7 +130,7 @@ bool
 utf8_to_utf16be(const uint8_t *src, size_t len, uint8_t *dst, size_t cap,
     size_t *out, struct misfit *bad)
 {
-	const uint8_t *p = src, *end = src + len, *start;
+	const uint8_t *p = src, *end = bytes_end(src, len), *start;
 	size_t n = 0;
 	uint32_t cp;
 
@@ -138,7 +140,7 @@ utf8_to_utf16be(const uint8_t *src, size_t len, uint8_t *dst, size_t cap,
 		if (cp == CHARSET_BAD)
 			return misfit(bad, cp, (size_t)(start - src));
 		if (cap - n < (cp > 0xffff ? 4u : 2u))
-			return misfit(bad, 0, (size_t)(start - src));
+			return misfit(bad, CHARSET_FULL, (size_t)(start - src));
 		if (cp > 0xffff) {
 			put_unit(dst + n, 0xd800 + ((cp - 0x10000) >> 10));
 			n += 2;
@@ -205,7 +207,7 @@ static bool
 utf8_to_octets(const uint8_t *src, size_t len, uint8_t *dst, size_t cap,
     size_t *out, uint32_t limit, struct misfit *bad)
 {
-	const uint8_t *p = src, *end = src + len, *start;
+	const uint8_t *p = src, *end = bytes_end(src, len), *start;
 	size_t n = 0;
 	uint32_t cp;
 
@@ -215,7 +217,7 @@ utf8_to_octets(const uint8_t *src, size_t len, uint8_t *dst, size_t cap,
 		if (cp >= limit)
 			return misfit(bad, cp, (size_t)(start - src));
 		if (n == cap)
-			return misfit(bad, 0, (size_t)(start - src));
+			return misfit(bad, CHARSET_FULL, (size_t)(start - src));
 		dst[n++] = (uint8_t)cp;
 	}
 	*out = n;
@@ -448,7 +450,5 @@ charset_from_utf8(struct charset *c, const uint8_t *src, size_t len,
 	}
 	if (ok)
 		return 0;
-	/* A NUL in the text is a misfit with cp 0 as well, but only of GSM. */
-	return bad.cp == 0 && (bad.offset >= len || src[bad.offset] != 0) ? -2
-									  : -1;
+	return bad.cp == CHARSET_FULL ? -2 : -1;
 }

@@ -16,6 +16,7 @@
 #include "proto/gsm7.h" /* struct misfit */
 
 #define CHARSET_BAD         0xffffffffu
+#define CHARSET_FULL        0xfffffffeu /* only in struct misfit */
 #define CHARSET_REPLACEMENT 0xfffdu
 
 /*
@@ -33,7 +34,7 @@ size_t utf8_length(const uint8_t *, size_t len);
 
 /*
  * UTF-8 -> UTF-16BE, which SMPP calls UCS2; characters over U+FFFF become a
- * surrogate pair.  False when the input is not UTF-8 or dst is full (bad->cp 0).
+ * surrogate pair.  False when the input is not UTF-8 or dst is full.
  */
 bool utf8_to_utf16be(const uint8_t *, size_t len, uint8_t *dst, size_t cap,
     size_t *out, struct misfit *bad);
@@ -76,7 +77,8 @@ void charset_close(struct charset *);
 
 /*
  * Whole texts, either way.  0; -1 when the input is not valid in its charset or
- * has a character that the other does not have; -2 when dst is full.
+ * has a character that the other does not have; -2 when dst is full, or, towards
+ * UTF-8, smaller than the sizes above.
  */
 int charset_to_utf8(struct charset *, const uint8_t *src, size_t len,
     uint8_t *dst, size_t cap, size_t *out);

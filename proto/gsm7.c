@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "proto/bytes.h"
 #include "proto/charset.h"
 
 static const uint16_t basic[128] = {
@@ -470,7 +471,7 @@ misfit(struct misfit *bad, uint32_t cp, size_t offset)
 bool
 gsm7_count(const uint8_t *utf8, size_t len, size_t *septets, struct misfit *bad)
 {
-	const uint8_t *p = utf8, *end = utf8 + len, *start;
+	const uint8_t *p = utf8, *end = bytes_end(utf8, len), *start;
 	size_t n = 0;
 	uint32_t cp;
 	int s;
@@ -491,7 +492,7 @@ bool
 gsm7_encode(const uint8_t *utf8, size_t len, uint8_t *dst, size_t cap,
     size_t *out, struct misfit *bad)
 {
-	const uint8_t *p = utf8, *end = utf8 + len, *start;
+	const uint8_t *p = utf8, *end = bytes_end(utf8, len), *start;
 	size_t n = 0;
 	uint32_t cp;
 	int s;
@@ -503,7 +504,8 @@ gsm7_encode(const uint8_t *utf8, size_t len, uint8_t *dst, size_t cap,
 		if (s < 0)
 			return misfit(bad, cp, (size_t)(start - utf8));
 		if (cap - n < (s > 0xff ? 2u : 1u))
-			return misfit(bad, 0, (size_t)(start - utf8));
+			return misfit(
+			    bad, CHARSET_FULL, (size_t)(start - utf8));
 		if (s > 0xff)
 			dst[n++] = GSM7_ESCAPE;
 		dst[n++] = (uint8_t)s;

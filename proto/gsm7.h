@@ -16,7 +16,7 @@
 
 /* The first character that a charset does not have. */
 struct misfit {
-	uint32_t cp; /* code point; CHARSET_BAD: the input is not valid UTF-8 */
+	uint32_t cp;   /* or CHARSET_BAD: not UTF-8; CHARSET_FULL: no room */
 	size_t offset; /* in octets of the input */
 };
 
@@ -37,8 +37,7 @@ bool gsm7_count(
 
 /*
  * UTF-8 -> unpacked.  dst needs as many octets as gsm7_count() says; len of the
- * text is always enough.  False for a misfit or when dst is full (then
- * bad->cp is 0).
+ * text is always enough.  False for a misfit or when dst is full.
  */
 bool gsm7_encode(const uint8_t *utf8, size_t len, uint8_t *dst, size_t cap,
     size_t *out, struct misfit *bad);

@@ -83,8 +83,8 @@ enum receipt_form {
 
 /*
  * One key for the same id in whatever form: spaces around it cut off; a number
- * becomes decimal digits without leading zeros, of any size; what is no
- * number of that form stays as it is.  Returns the length, 0 for an empty id;
+ * becomes decimal digits without leading zeros, up to 128 hex digits; what is
+ * no number of that form stays as it is.  Returns the length, 0 for an empty id;
  * ids over RECEIPT_ID_MAX - 1 octets are cut.
  */
 size_t receipt_normalise_id(

@@ -28,7 +28,7 @@ static inline void
 rd_init(struct rd *r, const void *p, size_t len)
 {
 	r->pos = p;
-	r->end = r->pos + len;
+	r->end = bytes_end(r->pos, len);
 	r->failed = false;
 }
 
@@ -159,7 +159,7 @@ static inline void
 wr_init(struct wr *w, void *p, size_t cap)
 {
 	w->base = w->pos = p;
-	w->end = w->base + cap;
+	w->end = cap == 0 ? w->base : w->base + cap;
 	w->failed = false;
 }
 
