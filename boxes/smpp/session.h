@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * session.h - one SMPP connection, whichever end we are: framing, sequence
+ * numbers, the window of our requests, enquire_link, malformed PDUs.
+ *
+ * It knows nothing of binding: the owner sends bind or answers it, and says
+ * session_bound() when the longer PDUs of a bound session are in order.
+ *
+ * A slot of the window is given back by an answer (ops->answer), or after the
+ * end of the connection (ops->lost); never while the connection lives, so a
+ * late answer always finds its request.  How long one may take is the owner's
+ * business: session_oldest_ms().
+ *
+ * Closes by itself, with the reason in ops->closed: peer gone, enquire_link
+ * not answered, a PDU that was begun and not finished in time, a length out
+ * of bounds, too many malformed PDUs, a peer that does not read.
+ */
+#ifndef BOXES_SMPP_SESSION_H
+#define BOXES_SMPP_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "boxes/smpp/window.h"
+#include "common/attr.h"
+#include "common/conn.h"
+#include "proto/smpp_pdu.h"
+
+struct session;
+
+struct session_opts {
+	uint32_t window;     /* our unanswered requests */
+	uint64_t enquire_ms; /* silence before enquire_link; 0: never */
+	uint64_t answer_ms;  /* for its answer; 0: 10 s */
+	uint64_t partial_ms; /* from first to last octet of a PDU; 0: 10 s */
+	unsigned max_bad;    /* malformed PDUs within ten minutes; 0: 10 */
+	unsigned decode;     /* SMPP_LENIENT towards carriers */
+};
+
+struct session_ops {
+	/* Only after session_connect(). */
+	void (*connected)(struct session *, void *arg);
+	/* An answer to session_request(): its own resp, or generic_nack. */
+	void (*answer)(struct session *, const struct window_slot *,
+	    const struct smpp_pdu *, void *arg);
+	/*
+	 * Any other PDU: requests, and answers to what session_send() sent.
+	 * enquire_link and everything that is not decodable are dealt with
+	 * here and do not come.
+	 */
+	void (*pdu)(struct session *, const struct smpp_pdu *, void *arg);
+	/* All PDUs of one read have been handed out.  May be NULL. */
+	void (*batch)(struct session *, void *arg);
+	/* The connection has ended before this request was answered. */
+	void (*lost)(struct session *, const struct window_slot *, void *arg);
+	/* Last call; the session frees itself when it returns. */
+	void (*closed)(struct session *, const char *reason, void *arg);
+};
+
+/* NULL: address is none.  ops and arg are borrowed, opts are copied. */
+struct session *session_connect(uv_loop_t *, const char *address,
+    const struct session_opts *, const struct session_ops *, void *arg);
+/* Takes an accepted connection. */
+struct session *session_accept(struct conn *, const struct session_opts *,
+    const struct session_ops *, void *arg);
+
+/* PDUs may have up to SMPP_MAX_PDU octets from now on. */
+void session_bound(struct session *);
+
+/* A number for a request that session_send() sends (bind, unbind). */
+uint32_t session_next_seq(struct session *);
+/* Anything that needs no slot: answers, bind, unbind.  0, or SMPP_E*: a field
+ * does not fit, nothing was sent. */
+int session_send(struct session *, const struct smpp_pdu *) WARN_UNUSED;
+void session_nack(struct session *, uint32_t seq, uint32_t status);
+/* The answer to a PDU of the peer: command, status and sequence number. */
+void session_answer(
+    struct session *, const struct smpp_pdu *request, uint32_t status);
+
+/*
+ * A request as octets of a whole PDU, whose sequence number is put in here.
+ * There must be room in the window.
+ */
+void session_request(
+    struct session *, uint8_t *pdu, size_t len, void *what, uint32_t tag);
+uint32_t session_room(const struct session *);
+uint32_t session_in_flight(const struct session *);
+/* How long the oldest request has been waiting; 0: none does. */
+uint64_t session_oldest_ms(const struct session *, uint64_t now_ms);
+
+/* Time-outs; the owner calls it about once a second. */
+void session_tick(struct session *, uint64_t now_ms);
+/* enquire_link now, unless one is under way. */
+void session_probe(struct session *);
+
+/* Ends the connection; lost() and closed() come later.  reason is copied, the
+ * first one counts. */
+void session_close(struct session *, const char *reason);
+/* The same, after what was sent has left. */
+void session_close_flush(struct session *, const char *reason);
+bool session_closing(const struct session *);
+
+const char *session_peer(const struct session *);
+/* Octets since the start, for metrics. */
+uint64_t session_bytes_in(const struct session *);
+uint64_t session_bytes_out(const struct session *);
+unsigned session_bad_pdus(const struct session *);
+
+#endif

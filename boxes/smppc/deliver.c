@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "boxes/smppc/deliver.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boxes/smppc/link.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/uuid.h"
+#include "common/xalloc.h"
+#include "proto/dcs.h"
+#include "proto/receipt.h"
+#include "proto/segment.h"
+#include "proto/smpp_pdu.h"
+
+#define DELIVER_TEXT_MAX    (3 * 65536) /* segment_text() makes 3 of 1 */
+#define DELIVER_KEYWORD_MAX 32
+
+/*
+ * A deliver_sm that box.c has and the bus has not settled.  It lives until
+ * then, also when the carrier has been answered or is gone: box.c knows it by
+ * its address.
+ */
+struct inbound {
+	TAILQ_ENTRY(inbound) entry; /* in bind->inbound while unanswered */
+	struct bind *bind;          /* NULL: nobody waits for an answer */
+	uint32_t command, sequence;
+	uint64_t came_ms;
+};
+
+/* ----------------------------------------------------------------- answers */
+
+static void
+deliver_answer(struct inbound *in, uint32_t status)
+{
+	struct bind *b = in->bind;
+	struct smpp_pdu request;
+
+	TAILQ_REMOVE(&b->inbound, in, entry);
+	b->n_inbound--;
+	in->bind = NULL;
+	smpp_pdu_init(&request, in->command, ESME_ROK, in->sequence);
+	session_answer(b->session, &request, status);
+	if (status != ESME_ROK)
+		b->link->meter.mo_refused.value++;
+}
+
+/* "Not now" is answered so that the carrier comes again, "never" so that it
+ * does not. */
+static uint32_t
+deliver_status(const struct link *l, Hopyard__V1__Ack__Code code)
+{
+	switch (code) {
+	case HOPYARD__V1__ACK__CODE__ACK_OK:
+	case HOPYARD__V1__ACK__CODE__LATER:
+		return ESME_ROK;
+	case HOPYARD__V1__ACK__CODE__THROTTLED:
+	case HOPYARD__V1__ACK__CODE__UNAVAILABLE:
+		return l->profile->nack;
+	default:
+		return ESME_RX_R_APPN;
+	}
+}
+
+void
+deliver_on_acked(struct link *l, uint64_t cookie, Hopyard__V1__Ack__Code code,
+    const char *text)
+{
+	struct inbound *in = (struct inbound *)(uintptr_t)cookie;
+	static struct log_limit limit;
+	uint32_t status = deliver_status(l, code);
+
+	if (status != ESME_ROK && log_limit(&limit, 5))
+		log_warn("mo.refused", "code=%d reason=%s", (int)code,
+		    text == NULL ? "" : text);
+	if (in->bind != NULL)
+		deliver_answer(in, status);
+	TAILQ_REMOVE(&l->inbound, in, all);
+	free(in);
+}
+
+void
+deliver_free_all(struct link *l)
+{
+	struct inbound *in;
+
+	while ((in = TAILQ_FIRST(&l->inbound)) != NULL) {
+		TAILQ_REMOVE(&l->inbound, in, all);
+		free(in);
+	}
+}
+
+void
+deliver_tick(struct bind *b, uint64_t now)
+{
+	static struct log_limit limit;
+	struct inbound *in;
+
+	while ((in = TAILQ_FIRST(&b->inbound)) != NULL &&
+	    now - in->came_ms >= DELIVER_WAIT_MS) {
+		if (log_limit(&limit, 5))
+			log_warn("mo.not_stored",
+			    "bind=%s waited_ms=%llu hint=%s", b->name,
+			    (unsigned long long)(now - in->came_ms),
+			    "bus or store is away; the carrier will repeat it");
+		deliver_answer(in, b->link->profile->nack);
+	}
+}
+
+void
+deliver_on_closed(struct bind *b)
+{
+	struct inbound *in;
+
+	while ((in = TAILQ_FIRST(&b->inbound)) != NULL) {
+		TAILQ_REMOVE(&b->inbound, in, entry);
+		in->bind = NULL;
+	}
+	b->n_inbound = 0;
+}
+
+/* ----------------------------------------------------------------- to the bus */
+
+static ProtobufCBinaryData
+deliver_data(struct bytes b)
+{
+	/* protobuf-c has no const; pack() does not write. */
+	return (ProtobufCBinaryData){ .len = b.len,
+		.data = (uint8_t *)(uintptr_t)b.p };
+}
+
+/* Packs both levels behind each other in the scratch buffer and hands them on. */
+static void
+deliver_pass_on(struct bind *b, const struct smpp_pdu *pdu,
+    Hopyard__V1__Envelope *env, const ProtobufCMessage *body)
+{
+	struct link *l = b->link;
+	struct inbound *in;
+	struct item item;
+	uint8_t id[UUID_LEN];
+	size_t env_len, body_len;
+	uint8_t *p;
+
+	uuid_new(id);
+	env->id = deliver_data(bytes_of(id, sizeof(id)));
+	env->has_link = 1;
+	env->link = deliver_data(bytes_str(l->name));
+	env_len = hopyard__v1__envelope__get_packed_size(env);
+	body_len = protobuf_c_message_get_packed_size(body);
+	buf_clear(&l->scratch);
+	p = buf_reserve(&l->scratch, env_len + body_len);
+	hopyard__v1__envelope__pack(env, p);
+	protobuf_c_message_pack(body, p + env_len);
+	memset(&item, 0, sizeof(item));
+	item.envelope = bytes_of(p, env_len);
+	item.body = bytes_of(p + env_len, body_len);
+
+	in = xcalloc(1, sizeof(*in));
+	in->command = pdu->command_id;
+	in->sequence = pdu->sequence;
+	in->came_ms = clock_mono_ms();
+	if (box_send_item(l->box, HOPYARD__V1__FRAME_TYPE__INBOUND, &item,
+		(uint64_t)(uintptr_t)in) != 0) {
+		free(in);
+		l->meter.mo_refused.value++;
+		session_answer(b->session, pdu, ESME_RMSGQFUL);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&l->inbound, in, all);
+	in->bind = b;
+	TAILQ_INSERT_TAIL(&b->inbound, in, entry);
+	b->n_inbound++;
+}
+
+/* ------------------------------------------------------------------ receipts */
+
+static Hopyard__V1__State
+deliver_state(const struct receipt *r)
+{
+	if (r->intermediate)
+		return HOPYARD__V1__STATE__BUFFERED;
+	switch (r->state) {
+	case SMPP_STATE_SCHEDULED:
+	case SMPP_STATE_ENROUTE:
+	case SMPP_STATE_ACCEPTED:
+		return HOPYARD__V1__STATE__BUFFERED;
+	case SMPP_STATE_DELIVERED:
+		return HOPYARD__V1__STATE__DELIVERED;
+	case SMPP_STATE_EXPIRED:
+		return HOPYARD__V1__STATE__EXPIRED;
+	case SMPP_STATE_REJECTED:
+		return HOPYARD__V1__STATE__REJECTED;
+	case SMPP_STATE_DELETED: /* by somebody at the SMSC, not by us */
+	case SMPP_STATE_UNDELIVERABLE:
+	case SMPP_STATE_SKIPPED:
+		return HOPYARD__V1__STATE__UNDELIVERABLE;
+	default: /* UNKNOWN, and words that nobody knows */
+		return HOPYARD__V1__STATE__UNKNOWN;
+	}
+}
+
+static const char *
+deliver_state_word(Hopyard__V1__State state)
+{
+	switch (state) {
+	case HOPYARD__V1__STATE__BUFFERED:
+		return "buffered";
+	case HOPYARD__V1__STATE__DELIVERED:
+		return "delivered";
+	case HOPYARD__V1__STATE__EXPIRED:
+		return "expired";
+	case HOPYARD__V1__STATE__REJECTED:
+		return "rejected";
+	case HOPYARD__V1__STATE__UNDELIVERABLE:
+		return "undelivered";
+	default:
+		return "unknown";
+	}
+}
+
+/* Text of the message as UTF-8; empty for binary. */
+static struct bytes
+deliver_text(
+    const struct link *l, const struct smpp_pdu *pdu, struct bytes octets)
+{
+	static uint8_t text[DELIVER_TEXT_MAX];
+	size_t len;
+
+	if (!segment_text(pdu->data_coding, l->profile->charset, octets, text,
+		sizeof(text), &len))
+		return bytes_of(NULL, 0);
+	return bytes_of(text, len);
+}
+
+static void
+deliver_receipt(
+    struct bind *b, const struct smpp_pdu *pdu, const struct receipt *r)
+{
+	struct link *l = b->link;
+	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
+	Hopyard__V1__Notice n = HOPYARD__V1__NOTICE__INIT;
+	char id[RECEIPT_ID_MAX], error[16];
+	struct bytes text = deliver_text(l, pdu, smpp_content(pdu));
+
+	env.kind = HOPYARD__V1__KIND__RECEIPT;
+	n.has_state = 1;
+	n.state = deliver_state(r);
+	if (r->id.len > 0) {
+		n.has_smsc_id = 1;
+		n.smsc_id.len =
+		    receipt_normalise_id(l->profile->id_dlr, r->id, id);
+		n.smsc_id.data = (uint8_t *)id;
+	}
+	n.has_link = 1;
+	n.link = deliver_data(bytes_str(l->profile->scope));
+	if (r->err.len > 0) {
+		n.has_error = 1;
+		n.error = deliver_data(r->err);
+	} else if (r->has_network_error) {
+		snprintf(error, sizeof(error), "%u", r->network_error);
+		n.has_error = 1;
+		n.error = deliver_data(bytes_str(error));
+	}
+	if (text.len > 0) {
+		n.has_text = 1;
+		n.text = deliver_data(text);
+	}
+	if (r->done_at > 0) {
+		n.has_done_at = 1;
+		n.done_at = (uint64_t)r->done_at;
+	}
+	n.has_to = n.has_from = 1;
+	n.to = deliver_data(pdu->destination_addr);
+	n.from = deliver_data(pdu->source_addr);
+
+	b->n_receipts++;
+	meter_receipt(&l->meter, l->name, deliver_state_word(n.state));
+	deliver_pass_on(b, pdu, &env, &n.base);
+}
+
+/* ------------------------------------------------------ messages from handsets */
+
+/* First word in upper case (ASCII), for routing. */
+static struct bytes
+deliver_keyword(struct bytes text, uint8_t dst[DELIVER_KEYWORD_MAX])
+{
+	size_t i = 0, n = 0;
+
+	while (i < text.len && isspace(text.p[i]))
+		i++;
+	while (i < text.len && !isspace(text.p[i]) && n < DELIVER_KEYWORD_MAX)
+		dst[n++] = (uint8_t)toupper(text.p[i++]);
+	return bytes_of(dst, n);
+}
+
+static void
+deliver_content(Hopyard__V1__Content *c, const struct smpp_pdu *pdu,
+    const struct segment_user *user, struct bytes text)
+{
+	c->has_data_coding = 1;
+	c->data_coding = pdu->data_coding;
+	if (text.p != NULL) {
+		c->has_text = 1;
+		c->text = deliver_data(text);
+	} else {
+		c->has_data = 1;
+		c->data = deliver_data(user->data);
+		c->has_coding = 1;
+		c->coding = HOPYARD__V1__CONTENT__CODING__BINARY;
+	}
+	if (user->udh.len > 0) {
+		c->has_udh = 1;
+		c->udh = deliver_data(user->udh);
+	}
+	c->has_protocol_id = c->has_esm_class = 1;
+	c->protocol_id = pdu->protocol_id;
+	c->esm_class = pdu->esm_class;
+	c->has_source_ton = c->has_source_npi = 1;
+	c->source_ton = pdu->source_addr_ton;
+	c->source_npi = pdu->source_addr_npi;
+	c->has_dest_ton = c->has_dest_npi = 1;
+	c->dest_ton = pdu->dest_addr_ton;
+	c->dest_npi = pdu->dest_addr_npi;
+	if (pdu->service_type.len > 0) {
+		c->has_service_type = 1;
+		c->service_type = deliver_data(pdu->service_type);
+	}
+}
+
+/* International numbers are written without '+' inside the suite. */
+static struct bytes
+deliver_address(struct bytes a)
+{
+	if (a.len > 1 && a.p[0] == '+') {
+		a.p++;
+		a.len--;
+	}
+	return a;
+}
+
+static void
+deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
+{
+	static Hopyard__V1__Tlv tlv[SMPP_MAX_TLVS];
+	static Hopyard__V1__Tlv *tlvs[SMPP_MAX_TLVS];
+	struct link *l = b->link;
+	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
+	Hopyard__V1__Content c = HOPYARD__V1__CONTENT__INIT;
+	uint8_t word[DELIVER_KEYWORD_MAX];
+	struct segment_user user;
+	struct bytes text, keyword;
+	unsigned i;
+
+	if (!segment_user(pdu, &user))
+		log_debug("mo.bad_udh", "bind=%s", b->name);
+	text = deliver_text(l, pdu, user.data);
+	keyword = deliver_keyword(text, word);
+
+	env.kind = HOPYARD__V1__KIND__MO;
+	env.has_to = env.has_from = 1;
+	env.to = deliver_data(deliver_address(pdu->destination_addr));
+	env.from = deliver_data(deliver_address(pdu->source_addr));
+	if (keyword.len > 0) {
+		env.has_keyword = 1;
+		env.keyword = deliver_data(keyword);
+	}
+	deliver_content(&c, pdu, &user, text);
+	for (i = 0; i < pdu->n_tlvs; i++) {
+		if (pdu->tlv[i].tag == SMPP_TLV_MESSAGE_PAYLOAD)
+			continue; /* is text or data already */
+		hopyard__v1__tlv__init(&tlv[c.n_tlv]);
+		tlv[c.n_tlv].tag = pdu->tlv[i].tag;
+		tlv[c.n_tlv].value = deliver_data(smpp_tlv_value(&pdu->tlv[i]));
+		tlvs[c.n_tlv] = &tlv[c.n_tlv];
+		c.n_tlv++;
+	}
+	c.tlv = tlvs;
+
+	b->n_mo++;
+	l->meter.mo.value++;
+	deliver_pass_on(b, pdu, &env, &c.base);
+}
+
+void
+deliver_on_pdu(struct bind *b, const struct smpp_pdu *pdu)
+{
+	struct receipt r;
+
+	if (b->n_inbound >= DELIVER_MAX_PER_BIND ||
+	    !box_can_send(b->link->box)) {
+		b->link->meter.mo_refused.value++;
+		session_answer(b->session, pdu, ESME_RMSGQFUL);
+		return;
+	}
+	if (receipt_from_pdu(&r, pdu))
+		deliver_receipt(b, pdu, &r);
+	else
+		deliver_mo(b, pdu);
+}

@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "boxes/smppc/link.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boxes/smppc/deliver.h"
+#include "boxes/smppc/submit.h"
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+
+#define LINK_OPEN_BYTES    (1024 * 1024) /* byte credit: never the limit */
+#define LINK_AHEAD_MS      20    /* of the measured rate, beyond free slots */
+#define LINK_BUS_AWAY_MS   5000  /* then nothing new is written */
+#define LINK_QUIET_MS      10000 /* for the last answers at a drain */
+#define LINK_BUS_FINISH_MS 10000 /* for the bus to take the last results */
+#define LINK_MAX_REFS      (FRAME_MAX_PAYLOAD / 12)
+
+static const char *const link_state_names[] = {
+	[LINK_DOWN] = "down",
+	[LINK_UP] = "up",
+	[LINK_DRAINING] = "draining",
+	[LINK_CLOSING] = "closing",
+	[LINK_CLOSED] = "closed",
+};
+
+static const struct box_ops link_box_ops;
+static void link_tick_cb(uv_timer_t *);
+static void link_tell(struct link *);
+
+/* ------------------------------------------------------------------- state */
+
+static void
+link_on_box_closed(void *arg)
+{
+	struct link *l = arg;
+
+	l->box = NULL;
+	if (l->done != NULL)
+		l->done(l->done_arg);
+}
+
+static void
+link_enter_state(struct link *l, enum link_state next)
+{
+	unsigned i;
+
+	assert(next > l->state || l->state < LINK_DRAINING);
+	log_info("link.state", "from=%s to=%s", link_state_names[l->state],
+	    link_state_names[next]);
+	l->state = next;
+	l->entered_ms = clock_mono_ms();
+
+	switch (next) {
+	case LINK_UP:
+		break;
+	case LINK_DOWN:
+		submit_return_all(l, "link is down");
+		break;
+	case LINK_DRAINING:
+		link_tell(l);
+		submit_return_all(l, "connector is stopping");
+		for (i = 0; i < l->n_binds; i++)
+			bind_stop(
+			    &l->bind[i], LINK_QUIET_MS, false, "stopping");
+		break;
+	case LINK_CLOSING:
+		break;
+	case LINK_CLOSED:
+		uv_timer_stop(&l->tick);
+		box_close(l->box, link_on_box_closed, l);
+		break;
+	}
+}
+
+static unsigned
+link_count_binds(const struct link *l, bool (*is)(const struct bind *))
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < l->n_binds; i++)
+		n += is(&l->bind[i]);
+	return n;
+}
+
+void
+link_on_bind(struct link *l)
+{
+	bool up = link_count_binds(l, bind_writable) > 0;
+
+	if (l->bind == NULL || l->state > LINK_UP)
+		return; /* link_new() is still at it, or we stop */
+	if (up && l->state == LINK_DOWN)
+		link_enter_state(l, LINK_UP);
+	else if (!up && l->state == LINK_UP)
+		link_enter_state(l, LINK_DOWN);
+	link_tell(l);
+}
+
+/* ------------------------------------------------------- what the bus is told */
+
+static uint32_t
+link_in_flight(const struct link *l)
+{
+	uint32_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < l->n_binds; i++)
+		if (l->bind[i].session != NULL)
+			n += session_in_flight(l->bind[i].session);
+	return n;
+}
+
+static uint32_t
+link_window(const struct link *l)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < l->n_binds; i++)
+		n += bind_is_bound(&l->bind[i]) && bind_can_send(&l->bind[i]);
+	return n * l->profile->window;
+}
+
+/* Segments a second that are allowed now; 0: no limit. */
+static uint32_t
+link_rate(const struct link *l)
+{
+	double sum = 0;
+	unsigned i;
+
+	for (i = 0; i < l->n_binds; i++) {
+		if (!bind_writable(&l->bind[i]))
+			continue;
+		if (l->bind[i].rate <= 0)
+			return l->profile->tps;
+		sum += l->bind[i].rate;
+	}
+	if (sum <= 0 || (l->profile->tps != 0 && sum > l->profile->tps))
+		return l->profile->tps;
+	return sum < 1 ? 1 : (uint32_t)sum;
+}
+
+/* Why the link is down, in the words of the bind that failed last. */
+static void
+link_detail(const struct link *l, char *dst, size_t cap)
+{
+	const struct bind *b, *worst = NULL;
+	unsigned i;
+
+	dst[0] = '\0';
+	if (l->state == LINK_UP)
+		return;
+	if (l->state >= LINK_DRAINING) {
+		snprintf(dst, cap, "%s", "stopping");
+		return;
+	}
+	for (i = 0; i < l->n_binds; i++) {
+		b = &l->bind[i];
+		if (!bind_can_send(b))
+			continue;
+		if (b->state == BIND_LATE) {
+			snprintf(dst, cap, "%s", "answers are overdue");
+			return;
+		}
+		if (b->why[0] != '\0' &&
+		    (worst == NULL || b->entered_ms > worst->entered_ms))
+			worst = b;
+	}
+	if (worst == NULL)
+		snprintf(dst, cap, "%s", "not bound yet");
+	else if (worst->state == BIND_IDLE)
+		snprintf(dst, cap, "%s, next try in %llus", worst->why,
+		    (unsigned long long)(worst->wait_ms + 999) / 1000);
+	else
+		snprintf(dst, cap, "%s", worst->why);
+}
+
+static void
+link_tell(struct link *l)
+{
+	Hopyard__V1__LinkState s = HOPYARD__V1__LINK_STATE__INIT;
+	char detail[sizeof(l->told.detail)];
+	unsigned bound = link_count_binds(l, bind_is_bound);
+	uint32_t window = link_window(l), rate = link_rate(l);
+	int state = l->state == LINK_UP;
+
+	link_detail(l, detail, sizeof(detail));
+	if (l->told.state == state && l->told.bound == bound &&
+	    l->told.window == window && l->told.rate == rate &&
+	    strcmp(l->told.detail, detail) == 0)
+		return;
+
+	s.state = state ? HOPYARD__V1__LINK_STATE__LINK__UP
+			: HOPYARD__V1__LINK_STATE__LINK__DOWN;
+	s.has_bound = s.has_binds = s.has_window = s.has_in_flight = 1;
+	s.bound = bound;
+	s.binds = l->n_binds;
+	s.window = window;
+	s.in_flight = link_in_flight(l);
+	s.has_rate = 1;
+	s.rate = rate;
+	if (detail[0] != '\0')
+		s.detail = detail;
+	if (!box_send(
+		l->box, HOPYARD__V1__FRAME_TYPE__LINK_STATE, 0, 0, &s.base))
+		return; /* not connected; ready() tells it all again */
+	l->told.state = state;
+	l->told.bound = bound;
+	l->told.window = window;
+	l->told.rate = rate;
+	memcpy(l->told.detail, detail, sizeof(detail));
+}
+
+/* -------------------------------------------------------------------- rate */
+
+bool
+link_may_write(const struct link *l, const struct bind *b)
+{
+	return bind_writable(b) && session_room(b->session) > 0 &&
+	    (b->rate <= 0 || b->tokens >= 1) &&
+	    (l->profile->tps == 0 || l->tokens >= 1);
+}
+
+void
+link_spend(struct link *l, struct bind *b)
+{
+	if (b->rate > 0)
+		b->tokens -= 1;
+	if (l->profile->tps != 0)
+		l->tokens -= 1;
+	b->sent_window++;
+	l->sent_window++;
+}
+
+static void
+link_refill(struct link *l, uint64_t now)
+{
+	double tps = l->profile->tps, cap = tps * 0.2 < 1 ? 1 : tps * 0.2;
+
+	l->tokens += tps * (double)(now - l->refilled_ms) / 1000.0;
+	if (l->tokens > cap)
+		l->tokens = cap;
+	l->refilled_ms = now;
+}
+
+static void
+link_roll_second(struct link *l, uint64_t now)
+{
+	unsigned i;
+
+	if (now - l->second_ms < 1000)
+		return;
+	l->second_ms = now;
+	l->sent_last = l->sent_window;
+	l->sent_window = 0;
+	for (i = 0; i < l->n_binds; i++) {
+		l->bind[i].sent_last = l->bind[i].sent_window;
+		l->bind[i].sent_window = 0;
+	}
+	link_tell(l); /* the rate may have changed */
+}
+
+/* ------------------------------------------------------------------ credit */
+
+static void
+link_grant(struct link *l)
+{
+	uint64_t want = 0, limit, have;
+	bool throttled = false;
+	unsigned i;
+
+	if (l->state != LINK_UP || !box_ready(l->box))
+		return;
+	for (i = 0; i < l->n_binds; i++) {
+		want += bind_room(&l->bind[i]);
+		throttled |= l->bind[i].rate > 0;
+	}
+	if (!throttled) {
+		limit = (uint64_t)l->sent_last * LINK_AHEAD_MS / 1000;
+		want += limit < link_window(l) ? limit : link_window(l);
+	}
+	if (l->profile->tps != 0) {
+		limit = l->profile->tps < 10 ? 1 : l->profile->tps / 10;
+		if (want > limit)
+			want = limit;
+	}
+	have = l->ready_parts + l->started_parts + l->open_items;
+	if (want <= have)
+		return;
+	box_grant(l->box, want - have,
+	    l->open_bytes < LINK_OPEN_BYTES ? LINK_OPEN_BYTES - l->open_bytes
+					    : 0);
+	l->open_items += want - have;
+	if (l->open_bytes < LINK_OPEN_BYTES)
+		l->open_bytes = LINK_OPEN_BYTES;
+}
+
+/* -------------------------------------------------------------------- pump */
+
+static bool
+link_bus_away(const struct link *l, uint64_t now)
+{
+	return l->bus_lost_ms != 0 && now - l->bus_lost_ms > LINK_BUS_AWAY_MS;
+}
+
+static void
+link_pump_bind(struct link *l, struct bind *b, bool fresh)
+{
+	struct message *m;
+
+	while (link_may_write(l, b)) {
+		m = TAILQ_FIRST(&b->started);
+		if (m == NULL && fresh)
+			m = TAILQ_FIRST(&l->ready);
+		if (m == NULL)
+			break;
+		submit_write(m, b);
+	}
+}
+
+void
+link_pump(struct link *l)
+{
+	uint64_t now = clock_mono_ms();
+	bool fresh = l->state == LINK_UP && !link_bus_away(l, now);
+	unsigned i;
+
+	link_refill(l, now);
+	for (i = 0; i < l->n_binds; i++)
+		link_pump_bind(l, &l->bind[(l->turn + i) % l->n_binds], fresh);
+	l->turn = (l->turn + 1) % l->n_binds;
+	link_grant(l);
+}
+
+/* --------------------------------------------------------------- bus events */
+
+static void
+link_send_in_hand(struct link *l)
+{
+	Hopyard__V1__InHand in = HOPYARD__V1__IN_HAND__INIT;
+	size_t max = l->by_ref.count;
+
+	if (max > LINK_MAX_REFS)
+		max = LINK_MAX_REFS; /* windows are far smaller */
+	in.ref = xcalloc(max + 1, sizeof(*in.ref));
+	in.n_ref = submit_refs(l, in.ref, max);
+	if (!box_send(l->box, HOPYARD__V1__FRAME_TYPE__IN_HAND, 0, 0, &in.base))
+		log_debug("bus.lost_at_hello", "refs=%zu", in.n_ref);
+	free(in.ref);
+}
+
+static void
+link_box_ready(struct box *box, const Hopyard__V1__Welcome *welcome, void *arg)
+{
+	struct link *l = arg;
+
+	(void)box;
+	log_info("bus.welcome", "epoch=%llu in_hand=%zu",
+	    (unsigned long long)welcome->epoch, l->by_ref.count);
+	l->bus_lost_ms = 0;
+	l->open_items = l->open_bytes = 0;
+	link_send_in_hand(l);
+	l->told.state = -1;
+	link_tell(l);
+	link_pump(l);
+}
+
+static void
+link_box_lost(struct box *box, void *arg)
+{
+	struct link *l = arg;
+
+	(void)box;
+	l->bus_lost_ms = clock_mono_ms();
+}
+
+static void
+link_box_acked(struct box *box, uint64_t cookie, Hopyard__V1__Ack__Code code,
+    const char *text, void *arg)
+{
+	struct link *l = arg;
+
+	(void)box;
+	if (cookie != 0)
+		deliver_on_acked(l, cookie, code, text);
+	else if (code != HOPYARD__V1__ACK__CODE__ACK_OK)
+		log_warn("bus.result_refused", "code=%d reason=%s", (int)code,
+		    text == NULL ? "" : text);
+}
+
+static void
+link_box_items(struct box *box, uint16_t type, struct items *items, void *arg)
+{
+	struct link *l = arg;
+	struct item item;
+	size_t bytes;
+
+	(void)box;
+	if (type != HOPYARD__V1__FRAME_TYPE__DELIVER) {
+		log_warn("bus.unexpected", "type=%u", type);
+		return;
+	}
+	while (items_next(items, &item)) {
+		bytes = item_bytes(&item);
+		if (l->open_items > 0)
+			l->open_items--;
+		else
+			log_warn("bus.over_credit", "items=%zu", items->count);
+		l->open_bytes -= bytes < l->open_bytes ? bytes : l->open_bytes;
+		submit_accept(l, &item);
+	}
+	link_pump(l);
+}
+
+static void
+link_box_frame(struct box *box, const struct frame *f, void *arg)
+{
+	static uint8_t memory[1024];
+	struct link *l = arg;
+	struct arena arena;
+	Hopyard__V1__Recall *recall;
+
+	(void)box;
+	if (f->type != HOPYARD__V1__FRAME_TYPE__RECALL)
+		return;
+	arena_init(&arena, memory, sizeof(memory));
+	recall = frame_unpack(
+	    &arena, &hopyard__v1__recall__descriptor, f->payload, f->len);
+	if (recall != NULL)
+		submit_recall(l, recall->ref);
+}
+
+static void
+link_show(struct link *l, struct buf *out)
+{
+	struct json j;
+	unsigned i;
+
+	json_init(&j, out);
+	json_open_object(&j, NULL);
+	json_str(&j, "link", l->name);
+	json_str(&j, "scope", l->profile->scope);
+	json_str(&j, "state", link_state_names[l->state]);
+	json_str(
+	    &j, "detail", l->told.detail[0] == '\0' ? NULL : l->told.detail);
+	json_uint(&j, "bound", link_count_binds(l, bind_is_bound));
+	json_uint(&j, "window", link_window(l));
+	json_uint(&j, "in_flight", link_in_flight(l));
+	json_uint(&j, "rate_limit", link_rate(l));
+	json_uint(&j, "sent_last_second", l->sent_last);
+	json_uint(&j, "in_hand", l->by_ref.count);
+	json_uint(&j, "ready_parts", l->ready_parts);
+	json_uint(&j, "granted", l->open_items);
+	json_uint(&j, "unacked", box_unacked(l->box));
+	json_open_array(&j, "hosts");
+	for (i = 0; i < l->profile->n_hosts; i++)
+		json_str(&j, NULL, l->profile->host[i]);
+	json_close_array(&j);
+	json_open_array(&j, "binds");
+	for (i = 0; i < l->n_binds; i++)
+		bind_show(&l->bind[i], &j);
+	json_close_array(&j);
+	json_close_object(&j);
+}
+
+/* One bind after the other, so that the link stays up where it has several. */
+static void
+link_rebind_next(struct link *l)
+{
+	enum bind_state last;
+
+	while (l->rebind_at < l->n_binds && l->state <= LINK_UP) {
+		last = l->rebind_at == 0 ? BIND_IDLE
+					 : l->bind[l->rebind_at - 1].state;
+		if (last != BIND_IDLE && last != BIND_BOUND)
+			return;
+		bind_stop(&l->bind[l->rebind_at++], LINK_QUIET_MS, true,
+		    "to be bound again");
+	}
+}
+
+static void
+link_rebind(struct link *l, const char *why)
+{
+	log_info("link.rebind", "reason=%s", why);
+	l->rebind_at = 0;
+	link_rebind_next(l);
+}
+
+static void
+link_box_call(struct box *box, uint64_t correlation,
+    const Hopyard__V1__Call *call, void *arg)
+{
+	struct link *l = arg;
+	struct buf out;
+
+	buf_init(&out);
+	if (strcmp(call->method, "link.show") == 0) {
+		link_show(l, &out);
+		box_reply(box, correlation, 0, NULL, buf_data(&out),
+		    buf_len(&out), false);
+	} else if (strcmp(call->method, "link.rebind") == 0) {
+		if (l->state > LINK_UP) {
+			box_reply(box, correlation, 409,
+			    "the connector is stopping", NULL, 0, false);
+		} else {
+			link_rebind(l, "asked for");
+			buf_printf(&out, "{\"binds\":%u}", l->n_binds);
+			box_reply(box, correlation, 0, NULL, buf_data(&out),
+			    buf_len(&out), false);
+		}
+	} else {
+		box_reply(
+		    box, correlation, 404, "no such method", NULL, 0, false);
+	}
+	buf_fini(&out);
+}
+
+static void
+link_box_writable(struct box *box, void *arg)
+{
+	struct link *l = arg;
+
+	(void)box;
+	if (submit_flush(l))
+		link_pump(l);
+}
+
+static const struct box_ops link_box_ops = {
+	.ready = link_box_ready,
+	.lost = link_box_lost,
+	.acked = link_box_acked,
+	.items = link_box_items,
+	.frame = link_box_frame,
+	.call = link_box_call,
+	.writable = link_box_writable,
+};
+
+/* ------------------------------------------------------------------- timer */
+
+static bool
+link_bind_stopped(const struct bind *b)
+{
+	return b->state == BIND_STOPPED;
+}
+
+static void
+link_watch_drain(struct link *l, uint64_t now)
+{
+	if (l->state == LINK_DRAINING &&
+	    link_count_binds(l, link_bind_stopped) == l->n_binds)
+		link_enter_state(l, LINK_CLOSING);
+	if (l->state != LINK_CLOSING)
+		return;
+	if (l->by_ref.count == 0 && box_unacked(l->box) == 0) {
+		link_enter_state(l, LINK_CLOSED);
+	} else if (now - l->entered_ms > LINK_BUS_FINISH_MS) {
+		log_warn("link.unsettled", "in_hand=%zu unacked=%zu hint=%s",
+		    l->by_ref.count, box_unacked(l->box),
+		    "the bus did not acknowledge; it will treat these as unknown outcomes");
+		link_enter_state(l, LINK_CLOSED);
+	}
+}
+
+static void
+link_update_meter(struct link *l)
+{
+	struct meter *m = &l->meter;
+
+	m->up.value = l->state == LINK_UP;
+	m->binds.value = link_count_binds(l, bind_is_bound);
+	m->in_flight.value = link_in_flight(l);
+	m->window.value = link_window(l);
+	m->tps.value = link_rate(l);
+	m->unacked.value = box_unacked(l->box);
+}
+
+static void
+link_tick_cb(uv_timer_t *timer)
+{
+	struct link *l = timer->data;
+	uint64_t now = clock_mono_ms();
+	unsigned i;
+
+	for (i = 0; i < l->n_binds; i++)
+		bind_tick(&l->bind[i], now);
+	link_roll_second(l, now);
+	submit_sweep(l, now);
+	if (!submit_flush(l))
+		log_debug("bus.full", "unacked=%zu", box_unacked(l->box));
+	link_rebind_next(l);
+	link_pump(l);
+	link_update_meter(l);
+	link_watch_drain(l, now);
+}
+
+/* ------------------------------------------------------------- life of a link */
+
+static void
+link_make_binds(struct link *l)
+{
+	const struct profile *p = l->profile;
+	unsigned i, per = p->separate ? 2 : 1;
+	struct bind *bind;
+
+	bind = xcalloc(p->sessions * per, sizeof(*bind));
+	for (i = 0; i < p->sessions; i++) {
+		if (!p->separate) {
+			bind_init(&bind[i], l, BIND_TRANSCEIVER, i + 1);
+			continue;
+		}
+		bind_init(&bind[2 * i], l, BIND_TRANSMITTER, i + 1);
+		bind_init(&bind[2 * i + 1], l, BIND_RECEIVER, i + 1);
+	}
+	l->bind = bind;
+	l->n_binds = l->rebind_at = p->sessions * per;
+}
+
+struct link *
+link_new(uv_loop_t *loop, const char *name, const char *bus_address,
+    struct profile *p)
+{
+	struct link *l = xcalloc(1, sizeof(*l));
+	const struct box_opts opts = {
+		.name = name,
+		.type = "smppc",
+		.address = bus_address,
+	};
+	unsigned i;
+
+	l->loop = loop;
+	l->name = name;
+	l->profile = p;
+	l->entered_ms = l->second_ms = l->refilled_ms = clock_mono_ms();
+	l->bus_lost_ms = l->entered_ms;
+	l->told.state = -1;
+	TAILQ_INIT(&l->ready);
+	TAILQ_INIT(&l->finished);
+	TAILQ_INIT(&l->inbound);
+	map_init(&l->by_ref);
+	buf_init(&l->scratch);
+	meter_init(&l->meter, name);
+	l->box = box_new(loop, &opts, &link_box_ops, l);
+	link_make_binds(l);
+	for (i = 0; i < l->n_binds; i++)
+		bind_start(&l->bind[i], 0);
+	uv_timer_init(loop, &l->tick);
+	l->tick.data = l;
+	uv_timer_start(&l->tick, link_tick_cb, LINK_TICK_MS, LINK_TICK_MS);
+	return l;
+}
+
+bool
+link_reload(struct link *l, struct profile *p, struct buf *why)
+{
+	struct profile *old = l->profile;
+
+	if (!profile_same_binds(old, p)) {
+		buf_printf(why,
+		    "%s: sessions or bind have changed: restart this box\n",
+		    l->name);
+		return false;
+	}
+	l->profile = p;
+	if (!profile_same_login(old, p))
+		link_rebind(l, "the configuration has changed");
+	profile_free(old);
+	return true;
+}
+
+void
+link_drain(struct link *l, void (*done)(void *arg), void *arg)
+{
+	assert(l->state < LINK_DRAINING);
+	l->done = done;
+	l->done_arg = arg;
+	link_enter_state(l, LINK_DRAINING);
+}
+
+void
+link_free(struct link *l)
+{
+	unsigned i;
+
+	submit_free_all(l);
+	deliver_free_all(l);
+	for (i = 0; i < l->n_binds; i++)
+		bind_fini(&l->bind[i]);
+	if (!uv_is_closing((uv_handle_t *)&l->tick))
+		uv_close((uv_handle_t *)&l->tick, NULL);
+	/* Lets libuv forget the timers before their memory goes. */
+	uv_run(l->loop, UV_RUN_NOWAIT);
+	free(l->bind);
+	map_fini(&l->by_ref);
+	buf_fini(&l->scratch);
+	meter_fini(&l->meter);
+	profile_free(l->profile);
+	free(l);
+}

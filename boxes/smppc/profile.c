@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "boxes/smppc/profile.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/conf.h"
+#include "common/xalloc.h"
+#include "proto/smpp_pdu.h"
+
+/*
+ * Statuses that are the link's fault or the hour's, not the message's.  Like
+ * Kannel and Jasmin we take all others for permanent: a message that the
+ * carrier cannot take must not go round for ever.
+ */
+static const struct {
+	uint16_t status;
+	uint8_t verdict;
+} profile_defaults[] = {
+	{ ESME_RTHROTTLED, VERDICT_THROTTLE },
+	{ ESME_RMSGQFUL, VERDICT_THROTTLE },
+	{ ESME_RSYSERR, VERDICT_RETRY },
+	{ ESME_RSUBMITFAIL, VERDICT_RETRY },
+	{ ESME_RX_T_APPN, VERDICT_RETRY },
+	{ ESME_RDELIVERYFAILURE, VERDICT_RETRY },
+	{ ESME_RUNKNOWNERR, VERDICT_RETRY },
+	{ ESME_RINVCMDID, VERDICT_REROUTE },
+	{ ESME_RINVBNDSTS, VERDICT_REROUTE },
+	{ ESME_RALYBND, VERDICT_REROUTE },
+	{ ESME_RBINDFAIL, VERDICT_REROUTE },
+	{ ESME_RINVPASWD, VERDICT_REROUTE },
+	{ ESME_RINVSYSID, VERDICT_REROUTE },
+	{ ESME_RINVSYSTYP, VERDICT_REROUTE },
+};
+
+static const char *const profile_charsets[] = {
+	[SEGMENT_CHARSET_GSM] = "gsm",
+	[SEGMENT_CHARSET_LATIN1] = "latin1",
+	[SEGMENT_CHARSET_UTF8] = "utf8",
+	[SEGMENT_CHARSET_UCS2] = "ucs2",
+};
+static const char *const profile_methods[] = {
+	[SEGMENT_UDH] = "udh",
+	[SEGMENT_PAYLOAD] = "payload",
+	[SEGMENT_SAR] = "sar",
+};
+static const char *const profile_forms[] = {
+	[RECEIPT_STRING] = "string",
+	[RECEIPT_HEX] = "hex",
+	[RECEIPT_DEC] = "dec",
+};
+static const char *const profile_bind_kinds[] = { "transceiver", "separate" };
+static const char *const profile_schedules[] = { "hopyard", "smsc" };
+
+static void
+profile_complain(struct buf *why, const struct conf_group *g, const char *key,
+    const char *what)
+{
+	buf_printf(why, "%s: %s: %s\n", conf_where(g, key), key, what);
+}
+
+/* Index of the setting's word in the list, or -1 with a complaint. */
+static int
+profile_word(const struct conf_group *g, const char *key,
+    const char *const *word, size_t n, struct buf *why)
+{
+	const char *s = conf_str(g, key);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (s != NULL && strcmp(s, word[i]) == 0)
+			return (int)i;
+	buf_printf(why, "%s: %s: not one of", conf_where(g, key), key);
+	for (i = 0; i < n; i++)
+		buf_printf(why, " \"%s\"", word[i]);
+	buf_addc(why, '\n');
+	return -1;
+}
+
+#define WORD(g, key, list, why) profile_word(g, key, list, ARRAY_LEN(list), why)
+
+/* A string that has to fit into a field of SMPP; max is without the NUL. */
+static char *
+profile_field(const struct conf_group *g, const char *key, const char *value,
+    size_t max, struct buf *why)
+{
+	if (value == NULL)
+		value = "";
+	if (strlen(value) > max)
+		buf_printf(why,
+		    "%s: %s: longer than the %zu characters that SMPP has for it\n",
+		    conf_where(g, key), key, max);
+	return xstrdup(value);
+}
+
+static void
+profile_errors(struct profile *p, const struct conf_group *g, const char *key,
+    enum verdict v, struct buf *why)
+{
+	const char *s;
+	uint32_t status;
+	size_t i;
+
+	for (i = 0; i < conf_list_len(g, key); i++) {
+		s = conf_list_str(g, key, i);
+		if (!smpp_status_parse(s, &status) || status == 0 ||
+		    status >= PROFILE_STATUS)
+			buf_printf(why,
+			    "%s: %s: \"%s\" is no command_status; write a name such as \"ESME_RSYSERR\" or a number up to 0x4ff\n",
+			    conf_where(g, key), key, s);
+		else
+			p->verdict[status] = (uint8_t)v;
+	}
+}
+
+static void
+profile_verdicts(struct profile *p, const struct conf_group *g, struct buf *why)
+{
+	const struct conf_group *errors = conf_sub(g, "errors");
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(profile_defaults); i++)
+		p->verdict[profile_defaults[i].status] =
+		    profile_defaults[i].verdict;
+	if (errors == NULL)
+		return;
+	profile_errors(p, errors, "retry", VERDICT_RETRY, why);
+	profile_errors(p, errors, "reroute", VERDICT_REROUTE, why);
+	profile_errors(p, errors, "fail", VERDICT_FAIL, why);
+	profile_errors(p, errors, "throttle", VERDICT_THROTTLE, why);
+}
+
+static uint8_t
+profile_version(const struct conf_group *g, struct buf *why)
+{
+	const char *s = conf_str(g, "interface_version");
+
+	if (s == NULL || strcmp(s, "3.4") == 0)
+		return 0x34;
+	if (strcmp(s, "3.3") == 0)
+		return 0x33;
+	if (strcmp(s, "5.0") == 0)
+		return 0x50;
+	profile_complain(
+	    why, g, "interface_version", "not one of \"3.3\" \"3.4\" \"5.0\"");
+	return 0;
+}
+
+static void
+profile_hosts(struct profile *p, const struct conf_group *g, struct buf *why)
+{
+	size_t i, n = conf_list_len(g, "host");
+
+	p->host = xcalloc(n == 0 ? 1 : n, sizeof(*p->host));
+	for (i = 0; i < n; i++)
+		p->host[p->n_hosts++] = xstrdup(conf_list_str(g, "host", i));
+	if (n == 0)
+		profile_complain(
+		    why, g, "host", "no host; write \"smsc.example:2775\"");
+}
+
+struct profile *
+profile_new(const struct conf_group *g, const char *name, struct buf *why)
+{
+	struct profile *p = xcalloc(1, sizeof(*p));
+	size_t before = buf_len(why);
+	const char *s;
+
+	profile_hosts(p, g, why);
+	p->system_id =
+	    profile_field(g, "system_id", conf_str(g, "system_id"), 15, why);
+	p->password =
+	    profile_field(g, "password", conf_secret(g, "password"), 8, why);
+	p->system_type = profile_field(
+	    g, "system_type", conf_str(g, "system_type"), 12, why);
+	p->address_range = profile_field(
+	    g, "address_range", conf_str(g, "address_range"), 40, why);
+	p->service_type = profile_field(
+	    g, "service_type", conf_str(g, "service_type"), 5, why);
+	s = conf_str(g, "scope");
+	p->scope = xstrdup(s == NULL || *s == '\0' ? name : s);
+	p->interface_version = profile_version(g, why);
+	p->separate = WORD(g, "bind", profile_bind_kinds, why) == 1;
+	p->sessions = (unsigned)conf_int(g, "sessions");
+	p->window = (uint32_t)conf_int(g, "window");
+	p->tps = (unsigned)conf_int(g, "tps");
+
+	p->enquire_ms = conf_duration(g, "enquire_link");
+	p->response_ms = conf_duration(g, "response_timeout");
+	p->late_ms = conf_duration(g, "late_limit");
+	p->connect_ms = conf_duration(g, "connect_timeout");
+	conf_range(g, "reconnect", &p->reconnect_ms, &p->reconnect_max_ms);
+
+	p->source_ton = (int)conf_int(g, "source_ton");
+	p->source_npi = (int)conf_int(g, "source_npi");
+	p->dest_ton = (int)conf_int(g, "dest_ton");
+	p->dest_npi = (int)conf_int(g, "dest_npi");
+	p->source_autodetect = conf_bool(g, "source_autodetect");
+	p->charset =
+	    (enum segment_charset)WORD(g, "charset", profile_charsets, why);
+	p->method =
+	    (enum segment_method)WORD(g, "long_messages", profile_methods, why);
+	p->id_resp =
+	    (enum receipt_form)WORD(g, "msg_id_resp", profile_forms, why);
+	p->id_dlr =
+	    (enum receipt_form)WORD(g, "msg_id_dlr", profile_forms, why);
+	p->schedule_smsc = WORD(g, "schedule", profile_schedules, why) == 1;
+	if (!smpp_status_parse(conf_str(g, "nack_code"), &p->nack) ||
+	    p->nack == ESME_ROK)
+		profile_complain(why, g, "nack_code",
+		    "no command_status of an error; write \"ESME_RX_T_APPN\"");
+	profile_verdicts(p, g, why);
+
+	if (p->sessions < 1 || p->window < 1)
+		profile_complain(
+		    why, g, "sessions", "sessions and window begin at 1");
+	if (p->late_ms < p->response_ms)
+		profile_complain(
+		    why, g, "late_limit", "shorter than response_timeout");
+	if (buf_len(why) == before)
+		return p;
+	profile_free(p);
+	return NULL;
+}
+
+void
+profile_free(struct profile *p)
+{
+	size_t i;
+
+	if (p == NULL)
+		return;
+	for (i = 0; i < p->n_hosts; i++)
+		free(p->host[i]);
+	free(p->host);
+	free(p->system_id);
+	if (p->password != NULL)
+		explicit_bzero(p->password, strlen(p->password));
+	free(p->password);
+	free(p->system_type);
+	free(p->address_range);
+	free(p->service_type);
+	free(p->scope);
+	free(p);
+}
+
+enum verdict
+profile_verdict(const struct profile *p, uint32_t status)
+{
+	assert(status != ESME_ROK);
+	return status < PROFILE_STATUS ? (enum verdict)p->verdict[status]
+				       : VERDICT_FAIL;
+}
+
+bool
+profile_same_binds(const struct profile *a, const struct profile *b)
+{
+	return a->separate == b->separate && a->sessions == b->sessions;
+}
+
+bool
+profile_same_login(const struct profile *a, const struct profile *b)
+{
+	size_t i;
+
+	if (a->n_hosts != b->n_hosts)
+		return false;
+	for (i = 0; i < a->n_hosts; i++)
+		if (strcmp(a->host[i], b->host[i]) != 0)
+			return false;
+	return strcmp(a->system_id, b->system_id) == 0 &&
+	    strcmp(a->password, b->password) == 0 &&
+	    strcmp(a->system_type, b->system_type) == 0 &&
+	    strcmp(a->address_range, b->address_range) == 0 &&
+	    a->interface_version == b->interface_version &&
+	    a->window == b->window && a->enquire_ms == b->enquire_ms;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * profile.h - what the configuration says about one link, in the form in which
+ * it is used: copied, checked, with the table of what each command_status of
+ * the carrier means.  Never changes once made.
+ */
+#ifndef BOXES_SMPPC_PROFILE_H
+#define BOXES_SMPPC_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "proto/receipt.h"
+#include "proto/segment.h"
+#include "proto/smpp.h"
+
+struct buf;
+struct conf_group;
+
+/* What to do after a refused submit_sm. */
+enum verdict {
+	VERDICT_FAIL = 0, /* permanent: so is every status that nobody named */
+	VERDICT_RETRY,    /* here again later */
+	VERDICT_REROUTE,  /* this link will not, another may */
+	VERDICT_THROTTLE, /* nothing is wrong with the message: slow down */
+};
+
+#define PROFILE_STATUS 0x500 /* statuses with an entry in the table */
+
+struct profile {
+	char **host;
+	size_t n_hosts;
+	char *system_id, *password, *system_type, *address_range;
+	char *service_type;
+	char *scope;
+	uint8_t interface_version;
+	bool separate; /* transmitter + receiver in place of transceiver */
+	unsigned sessions;
+	uint32_t window;
+	unsigned tps; /* segments a second; 0: no limit */
+
+	uint64_t enquire_ms, response_ms, late_ms, connect_ms;
+	uint64_t reconnect_ms, reconnect_max_ms;
+
+	int source_ton, source_npi, dest_ton, dest_npi; /* -1: find out */
+	bool source_autodetect;
+	enum segment_charset charset;
+	enum segment_method method;
+	enum receipt_form id_resp, id_dlr;
+	bool schedule_smsc; /* send later is the SMSC's business */
+	uint32_t nack;      /* for a deliver_sm that could not be stored */
+	uint8_t verdict[PROFILE_STATUS]; /* enum verdict */
+};
+
+/* NULL with a reason, "file:line: ...", in why. */
+struct profile *profile_new(
+    const struct conf_group *, const char *name, struct buf *why) WARN_UNUSED;
+void profile_free(struct profile *);
+
+enum verdict profile_verdict(const struct profile *, uint32_t status);
+/* A change from a to b needs new binds, or even other binds. */
+bool profile_same_binds(const struct profile *a, const struct profile *b);
+bool profile_same_login(const struct profile *a, const struct profile *b);
+
+#endif
