@@ -26,9 +26,18 @@ struct conf_group; /* one { ... } of the file: box, account, route, ... */
 /*
  * Reads file and its includes and checks everything.  Returns NULL with a
  * list of complaints, one per line, "file:line: what; what to do", in err.
+ * Otherwise err may have warnings, in lines of the same form.
  */
 struct conf *conf_load(const char *file, struct buf *err) WARN_UNUSED;
 void conf_free(struct conf *);
+
+/*
+ * A secret that cannot be read is no error of the file: each box may read only
+ * its own.  Says whether all secrets of `box` could be read (NULL: those of
+ * the accounts, which are the bus's), with complaints in err.
+ */
+bool conf_check_secrets(const struct conf *, const struct conf_group *box,
+    struct buf *err) WARN_UNUSED;
 
 const char *conf_file(const struct conf *);
 /* FNV of all settings: tells whether two configurations are the same. */
@@ -37,7 +46,7 @@ uint64_t conf_hash(const struct conf *);
 /*
  * Groups: conf_root() for the settings at the top; conf_section("log"),
  * ("bus"): single groups, never NULL; lists "boxes", "accounts", "routes",
- * "inbound", "endpoints" by index.
+ * "inbound" by index.
  */
 const struct conf_group *conf_root(const struct conf *);
 const struct conf_group *conf_section(const struct conf *, const char *name);
@@ -58,7 +67,6 @@ int64_t conf_int(const struct conf_group *, const char *key);
 bool conf_bool(const struct conf_group *, const char *key);
 uint64_t conf_duration(const struct conf_group *, const char *key);
 uint64_t conf_size(const struct conf_group *, const char *key);
-double conf_float(const struct conf_group *, const char *key);
 /* Lists of strings; one plain string in the file is a list of one. */
 size_t conf_list_len(const struct conf_group *, const char *key);
 const char *conf_list_str(const struct conf_group *, const char *key, size_t);
@@ -67,10 +75,14 @@ uint64_t conf_list_duration(const struct conf_group *, const char *key, size_t);
 /* "1s..60s" */
 void conf_range(const struct conf_group *, const char *key, uint64_t *from_ms,
     uint64_t *to_ms);
-/* Value of a secret: "file:/p", "env:NAME", "cred:name" have been resolved. */
+/* Value of a secret: "file:/p", "env:NAME", "cred:name" have been resolved;
+ * NULL when there is none or it could not be read. */
 const char *conf_secret(const struct conf_group *, const char *key);
-/* A group inside a group (webhook of an account), or NULL. */
+/* A group inside a group (webhook of an account), or NULL.  Keys of one that
+ * is always there may be asked for as "errors.retry". */
 const struct conf_group *conf_sub(const struct conf_group *, const char *key);
+/* The group `settings` of a box of unknown type, as JSON, or NULL. */
+const char *conf_settings(const struct conf_group *);
 bool conf_is_set(const struct conf_group *, const char *key);
 /* "etc/hopyard.cfg:17", for messages about this group or key (NULL: group). */
 const char *conf_where(const struct conf_group *, const char *key);

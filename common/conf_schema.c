@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "common/conf_schema.h"
+
+#include <string.h>
+
+#include "common/attr.h"
+
+#define MS(n)   ((int64_t)(n))
+#define SEC(n)  (MS(n) * 1000)
+#define HOUR(n) (SEC(n) * 3600)
+#define DAY(n)  (HOUR(n) * 24)
+#define KIB(n)  ((int64_t)(n)*1024)
+#define MIB(n)  (KIB(n) * 1024)
+#define GIB(n)  (MIB(n) * 1024)
+
+#define TABLE(id, label, parent, text)                                         \
+	const struct conf_table id = {                                         \
+		.name = (label),                                               \
+		.base = (parent),                                              \
+		.rows = id##_rows,                                             \
+		.count = ARRAY_LEN(id##_rows),                                 \
+		.help = (text),                                                \
+	}
+
+const char *const conf_reload_names[] = {
+	[CONF_LIVE] = "live",
+	[CONF_REBIND] = "rebind",
+	[CONF_RESTART] = "restart",
+	[CONF_BUS] = "bus",
+};
+
+const char *const conf_type_names[] = {
+	[CONF_STR] = "text",
+	[CONF_INT] = "number",
+	[CONF_BOOL] = "bool",
+	[CONF_DURATION] = "duration",
+	[CONF_SIZE] = "size",
+	[CONF_RANGE] = "duration range",
+	[CONF_SECRET] = "secret",
+	[CONF_LIST] = "list",
+	[CONF_DURATIONS] = "list of durations",
+	[CONF_GROUP] = "group",
+	[CONF_GROUPS] = "list of groups",
+	[CONF_UNREAD] = "group",
+};
+
+/* clang-format off */
+
+static const struct conf_row conf_table_log_rows[] = {
+	{ "level", CONF_STR, CONF_CHOICE, .dflt = "info",
+	  .choices = "error|warn|info|debug",
+	  .help = "Lines below this level are not written." },
+	{ "format", CONF_STR, CONF_CHOICE, .dflt = "auto",
+	  .choices = "auto|text|json",
+	  .help = "auto is text on a terminal and JSON lines elsewhere." },
+	{ "pii", CONF_STR, CONF_CHOICE, .dflt = "mask", .choices = "mask|full",
+	  .help = "Phone numbers in the log: 49151***678, or whole." },
+	{ "messages", CONF_BOOL, .dflt = "true",
+	  .help = "One line for each message and step." },
+};
+static TABLE(conf_table_log, "log", NULL, "The log of every process.");
+
+static const struct conf_row conf_table_bus_rows[] = {
+	{ "socket", CONF_STR, CONF_SOCKET, CONF_BUS,
+	  .dflt = "/run/hopyard/bus.sock",
+	  .help = "Unix socket on which boxes connect." },
+	{ "control", CONF_STR, CONF_SOCKET, CONF_BUS,
+	  .dflt = "/run/hopyard/ctl.sock",
+	  .help = "Unix socket for hopctl and the admin box." },
+	{ "ready_items", CONF_INT, .dflt = "100000", .min = 100,
+	  .max = 10000000,
+	  .help = "Messages held in memory, over all queues; more wait in the "
+	      "store." },
+	{ "ready_bytes", CONF_SIZE, .dflt = "48MiB", .min = MIB(1),
+	  .max = GIB(64), .help = "The same in bytes." },
+	{ "queue_items", CONF_INT, .dflt = "4096", .min = 16, .max = 1000000,
+	  .help = "Messages held in memory for one queue." },
+	{ "checkpoint", CONF_DURATION, .dflt = "10s", .min = MS(100),
+	  .max = HOUR(1),
+	  .help = "How often the state of the queues is recorded; bounds the "
+	      "work after a crash." },
+	{ "starvation", CONF_INT, .dflt = "5", .min = 2, .max = 1000,
+	  .help = "Each n-th dispatch goes to a lower class that waits." },
+	{ "failover_after", CONF_DURATION, .dflt = "5s", .max = HOUR(1),
+	  .help = "A link that is down this long is passed over where the "
+	      "route has another." },
+	{ "reclaim", CONF_DURATION, .dflt = "10s", .min = MS(100),
+	  .max = HOUR(1),
+	  .help = "How long a box that is gone keeps what was handed to it." },
+	{ "max_boxes", CONF_INT, CONF_ANY, CONF_BUS, .dflt = "1024", .min = 1,
+	  .max = 100000, .help = "Connected boxes." },
+};
+static TABLE(conf_table_bus, "bus", NULL, "The message bus.");
+
+static const struct conf_row conf_table_box_rows[] = {
+	{ "name", CONF_STR, CONF_NAME, CONF_RESTART, .required = true,
+	  .help = "Unique name, in logs, metrics and routes." },
+	{ "type", CONF_STR, CONF_NAME, CONF_RESTART, .required = true,
+	  .help = "Which program this is: http, admin, smppc, hook, store, or "
+	      "a type of your own with exec." },
+	{ "exec", CONF_STR, CONF_ANY, CONF_RESTART,
+	  .help = "Command line of the program; known types have one of their "
+	      "own." },
+	{ "uid", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "-1", .min = -1,
+	  .max = UINT32_MAX - INT64_C(1),
+	  .help = "The user that this box runs as when it is not the user of "
+	      "the bus; -1: the same user." },
+	{ "role", CONF_STR, CONF_CHOICE, CONF_RESTART,
+	  .choices = "connector|front|hook",
+	  .help = "What a box of an unknown type may do on the bus." },
+	{ "enabled", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "true",
+	  .help = "false: not started, and refused by the bus." },
+	{ "settings", CONF_UNREAD, CONF_ANY, CONF_RESTART,
+	  .help = "Handed to a box of an unknown type as it is." },
+};
+TABLE(conf_table_box, "box", NULL, "Settings of every box.");
+
+static const struct conf_row conf_table_http_rows[] = {
+	{ "listen", CONF_LIST, CONF_LISTEN, CONF_RESTART,
+	  .dflt = "127.0.0.1:13013", .help = "Where to listen." },
+	{ "kannel", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "true",
+	  .help = "Offer /cgi-bin/sendsms and /sendsms as Kannel does." },
+	{ "queued_reply", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "3",
+	  .choices = "0|3", .max = 3,
+	  .help = "What sendsms says for a link that is down: 3 "
+	      "(\"3: Queued for later delivery\") or 0." },
+	{ "default_sender", CONF_STR, CONF_ANY, CONF_RESTART,
+	  .help = "Sender of a request that names none." },
+	{ "max_body", CONF_SIZE, CONF_ANY, CONF_RESTART, .dflt = "1MiB",
+	  .min = KIB(1), .max = MIB(64), .help = "Largest request body." },
+	{ "hold", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "5s",
+	  .max = SEC(600),
+	  .help = "How long a request waits while the bus or the store is "
+	      "away, before the answer is 503." },
+	{ "max_connections", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "4096",
+	  .min = 1, .max = 1000000, .help = "Open connections." },
+	{ "auth_cache", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "10m",
+	  .max = DAY(1),
+	  .help = "How long a checked password is remembered." },
+	{ "keepalive", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "75s",
+	  .min = SEC(1), .max = HOUR(1),
+	  .help = "An idle connection is closed after this time." },
+};
+static TABLE(conf_table_http, "http", &conf_table_box,
+    "HTTP front end: Kannel's sendsms and the JSON API.");
+
+static const struct conf_row conf_table_admin_rows[] = {
+	{ "listen", CONF_STR, CONF_LISTEN, CONF_RESTART,
+	  .dflt = "127.0.0.1:13000", .help = "Where to listen." },
+	{ "token", CONF_SECRET, CONF_ANY, CONF_RESTART,
+	  .help = "Bearer token of the admin API; without one it answers only "
+	      "health and metrics." },
+};
+static TABLE(conf_table_admin, "admin", &conf_table_box,
+    "Health, metrics and the admin API.");
+
+static const struct conf_row conf_table_errors_rows[] = {
+	{ "retry", CONF_LIST, CONF_STATUS, CONF_REBIND,
+	  .help = "Try again here later." },
+	{ "reroute", CONF_LIST, CONF_STATUS, CONF_REBIND,
+	  .help = "Try the next link of the route." },
+	{ "fail", CONF_LIST, CONF_STATUS, CONF_REBIND, .help = "Final." },
+	{ "throttle", CONF_LIST, CONF_STATUS, CONF_REBIND,
+	  .help = "The bind pauses; not counted as an attempt." },
+};
+static TABLE(conf_table_errors, "errors", NULL,
+    "What to do on a command_status of submit_sm_resp, by name "
+    "(\"ESME_RTHROTTLED\") or number; others keep their built-in meaning.");
+
+static const struct conf_row conf_table_smppc_rows[] = {
+	{ "host", CONF_LIST, CONF_PEER, CONF_REBIND, .required = true,
+	  .help = "SMSC as \"host:port\"; further ones are used in this order "
+	      "when the first is out of reach." },
+	{ "system_id", CONF_STR, CONF_ANY, CONF_REBIND, .required = true,
+	  .help = "Name to bind with." },
+	{ "password", CONF_SECRET, CONF_ANY, CONF_REBIND,
+	  .help = "Password to bind with." },
+	{ "system_type", CONF_STR, CONF_ANY, CONF_REBIND, .dflt = "",
+	  .help = "system_type of the bind." },
+	{ "interface_version", CONF_STR, CONF_CHOICE, CONF_REBIND,
+	  .dflt = "3.4", .choices = "3.3|3.4|5.0",
+	  .help = "interface_version of the bind." },
+	{ "bind", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "transceiver",
+	  .choices = "transceiver|separate",
+	  .help = "One bind for both directions, or a transmitter and a "
+	      "receiver." },
+	{ "sessions", CONF_INT, CONF_ANY, CONF_REBIND, .dflt = "1", .min = 1,
+	  .max = 64, .help = "Binds at a time." },
+	{ "window", CONF_INT, CONF_ANY, CONF_REBIND, .dflt = "10", .min = 1,
+	  .max = 1000, .help = "Unanswered submit_sm of one bind." },
+	{ "tps", CONF_INT, .dflt = "0", .max = 1000000,
+	  .help = "Segments a second over all binds; 0: no limit." },
+	{ "enquire_link", CONF_DURATION, CONF_ANY, CONF_REBIND, .dflt = "30s",
+	  .min = SEC(1), .max = HOUR(1),
+	  .help = "Sent when nothing has come in for this long." },
+	{ "response_timeout", CONF_DURATION, CONF_ANY, CONF_REBIND,
+	  .dflt = "60s", .min = MS(100), .max = HOUR(1),
+	  .help = "A bind that owes an answer for this long takes no more." },
+	{ "late_limit", CONF_DURATION, CONF_ANY, CONF_REBIND, .dflt = "300s",
+	  .min = SEC(1), .max = DAY(1),
+	  .help = "A bind that owes an answer for this long is closed and "
+	      "the outcome is unknown." },
+	{ "connect_timeout", CONF_DURATION, CONF_ANY, CONF_REBIND,
+	  .dflt = "10s", .min = MS(100), .max = SEC(600),
+	  .help = "For the connection and for the bind." },
+	{ "reconnect", CONF_RANGE, CONF_ANY, CONF_REBIND, .dflt = "1s..60s",
+	  .min = MS(10), .max = HOUR(1),
+	  .help = "First and longest pause between two tries." },
+	{ "source_ton", CONF_INT, CONF_ANY, CONF_REBIND, .dflt = "-1",
+	  .min = -1, .max = 255,
+	  .help = "source_addr_ton; -1: from the look of the sender." },
+	{ "source_npi", CONF_INT, CONF_ANY, CONF_REBIND, .dflt = "-1",
+	  .min = -1, .max = 255, .help = "source_addr_npi; -1: likewise." },
+	{ "dest_ton", CONF_INT, CONF_ANY, CONF_REBIND, .dflt = "-1", .min = -1,
+	  .max = 255,
+	  .help = "dest_addr_ton; -1: from the look of the number." },
+	{ "dest_npi", CONF_INT, CONF_ANY, CONF_REBIND, .dflt = "-1", .min = -1,
+	  .max = 255, .help = "dest_addr_npi; -1: likewise." },
+	{ "service_type", CONF_STR, CONF_ANY, CONF_REBIND, .dflt = "",
+	  .help = "service_type of submit_sm." },
+	{ "address_range", CONF_STR, CONF_ANY, CONF_REBIND, .dflt = "",
+	  .help = "address_range of the bind." },
+	{ "charset", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "gsm",
+	  .choices = "gsm|latin1|utf8|ucs2",
+	  .help = "What the SMSC means with data_coding 0." },
+	{ "long_messages", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "udh",
+	  .choices = "udh|payload|sar",
+	  .help = "How a long message leaves: parts with a user data header, "
+	      "one message_payload, or parts with sar TLVs." },
+	{ "msg_id_resp", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "string",
+	  .choices = "string|hex|dec",
+	  .help = "Form of message_id in submit_sm_resp." },
+	{ "msg_id_dlr", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "string",
+	  .choices = "string|hex|dec",
+	  .help = "Form of the id in receipts." },
+	{ "scope", CONF_STR, CONF_NAME, CONF_REBIND, .like = "name",
+	  .help = "Links with the same scope match receipts for each other." },
+	{ "schedule", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "hopyard",
+	  .choices = "hopyard|smsc",
+	  .help = "Who holds a message that is to be sent later." },
+	{ "errors", CONF_GROUP, CONF_ANY, CONF_REBIND, .always = true,
+	  .sub = &conf_table_errors, .help = "What an error of the SMSC means." },
+	{ "nack_code", CONF_STR, CONF_STATUS, CONF_REBIND,
+	  .dflt = "ESME_RX_T_APPN",
+	  .help = "Answer to a deliver_sm that cannot be stored now." },
+	{ "our_host", CONF_STR, CONF_ANY, CONF_REBIND,
+	  .help = "Local address to connect from." },
+	{ "source_autodetect", CONF_BOOL, CONF_ANY, CONF_REBIND,
+	  .dflt = "true",
+	  .help = "Letters in the sender make it alphanumeric." },
+};
+static TABLE(conf_table_smppc, "smppc", &conf_table_box,
+    "SMPP client: one carrier, which is called a link.");
+
+static const struct conf_row conf_table_hook_rows[] = {
+	{ "concurrency", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "1024",
+	  .min = 1, .max = 100000, .help = "Requests at a time." },
+	{ "per_endpoint", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "64",
+	  .min = 1, .max = 100000,
+	  .help = "Requests at a time to one host and port." },
+	{ "timeout", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "15s",
+	  .min = MS(100), .max = SEC(600), .help = "For one request." },
+	{ "connect_timeout", CONF_DURATION, CONF_ANY, CONF_RESTART,
+	  .dflt = "3s", .min = MS(100), .max = SEC(600),
+	  .help = "For its connection." },
+	{ "retry", CONF_DURATIONS, CONF_ANY, CONF_RESTART,
+	  .dflt = "5s 30s 5m 30m 2h 5h 10h 10h", .min = MS(100), .max = DAY(7),
+	  .help = "Pauses between the attempts; after the last the message is "
+	      "parked." },
+	{ "allow", CONF_LIST, CONF_CIDR, CONF_RESTART, .dflt = "",
+	  .help = "Networks that may be called although they are private, "
+	      "such as \"127.0.0.1/32\"." },
+	{ "ports", CONF_LIST, CONF_PORTS, CONF_RESTART, .dflt = "443 80 8443",
+	  .help = "Ports that may be called." },
+	{ "max_body", CONF_SIZE, CONF_ANY, CONF_RESTART, .dflt = "64KiB",
+	  .min = KIB(1), .max = MIB(16),
+	  .help = "How much of an answer is read." },
+};
+static TABLE(conf_table_hook, "hook", &conf_table_box,
+    "HTTP to customers: delivery reports, incoming messages.");
+
+static const struct conf_row conf_table_store_rows[] = {
+	{ "dsn", CONF_SECRET, CONF_ANY, CONF_RESTART, .required = true,
+	  .help = "PostgreSQL, as libpq reads it: \"host=/run/postgresql "
+	      "dbname=hopyard\"." },
+	{ "durability", CONF_STR, CONF_CHOICE, CONF_RESTART, .dflt = "strict",
+	  .choices = "strict|unsafe",
+	  .help = "strict refuses a server that may lose commits." },
+	{ "retention", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "400d",
+	  .min = DAY(1), .max = DAY(36500),
+	  .help = "How long the record of a message is kept." },
+	{ "text_retention", CONF_DURATION, CONF_ANY, CONF_RESTART,
+	  .dflt = "30d", .min = DAY(1), .max = DAY(36500),
+	  .help = "How long its text is kept." },
+	{ "batch_items", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "1024",
+	  .min = 1, .max = 65536, .help = "Records of one commit." },
+	{ "batch_bytes", CONF_SIZE, CONF_ANY, CONF_RESTART, .dflt = "1MiB",
+	  .min = KIB(16), .max = MIB(64), .help = "Bytes of one commit." },
+	{ "gather_us", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "500",
+	  .max = 100000,
+	  .help = "Microseconds to wait for more records when one commit is "
+	      "already on its way." },
+	{ "receipt_cache", CONF_INT, CONF_ANY, CONF_RESTART,
+	  .dflt = "1000000", .min = 1000, .max = 100000000,
+	  .help = "Sent parts kept in memory to match receipts." },
+	{ "receipt_cache_bytes", CONF_SIZE, CONF_ANY, CONF_RESTART,
+	  .dflt = "256MiB", .min = MIB(1), .max = GIB(64),
+	  .help = "The same in bytes." },
+	{ "sweep", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "10s",
+	  .min = MS(100), .max = HOUR(1),
+	  .help = "How often overdue messages are looked for." },
+	{ "migrate", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "false",
+	  .help = "Bring the schema up to date at the start." },
+	{ "cell", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "1", .min = 1,
+	  .max = 65535, .help = "Number of the cell that this store is of." },
+};
+static TABLE(conf_table_store, "store", &conf_table_box,
+    "The only box with database credentials.");
+
+static const struct conf_row conf_table_webhook_rows[] = {
+	{ "url", CONF_STR, CONF_URL, .required = true,
+	  .help = "Where JSON events go." },
+	{ "secret", CONF_SECRET,
+	  .help = "Key of the signature, as Standard Webhooks write it: "
+	      "\"whsec_\" and base64." },
+	{ "events", CONF_LIST, CONF_NAME, .dflt = "",
+	  .help = "Only these events; empty: all." },
+};
+static TABLE(conf_table_webhook, "webhook", NULL, "JSON events.");
+
+static const struct conf_row conf_table_account_rows[] = {
+	{ "id", CONF_STR, CONF_NAME, .required = true,
+	  .help = "Unique name of the customer." },
+	{ "username", CONF_STR, CONF_ANY,
+	  .help = "For sendsms; without one there is no login by password." },
+	{ "password", CONF_SECRET,
+	  .help = "As a hash of crypt(3) (\"$y$...\") or in clear." },
+	{ "api_keys", CONF_LIST, CONF_SHA256, .dflt = "",
+	  .help = "SHA-256 of each key, in hex." },
+	{ "class", CONF_STR, CONF_CHOICE, .dflt = "txn",
+	  .choices = "otp|alert|txn|bulk",
+	  .help = "Traffic class, unless route or request say otherwise." },
+	{ "tps", CONF_INT, .dflt = "0", .max = 1000000,
+	  .help = "Messages a second; 0: no limit." },
+	{ "from", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "Senders that may be used, \"*\" at the end for a prefix; "
+	      "empty: any." },
+	{ "default_from", CONF_STR, CONF_ANY,
+	  .help = "Sender of a request that names none." },
+	{ "max_parts", CONF_INT, .dflt = "10", .min = 1, .max = 255,
+	  .help = "Longest message." },
+	{ "dlr_url", CONF_STR, CONF_URL,
+	  .help = "Delivery reports go here when a request names no URL." },
+	{ "callbacks", CONF_LIST, CONF_URL, .dflt = "",
+	  .help = "A dlr-url must start with one of these; empty: any that "
+	      "the hook box may call." },
+	{ "source", CONF_LIST, CONF_CIDR, .dflt = "",
+	  .help = "Networks that requests may come from; empty: any." },
+	{ "disabled", CONF_BOOL, .dflt = "false",
+	  .help = "Every request is refused." },
+	{ "webhook", CONF_GROUP, .sub = &conf_table_webhook,
+	  .help = "JSON events for reports and incoming messages." },
+	{ "hook", CONF_STR, CONF_NAME,
+	  .help = "Box that calls this customer; the first hook box." },
+};
+static TABLE(conf_table_account, "account", NULL,
+    "Customers who may send messages.");
+
+static const struct conf_row conf_table_route_rows[] = {
+	{ "name", CONF_STR, CONF_NAME, .required = true,
+	  .help = "Unique name, in logs and timelines." },
+	{ "to", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "Destinations: \"49*\" is a prefix; empty: any." },
+	{ "from", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "Senders, likewise." },
+	{ "account", CONF_LIST, CONF_NAME, .dflt = "",
+	  .help = "Accounts; empty: any." },
+	{ "via", CONF_LIST, CONF_NAME, .required = true,
+	  .help = "Links in the order in which they are tried." },
+	{ "class", CONF_STR, CONF_CHOICE, .choices = "otp|alert|txn|bulk",
+	  .help = "Traffic class instead of the account's." },
+};
+static TABLE(conf_table_route, "route", NULL,
+    "Where messages go; the first route that matches.");
+
+static const struct conf_row conf_table_inbound_rows[] = {
+	{ "name", CONF_STR, CONF_NAME, .required = true,
+	  .help = "Unique name, in logs and timelines." },
+	{ "link", CONF_LIST, CONF_NAME, .dflt = "",
+	  .help = "Links that it came from; empty: any." },
+	{ "to", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "Our numbers: \"49*\" is a prefix; empty: any." },
+	{ "from", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "Senders, likewise." },
+	{ "keyword", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "First word of the text, in either case; empty: any." },
+	{ "account", CONF_STR, CONF_NAME, .required = true,
+	  .help = "Whose message it is." },
+	{ "url", CONF_STR, CONF_URL,
+	  .help = "Called by GET, with the escapes of Kannel's sms-service." },
+	{ "webhook", CONF_BOOL, .dflt = "false",
+	  .help = "JSON event to the webhook of the account." },
+	{ "reply", CONF_BOOL, .dflt = "false",
+	  .help = "The text of the answer goes back to the handset." },
+	{ "hook", CONF_STR, CONF_NAME,
+	  .help = "Box that makes the call; that of the account." },
+};
+static TABLE(conf_table_inbound, "inbound", NULL,
+    "Where messages from handsets go; the first rule that matches.");
+
+static const struct conf_row conf_table_root_rows[] = {
+	{ "node", CONF_STR, CONF_NAME, CONF_BUS, .dflt = "hop1",
+	  .help = "Name of this installation." },
+	{ "include", CONF_LIST, CONF_ANY, CONF_LIVE, .dflt = "",
+	  .help = "Further files, relative to this one, \"conf.d/*.cfg\"; "
+	      "their lists are appended." },
+	{ "log", CONF_GROUP, .always = true, .sub = &conf_table_log,
+	  .help = "The log of every process." },
+	{ "bus", CONF_GROUP, .always = true, .sub = &conf_table_bus,
+	  .help = "The message bus." },
+	{ "boxes", CONF_GROUPS, CONF_ANY, CONF_RESTART, .sub = &conf_table_box,
+	  .help = "The processes around the bus." },
+	{ "accounts", CONF_GROUPS, .sub = &conf_table_account,
+	  .help = "Customers who may send messages." },
+	{ "routes", CONF_GROUPS, .sub = &conf_table_route,
+	  .help = "Where messages go; the first route that matches." },
+	{ "inbound", CONF_GROUPS, .sub = &conf_table_inbound,
+	  .help = "Where messages from handsets go; the first rule that "
+	      "matches." },
+};
+TABLE(conf_table_root, "top level", NULL, "The whole file.");
+
+/* clang-format on */
+
+const struct conf_table *const conf_box_tables[] = {
+	&conf_table_http,
+	&conf_table_admin,
+	&conf_table_smppc,
+	&conf_table_hook,
+	&conf_table_store,
+	NULL,
+};
+
+size_t
+conf_table_len(const struct conf_table *t)
+{
+	return t->count + (t->base != NULL ? t->base->count : 0);
+}
+
+const struct conf_row *
+conf_table_row(const struct conf_table *t, size_t i)
+{
+	size_t base = t->base != NULL ? t->base->count : 0;
+
+	return i < base ? &t->base->rows[i] : &t->rows[i - base];
+}
+
+int
+conf_table_find(const struct conf_table *t, const char *key, size_t len)
+{
+	size_t n = conf_table_len(t), i;
+
+	for (i = 0; i < n; i++) {
+		const char *k = conf_table_row(t, i)->key;
+
+		if (strncmp(k, key, len) == 0 && k[len] == '\0')
+			return (int)i;
+	}
+	return -1;
+}
+
+const struct conf_table *
+conf_table_of_type(const char *type)
+{
+	size_t i;
+
+	for (i = 0; conf_box_tables[i] != NULL; i++)
+		if (strcmp(conf_box_tables[i]->name, type) == 0)
+			return conf_box_tables[i];
+	return NULL;
+}
