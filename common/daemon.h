@@ -6,19 +6,24 @@
  *
  *	-c FILE   configuration (default /etc/hopyard/hopyard.cfg)
  *	-n NAME   which box of the file this is (default: the only one of its type)
- *	-t        check the configuration and exit 0 or 1
+ *	-t        check the configuration and exit 0 or 2
  *	-V        version        --help
  *	--log-level LEVEL
  *
  * SIGTERM, SIGINT: drain() once, and exit when the box calls daemon_stop() or
  * the time-out has passed; a second signal ends at once.  SIGHUP: the file is
  * loaded and handed to reload(), or refused with a log line.
+ *
+ * Environment: HOPYARD_SUPERVISED=PID (of the supervisor: the box ends with it,
+ * and leaves Ctrl-C to it), NOTIFY_SOCKET (as systemd sets it), HOPYARD_CORE=1
+ * (may leave a core file).
  * Exit codes: 0 ended as asked, 1 failed, 2 usage or configuration.
  */
 #ifndef COMMON_DAEMON_H
 #define COMMON_DAEMON_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <uv.h>
 
 #include "common/attr.h"
@@ -36,13 +41,20 @@ struct daemon_box {
 	int (*start)(struct daemon *, void *arg);
 	/* Stop taking new work; call daemon_stop() when the rest is done. */
 	void (*drain)(struct daemon *, void *arg);
-	/* The new configuration is checked; return false with a reason to keep
-	 * the old one.  May be NULL. */
-	bool (*reload)(struct daemon *, const struct conf *, struct buf *why,
-	    void *arg);
-	/* Free everything that is left, after the loop has ended. */
+	/* The new configuration is checked; return false with a reason (lines
+	 * in `why`) to keep the old one.  After true the old one is gone, with
+	 * all that was borrowed from it.  NULL: only log settings are taken. */
+	bool (*reload)(
+	    struct daemon *, const struct conf *, struct buf *why, void *arg);
+	/* Free everything that is left.  The loop does not run again: handles
+	 * need not be closed.  Also called when start() has failed. */
 	void (*fini)(struct daemon *, void *arg);
 	uint64_t drain_ms; /* 0: 30 s */
+	/* Further options, as getopt(3) takes them ("M"), or NULL. */
+	const char *options;
+	const char *option_usage; /* "[-M]" */
+	const char *option_help;  /* "  -M    ...\n" */
+	bool (*option)(int c, const char *value, void *arg);
 };
 
 /* Runs the process and returns its exit code. */
@@ -55,7 +67,9 @@ const struct conf_group *daemon_group(struct daemon *);
 const char *daemon_name(struct daemon *);
 const char *daemon_type(struct daemon *);
 bool daemon_draining(struct daemon *);
-/* End the loop soon, with exit code 0 (or code). */
+/* Everything that start() began is there: tells the supervisor. */
+void daemon_ready(struct daemon *);
+/* End the loop after a last turn that writes what is waiting. */
 void daemon_stop(struct daemon *, int code);
 /* Load the file again, as SIGHUP does.  On failure err has the complaints. */
 bool daemon_reload(struct daemon *, struct buf *err);
