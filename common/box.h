@@ -25,10 +25,9 @@
 #include "proto/frame.h"
 
 struct box;
-struct daemon;
 
 struct box_opts {
-	const char *name;    /* borrowed for the life of the box */
+	const char *name; /* borrowed for the life of the box */
 	const char *type;
 	const char *address; /* "a,b": several are tried in turn */
 	size_t max_items;    /* unacknowledged items kept; 0: 8192 */
@@ -37,17 +36,20 @@ struct box_opts {
 
 struct box_ops {
 	/*
-	 * The bus has welcomed us (again).  Unacknowledged items are on their
-	 * way already.  Connectors send IN_HAND here and then grant credit.
+	 * The bus has welcomed us (again), and all results of earlier
+	 * connections are on their way already, before anything that is sent
+	 * here.  Connectors send IN_HAND here and then grant credit.  All but
+	 * `acked` may be NULL.
 	 */
 	void (*ready)(struct box *, const Hopyard__V1__Welcome *, void *arg);
-	void (*lost)(struct box *, void *arg); /* connection gone */
+	/* The connection that was ready is gone, and all credit with it. */
+	void (*lost)(struct box *, void *arg);
 	/*
 	 * The bus has settled an item: code HOPYARD__V1__ACK__CODE__ACK_OK or
 	 * LATER: done; everything else: refused, text may be NULL.
 	 */
-	void (*acked)(struct box *, uint64_t cookie,
-	    Hopyard__V1__Ack__Code, const char *text, void *arg);
+	void (*acked)(struct box *, uint64_t cookie, Hopyard__V1__Ack__Code,
+	    const char *text, void *arg);
 	/* DELIVER, PAGED, NOTICE, RECORD...: walk with items_next(). */
 	void (*items)(struct box *, uint16_t type, struct items *, void *arg);
 	/* Any other frame that is not handled here. */
@@ -60,20 +62,24 @@ struct box_ops {
 };
 
 /* Starts connecting.  ops and arg are borrowed. */
-struct box *box_new(uv_loop_t *, const struct box_opts *,
-    const struct box_ops *, void *arg);
-/* Says Bye, closes, frees itself; `done` may be NULL. */
+struct box *box_new(
+    uv_loop_t *, const struct box_opts *, const struct box_ops *, void *arg);
+/*
+ * Says Bye, closes, frees itself; no callback comes any more but `done`, which
+ * may be NULL.  Items that are not acknowledged are forgotten.
+ */
 void box_close(struct box *, void (*done)(void *arg), void *arg);
 
 bool box_ready(const struct box *);
 bool box_can_send(const struct box *);
-/* Bytes and items not yet acknowledged. */
+/* Items not yet acknowledged. */
 size_t box_unacked(const struct box *);
 uint64_t box_epoch(const struct box *);
 
 /*
- * SUBMIT, RESULT or INBOUND.  Returns 0, or UV_ENOBUFS (see above).  Nothing
- * is lost while the bus is away: it is kept and sent later.
+ * SUBMIT, RESULT or INBOUND.  Returns 0, UV_ENOBUFS (see above), or
+ * UV_EMSGSIZE for an item that fits in no frame.  Nothing is lost while the
+ * bus is away: it is kept and sent later.
  */
 int box_send_item(struct box *, uint16_t type, const struct item *,
     uint64_t cookie) WARN_UNUSED;
@@ -82,16 +88,20 @@ int box_send_item(struct box *, uint16_t type, const struct item *,
  * false when it was. */
 bool box_send(struct box *, uint16_t type, uint16_t flags, uint64_t correlation,
     const ProtobufCMessage *);
-/* A frame whose payload is ready made (Items built with items_put()). */
+/* A frame whose payload is ready made (Items built with item_put()). */
 bool box_send_raw(struct box *, uint16_t type, uint64_t correlation,
     const void *payload, size_t len);
 
-/* Grant the bus more: amounts, added to the totals here. */
+/*
+ * Grant the bus more: amounts, added to the totals here, and told once at the
+ * end of the turn.  Ignored while not ready: each connection starts at nothing.
+ */
 void box_grant(struct box *, uint64_t items, uint64_t bytes);
 
 /*
  * Ask: reply is called exactly once per answer (Reply.more: again), and with
- * code 503 when the connection is lost, 504 after timeout_ms.
+ * code 503 when the connection is lost or not there, 504 when timeout_ms have
+ * passed without an answer; never from inside box_call().
  */
 typedef void box_reply_cb(struct box *, const Hopyard__V1__Reply *, void *arg);
 void box_call(struct box *, const Hopyard__V1__Call *, uint64_t timeout_ms,
@@ -103,8 +113,8 @@ void box_reply(struct box *, uint64_t correlation, unsigned code,
     const char *error, const void *body, size_t len, bool more);
 
 /*
- * Methods that every box answers itself: "stats" (JSON), "prometheus",
- * "ping".  Called by box.c before ops->call; here for tests.
+ * Methods that are answered here, before ops->call: "stats" (JSON),
+ * "prometheus" (text), "ping" (JSON).
  */
 
 #endif
