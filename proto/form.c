@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "proto/form.h"
+
+#include <limits.h>
+#include <string.h>
+
+static int
+form_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+void
+form_open(struct form *f, const void *data, size_t len)
+{
+	f->pos = data;
+	f->end = len > 0 ? f->pos + len : f->pos;
+}
+
+bool
+form_next(struct form *f, struct bytes *name, struct bytes *value)
+{
+	const uint8_t *amp, *eq, *stop;
+
+	while (f->pos < f->end) {
+		amp = memchr(f->pos, '&', (size_t)(f->end - f->pos));
+		stop = amp != NULL ? amp : f->end;
+		name->p = f->pos;
+		name->len = (size_t)(stop - f->pos);
+		value->p = stop;
+		value->len = 0;
+		f->pos = amp != NULL ? amp + 1 : f->end;
+		if (name->len == 0)
+			continue;
+		eq = memchr(name->p, '=', name->len);
+		if (eq != NULL) {
+			value->p = eq + 1;
+			value->len = (size_t)(stop - value->p);
+			name->len = (size_t)(eq - name->p);
+		}
+		return true;
+	}
+	return false;
+}
+
+size_t
+form_decode(uint8_t *dst, const uint8_t *src, size_t len)
+{
+	size_t i, n = 0;
+	int hi, lo;
+
+	for (i = 0; i < len; i++) {
+		if (src[i] == '+') {
+			dst[n++] = ' ';
+			continue;
+		}
+		if (src[i] == '%' && len - i > 2) {
+			hi = form_digit(src[i + 1]);
+			lo = form_digit(src[i + 2]);
+			if (hi >= 0 && lo >= 0) {
+				dst[n++] = (uint8_t)(hi << 4 | lo);
+				i += 2;
+				continue;
+			}
+		}
+		dst[n++] = src[i];
+	}
+	return n;
+}
+
+bool
+form_is(struct bytes encoded, const char *name)
+{
+	uint8_t plain[64];
+	size_t len = strlen(name);
+
+	if (encoded.len == len && memcmp(encoded.p, name, len) == 0)
+		return true;
+	if (encoded.len <= len || encoded.len > sizeof(plain))
+		return false;
+	return form_decode(plain, encoded.p, encoded.len) == len &&
+	    memcmp(plain, name, len) == 0;
+}
+
+bool
+form_int(const uint8_t *p, size_t len, int *value)
+{
+	const uint8_t *end = len > 0 ? p + len : p;
+	bool negative = false, any = false;
+	int64_t v = 0;
+
+	while (p < end && (*p == ' ' || (*p >= '\t' && *p <= '\r')))
+		p++;
+	if (p < end && (*p == '-' || *p == '+'))
+		negative = *p++ == '-';
+	for (; p < end && *p >= '0' && *p <= '9'; p++) {
+		any = true;
+		if (v <= INT_MAX)
+			v = v * 10 + (*p - '0');
+	}
+	if (!any)
+		return false;
+	if (v > INT_MAX)
+		v = INT_MAX;
+	*value = (int)(negative ? -v : v);
+	return true;
+}
+
+int
+form_hex(uint8_t *dst, const uint8_t *src, size_t len)
+{
+	size_t i;
+	int hi, lo;
+
+	if (len % 2 != 0 || len / 2 > INT_MAX)
+		return -1;
+	for (i = 0; i < len; i += 2) {
+		hi = form_digit(src[i]);
+		lo = form_digit(src[i + 1]);
+		if (hi < 0 || lo < 0)
+			return -1;
+		dst[i / 2] = (uint8_t)(hi << 4 | lo);
+	}
+	return (int)(len / 2);
+}
+
+bool
+form_url_under(const uint8_t *url, size_t len, const char *prefix)
+{
+	size_t n = strlen(prefix);
+	const char *authority = strstr(prefix, "://");
+
+	if (n == 0 || len < n || memcmp(url, prefix, n) != 0)
+		return false;
+	if (authority != NULL && strpbrk(authority + 3, "/?#") != NULL)
+		return true;
+	return len == n || url[n] == '/' || url[n] == '?' || url[n] == '#';
+}
