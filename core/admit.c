@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * admit.c - what comes into the bus: new messages from front ends and hooks,
+ * MO and receipts from connectors.  Each is refused at once or recorded; the
+ * sender is told when the record is durable.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/inbound.h"
+#include "common/uuid.h"
+#include "core/engine.h"
+
+#define ID_FUTURE_MS (5 * 60 * 1000)
+#define MINUTE_MS    (60 * 1000ull)
+#define HOUR_MS      (60 * MINUTE_MS)
+#define VALIDITY_MAX (7 * 24 * HOUR_MS)
+#define MO_VALIDITY  (7 * 24 * HOUR_MS)
+/* Later than this and a message waits in the store's due table. */
+#define DUE_TABLE_MS MINUTE_MS
+#define LEDGER_BYTES (64 * 1024 * 1024)
+#define ADDRESS_MAX  21
+
+static const uint64_t class_validity[CLASS_COUNT] = {
+	5 * MINUTE_MS, /* otp */
+	24 * HOUR_MS,  /* alert */
+	24 * HOUR_MS,  /* txn */
+	48 * HOUR_MS,  /* bulk */
+};
+
+static struct bytes
+view(ProtobufCBinaryData b)
+{
+	return (struct bytes){ b.data, b.len };
+}
+
+static ProtobufCBinaryData
+text(const char *s)
+{
+	return (ProtobufCBinaryData){ strlen(s), (uint8_t *)(uintptr_t)s };
+}
+
+static bool
+printable(struct bytes b)
+{
+	for (size_t i = 0; i < b.len; i++)
+		if (b.p[i] < 0x20 || b.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* NULL when the envelope is fit to be stored, else what is wrong with it. */
+static const char *
+envelope_fault(
+    const struct engine *e, const Hopyard__V1__Envelope *env, uint64_t max_age)
+{
+	uint64_t made;
+
+	if (env->id.len != UUID_LEN)
+		return "id is not 16 bytes";
+	made = uuid_time_ms(env->id.data);
+	if (made > e->wall + ID_FUTURE_MS || made + max_age < e->wall)
+		return "id is too old or too new; are the clocks right?";
+	if (env->to.len == 0 || env->to.len > ADDRESS_MAX ||
+	    !printable(view(env->to)))
+		return "destination is empty, too long or not printable";
+	if (env->from.len > ADDRESS_MAX || !printable(view(env->from)))
+		return "sender is too long or not printable";
+	if (env->parts == 0 || env->parts > 255)
+		return "parts is not in 1..255";
+	return NULL;
+}
+
+struct target *
+engine_choose(const struct engine *e, const struct route *r,
+    const struct msg *m, bool *up, char *why, size_t whylen)
+{
+	struct target *down = NULL;
+	size_t len = 0;
+
+	(void)e;
+	if (why != NULL)
+		why[0] = '\0';
+	for (size_t i = 0; i < r->via_count; i++) {
+		struct target *t = r->via[i];
+		const char *reason = NULL;
+
+		if (!t->configured)
+			reason = "removed";
+		else if (m != NULL && msg_has_tried(m, t))
+			reason = "tried";
+		else if (t->admin == TARGET_ADMIN_MAINT)
+			reason = "maint";
+		else if (t->admin == TARGET_ADMIN_DRAIN)
+			reason = "drain";
+		else if (!target_usable(t))
+			reason = "down";
+		if (reason == NULL) {
+			*up = true;
+			return t;
+		}
+		if (down == NULL && t->configured &&
+		    (m == NULL || !msg_has_tried(m, t)))
+			down = t;
+		if (why != NULL && len < whylen)
+			len += (size_t)snprintf(why + len, whylen - len,
+			    "%s%s %s", len == 0 ? "" : ", ", t->name, reason);
+	}
+	*up = false;
+	return down;
+}
+
+static struct target *
+account_hook(struct engine *e, const struct account *a)
+{
+	struct target *t = a->hook != NULL ? engine_target(e, a->hook) : NULL;
+
+	return t != NULL && t->role == TARGET_HOOK ? t : e->first_hook;
+}
+
+struct admission {
+	const Hopyard__V1__Envelope *env;
+	const struct item *item;
+	struct account *account;
+	const struct route *route;
+	struct target *target;
+	struct queue *queue;
+	uint32_t report_queue;
+	uint8_t class;
+	bool up;
+	uint64_t delay_ms;
+	uint64_t expires_at;
+	char why[160];
+};
+
+/* ACK_OK, or the refusal with its text. */
+static Hopyard__V1__Ack__Code
+judge(struct engine *e, struct admission *ad, const char **say)
+{
+	const Hopyard__V1__Envelope *env = ad->env;
+	uint64_t validity;
+	struct target *wanted;
+
+	ad->account =
+	    account_get(e->accounts, env->account.data, env->account.len);
+	if (ad->account == NULL || ad->account->disabled) {
+		*say = "no such account, or it is disabled";
+		return HOPYARD__V1__ACK__CODE__DENIED;
+	}
+	if (!account_may_send_as(ad->account, env->from.data, env->from.len)) {
+		*say = "the account may not use this sender";
+		return HOPYARD__V1__ACK__CODE__DENIED;
+	}
+	ad->route = route_find(
+	    e->routes, view(env->account), view(env->to), view(env->from));
+	if (ad->route == NULL) {
+		*say = "no route";
+		return HOPYARD__V1__ACK__CODE__NO_ROUTE;
+	}
+	ad->target = engine_choose(
+	    e, ad->route, NULL, &ad->up, ad->why, sizeof(ad->why));
+	if (env->has_link) {
+		/* A wanted link counts when the rule offers it. */
+		wanted =
+		    map_get(&e->target_by_name, env->link.data, env->link.len);
+		for (size_t i = 0; wanted != NULL && i < ad->route->via_count;
+		     i++)
+			if (ad->route->via[i] == wanted && wanted->configured) {
+				ad->target = wanted;
+				ad->up = target_usable(wanted);
+			}
+	}
+	if (ad->target == NULL) {
+		*say = "no link of the route is configured";
+		return HOPYARD__V1__ACK__CODE__NO_ROUTE;
+	}
+	if (e->ledger.bytes > LEDGER_BYTES) {
+		*say = "the store does not keep up";
+		return HOPYARD__V1__ACK__CODE__UNAVAILABLE;
+	}
+	if (!account_take(ad->account, env->parts, e->now)) {
+		*say = "the account is over its rate";
+		return HOPYARD__V1__ACK__CODE__THROTTLED;
+	}
+	ad->class = env->has_class_ && env->class_ >= 1 && env->class_ <= 4
+	    ? (uint8_t)(env->class_ - 1)
+	    : ad->account->class;
+	if (ad->route->class >= 0)
+		ad->class = (uint8_t)ad->route->class;
+	ad->delay_ms = env->has_delay_ms ? env->delay_ms : 0;
+	if (ad->delay_ms > VALIDITY_MAX)
+		ad->delay_ms = VALIDITY_MAX;
+	validity = env->has_validity_ms && env->validity_ms > 0
+	    ? env->validity_ms
+	    : class_validity[ad->class];
+	if (validity > VALIDITY_MAX)
+		validity = VALIDITY_MAX;
+	ad->expires_at = e->wall + ad->delay_ms + validity;
+	return HOPYARD__V1__ACK__CODE__ACK_OK;
+}
+
+static uint64_t
+record_message(struct engine *e, const struct admission *ad, const char *front)
+{
+	Hopyard__V1__Record r = HOPYARD__V1__RECORD__INIT;
+	char why[sizeof(ad->why)];
+
+	r.type = HOPYARD__V1__RECORD__TYPE__MESSAGE;
+	r.at = e->wall;
+	r.has_queue = true;
+	r.queue = ad->queue->number;
+	r.has_expires_at = true;
+	r.expires_at = ad->expires_at;
+	if (ad->delay_ms > DUE_TABLE_MS) {
+		r.has_due_at = true;
+		r.due_at = e->wall + ad->delay_ms;
+	}
+	r.has_report_queue = ad->report_queue != 0;
+	r.report_queue = ad->report_queue;
+	r.has_link = true;
+	r.link = text(ad->target->name);
+	r.has_rule = true;
+	r.rule = text(ad->route->name);
+	if (ad->why[0] != '\0') {
+		memcpy(why, ad->why, sizeof(why));
+		r.why = why;
+	}
+	r.has_config = true;
+	r.config = e->version;
+	r.has_account = true;
+	r.account = text(ad->account->id);
+	if (front != NULL) {
+		r.has_detail = true;
+		r.detail = text(front);
+	}
+	return engine_record(
+	    e, &r, ad->item->envelope, ad->item->body, ad->item->report);
+}
+
+void
+engine_spill(struct engine *e, struct queue *q, uint64_t seq)
+{
+	if (!queue_deep(q)) {
+		/* Everything before is in memory or done. */
+		q->cursor = seq - 1;
+		q->tail = seq;
+		q->spilled = 0;
+		if (!TAILQ_LINKED(q, deep_link))
+			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
+	} else if (q->keeping && seq > q->tail) {
+		/* Items between the old tail and this one were kept, and may
+		 * be done when a page meets them. */
+		q->verify = seq + 1;
+	}
+	q->keeping = false;
+	q->caught_up = false;
+	if (seq > q->tail)
+		q->tail = seq;
+	q->spilled++;
+}
+
+bool
+engine_room(const struct engine *e, const struct queue *q)
+{
+	if (engine_full(e) || q->ready_count >= e->limits.queue_items)
+		return false;
+	/* Close to the end of a backlog: keep what comes, page the rest. */
+	return !queue_deep(q) || q->caught_up;
+}
+
+static void
+take(struct engine *e, struct admission *ad, uint64_t seq, struct entry *entry)
+{
+	struct queue *q = ad->queue;
+	struct msg *m;
+
+	if (ad->delay_ms > DUE_TABLE_MS) {
+		if (e->wall + ad->delay_ms > e->due_tail_at)
+			e->due_tail_at = e->wall + ad->delay_ms;
+		return;
+	}
+	if (!engine_room(e, q)) {
+		entry->kind = ENTRY_SPILLED;
+		engine_spill(e, q, seq);
+		return;
+	}
+	m = msg_new(ad->item);
+	m->seq = seq;
+	memcpy(m->id, ad->env->id.data, UUID_LEN);
+	m->kind = HOPYARD__V1__KIND__MT;
+	m->class = ad->class;
+	m->parts = (uint16_t)ad->env->parts;
+	m->report_mask = ad->env->report_mask;
+	m->report_queue = ad->report_queue;
+	m->at = e->wall;
+	m->expires_at = ad->expires_at;
+	if (ad->delay_ms > 0) {
+		m->scheduled = true;
+		m->due = e->now + ad->delay_ms;
+	}
+	if (queue_deep(q))
+		q->keeping = true;
+	engine_keep(e, m, q, false);
+	entry->kind = ENTRY_MESSAGE;
+	entry->msg = m;
+}
+
+static void
+refuse(struct engine *e, uint32_t peer, uint64_t number,
+    const Hopyard__V1__Envelope *env, Hopyard__V1__Ack__Code code,
+    const char *say)
+{
+	struct engine_note n = { .event = "msg.refused", .why = say };
+
+	e->count.refused++;
+	if (e->notes && env != NULL && env->id.len == UUID_LEN) {
+		n.id = env->id.data;
+		n.to = view(env->to);
+		n.from = view(env->from);
+		n.account = view(env->account);
+		n.status = "refused";
+		e->ops->note(e->arg, &n);
+	}
+	e->ops->settle(e->arg, peer, number, code, say);
+}
+
+void
+engine_submit(struct engine *e, uint32_t peer, uint64_t number,
+    const char *front, uint64_t max_age, const struct item *it)
+{
+	struct admission ad = { .item = it };
+	struct entry entry = {
+		.kind = ENTRY_NONE, .peer = peer, .number = number
+	};
+	Hopyard__V1__Ack__Code code;
+	const char *say = NULL;
+	struct target *hook;
+	struct msg *known;
+
+	ad.env = engine_envelope(e, it->envelope);
+	if (ad.env == NULL || ad.env->kind != HOPYARD__V1__KIND__MT) {
+		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
+		    "envelope does not parse");
+		return;
+	}
+	if ((say = envelope_fault(e, ad.env, max_age)) != NULL) {
+		refuse(e, peer, number, ad.env, HOPYARD__V1__ACK__CODE__INVALID,
+		    say);
+		return;
+	}
+	known = map_get(&e->by_id, ad.env->id.data, UUID_LEN);
+	if (known != NULL) {
+		/* A repeated hand-over: durable when the first one is, so at
+		 * the latest with everything recorded until now. */
+		entry.seq = e->ledger.last_seq;
+		e->count.duplicates++;
+		if (known->state != MSG_PENDING)
+			e->ops->settle(e->arg, peer, number,
+			    HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
+		else
+			ledger_expect(&e->ledger, &entry);
+		return;
+	}
+	code = judge(e, &ad, &say);
+	if (code != HOPYARD__V1__ACK__CODE__ACK_OK) {
+		if (ad.account != NULL)
+			ad.account->refused++;
+		refuse(e, peer, number, ad.env, code, say);
+		return;
+	}
+	ad.queue = engine_queue(e, ad.target, ad.class, ad.account->id);
+	if (ad.env->report_mask != 0 &&
+	    (hook = account_hook(e, ad.account)) != NULL)
+		ad.report_queue =
+		    engine_queue(e, hook, ad.class, ad.account->id)->number;
+	entry.seq = record_message(e, &ad, front);
+	if (!ad.up)
+		entry.code = HOPYARD__V1__ACK__CODE__LATER;
+	if (e->notes) {
+		struct engine_note n = { .event = "msg.accepted",
+			.id = ad.env->id.data,
+			.to = view(ad.env->to),
+			.from = view(ad.env->from),
+			.account = view(ad.env->account),
+			.via = ad.target->name,
+			.status = ad.delay_ms > 0 ? "scheduled" : "queued",
+			.why = ad.why[0] != '\0' ? ad.why : NULL };
+
+		e->ops->note(e->arg, &n);
+	}
+	take(e, &ad, entry.seq, &entry);
+	ledger_expect(&e->ledger, &entry);
+	ad.account->accepted++;
+	e->count.accepted++;
+}
+
+/* --------------------------------------------------------------- inbound */
+
+static void
+receipt(struct engine *e, struct target *t, uint32_t peer, uint64_t number,
+    const Hopyard__V1__Envelope *env, const struct item *it)
+{
+	Hopyard__V1__Record r = HOPYARD__V1__RECORD__INIT;
+	struct entry entry = {
+		.kind = ENTRY_NONE, .peer = peer, .number = number
+	};
+
+	r.type = HOPYARD__V1__RECORD__TYPE__RECEIPT_IN;
+	r.at = e->wall;
+	r.has_link = true;
+	r.link = text(t->name);
+	r.has_id = true;
+	r.id = env->id;
+	entry.seq = engine_record(
+	    e, &r, it->envelope, it->body, (struct bytes){ NULL, 0 });
+	ledger_expect(&e->ledger, &entry);
+	e->count.receipts++;
+}
+
+static void
+mobile_originated(struct engine *e, struct target *t, uint32_t peer,
+    uint64_t number, const Hopyard__V1__Envelope *env, const struct item *it)
+{
+	Hopyard__V1__Record r = HOPYARD__V1__RECORD__INIT;
+	struct entry entry = {
+		.kind = ENTRY_NONE, .peer = peer, .number = number
+	};
+	const struct inbound_rule *rule;
+	struct account *a = NULL;
+	struct target *hook = NULL;
+	struct queue *q = NULL;
+	struct msg *m;
+
+	rule = inbound_match(e->inbound,
+	    &(struct inbound_key){
+		.link = { (const uint8_t *)t->name, strlen(t->name) },
+		.to = view(env->to),
+		.from = view(env->from),
+		.keyword = view(env->keyword) });
+	if (rule != NULL) {
+		a = account_get(
+		    e->accounts, rule->account, strlen(rule->account));
+		if (rule->hook != NULL)
+			hook = engine_target(e, rule->hook);
+		if (hook == NULL && a != NULL)
+			hook = account_hook(e, a);
+	}
+	if (hook != NULL && a != NULL)
+		q = engine_queue(e, hook, a->class, a->id);
+	r.type = HOPYARD__V1__RECORD__TYPE__MESSAGE;
+	r.at = e->wall;
+	r.has_queue = true;
+	r.queue = q != NULL ? q->number : 0;
+	r.has_expires_at = true;
+	r.expires_at = e->wall + MO_VALIDITY;
+	r.has_link = true;
+	r.link = text(t->name);
+	if (rule != NULL) {
+		r.has_rule = true;
+		r.rule = text(rule->name);
+	} else {
+		r.why = (char *)(uintptr_t) "no inbound rule takes it; parked";
+	}
+	r.has_config = true;
+	r.config = e->version;
+	if (a != NULL) {
+		r.has_account = true;
+		r.account = text(a->id);
+	}
+	e->count.inbound++;
+	entry.seq = engine_record(e, &r, it->envelope, it->body, it->report);
+	if (e->notes) {
+		struct engine_note n = { .event = "mo.received",
+			.id = env->id.data,
+			.to = view(env->to),
+			.from = view(env->from),
+			.via = t->name,
+			.status = q != NULL ? "queued" : "parked" };
+
+		e->ops->note(e->arg, &n);
+	}
+	if (q != NULL && !engine_room(e, q)) {
+		entry.kind = ENTRY_SPILLED;
+		engine_spill(e, q, entry.seq);
+	} else if (q != NULL) {
+		m = msg_new(it);
+		m->seq = entry.seq;
+		memcpy(m->id, env->id.data, UUID_LEN);
+		m->kind = HOPYARD__V1__KIND__MO;
+		m->class = q->class;
+		m->at = e->wall;
+		m->expires_at = r.expires_at;
+		if (queue_deep(q))
+			q->keeping = true;
+		engine_keep(e, m, q, false);
+		entry.kind = ENTRY_MESSAGE;
+		entry.msg = m;
+	}
+	ledger_expect(&e->ledger, &entry);
+}
+
+void
+engine_inbound(struct engine *e, struct target *t, uint32_t peer,
+    uint64_t number, const struct item *it)
+{
+	const Hopyard__V1__Envelope *env = engine_envelope(e, it->envelope);
+	struct entry entry = {
+		.kind = ENTRY_NONE, .peer = peer, .number = number
+	};
+	struct msg *known;
+
+	if (env == NULL || env->id.len != UUID_LEN) {
+		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
+		    "envelope does not parse");
+		return;
+	}
+	if (env->kind == HOPYARD__V1__KIND__RECEIPT) {
+		receipt(e, t, peer, number, env, it);
+		return;
+	}
+	if (env->kind != HOPYARD__V1__KIND__MO || env->to.len > ADDRESS_MAX ||
+	    env->from.len > ADDRESS_MAX) {
+		refuse(e, peer, number, env, HOPYARD__V1__ACK__CODE__INVALID,
+		    "not an MO or a receipt, or an address is too long");
+		return;
+	}
+	known = map_get(&e->by_id, env->id.data, UUID_LEN);
+	if (known != NULL) {
+		entry.seq = e->ledger.last_seq;
+		if (known->state != MSG_PENDING)
+			e->ops->settle(e->arg, peer, number,
+			    HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
+		else
+			ledger_expect(&e->ledger, &entry);
+		return;
+	}
+	mobile_originated(e, t, peer, number, env, it);
+}

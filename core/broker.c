@@ -1,0 +1,819 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/broker.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/conf.h"
+#include "common/conn.h"
+#include "common/daemon.h"
+#include "common/log.h"
+#include "common/uuid.h"
+#include "common/xalloc.h"
+
+#define PROTO_MIN 1
+#define PROTO_MAX 1
+/* A front end's id may be this old; a hook answers an MO of days ago. */
+#define FRONT_ID_AGE  (25 * 3600 * 1000ull)
+#define HOOK_ID_AGE   (8 * 24 * 3600 * 1000ull)
+#define HELLO_TIMEOUT 3000
+#define PING_AFTER    5000
+#define PING_TIMEOUT  15000
+
+void
+broker_time(struct broker *b)
+{
+	engine_time(b->engine, clock_mono_ms(), clock_wall_ms());
+	turn_add(&b->work);
+}
+
+/* -------------------------------------------------------------- the peers */
+
+struct peer *
+broker_peer(struct broker *b, uint32_t id)
+{
+	return map_get_u64(&b->by_id, id);
+}
+
+struct peer *
+broker_peer_by_name(struct broker *b, const char *name)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &b->peers, link)
+		if (p->state == PEER_READY && strcmp(p->name, name) == 0)
+			return p;
+	return NULL;
+}
+
+void
+broker_add_peer(struct broker *b, struct peer *p)
+{
+	p->id = ++b->last_id;
+	TAILQ_INSERT_TAIL(&b->peers, p, link);
+	map_put_u64(&b->by_id, p->id, p);
+	b->peer_count++;
+}
+
+void
+broker_peer_gone(struct broker *b, struct peer *p)
+{
+	if (p->state != PEER_READY)
+		return;
+	control_peer_gone(b, p);
+	if (b->tap_peer == p->id)
+		b->tap_peer = 0;
+	if (p == b->store) {
+		b->store = NULL;
+		b->store_up = false;
+		snprintf(b->store_detail, sizeof(b->store_detail),
+		    "store box is not connected");
+		engine_store_gone(b->engine);
+		log_warn("store.gone", "detail=%s",
+		    "no message is accepted until it is back");
+	}
+	if (p->target != NULL && p->target->peer == p->id)
+		engine_gone(b->engine, p->target);
+}
+
+void
+broker_remove_peer(struct broker *b, struct peer *p)
+{
+	TAILQ_REMOVE(&b->peers, p, link);
+	map_del_u64(&b->by_id, p->id);
+	b->peer_count--;
+}
+
+void
+broker_dirty(struct broker *b, struct peer *p)
+{
+	if (b->dirty_count > 0 && b->dirty[b->dirty_count - 1] == p->id)
+		return;
+	if (b->dirty_count == ARRAY_LEN(b->dirty)) {
+		b->dirty_all = true;
+		return;
+	}
+	b->dirty[b->dirty_count++] = p->id;
+}
+
+/* ------------------------------------------------------------- the rights */
+
+static const struct {
+	enum peer_role role;
+	uint16_t type;
+} rights[] = {
+	{ ROLE_FRONT, HOPYARD__V1__FRAME_TYPE__SUBMIT },
+	{ ROLE_FRONT, HOPYARD__V1__FRAME_TYPE__CALL },
+	{ ROLE_FRONT, HOPYARD__V1__FRAME_TYPE__REPLY },
+	{ ROLE_CONNECTOR, HOPYARD__V1__FRAME_TYPE__CREDIT },
+	{ ROLE_CONNECTOR, HOPYARD__V1__FRAME_TYPE__RESULT },
+	{ ROLE_CONNECTOR, HOPYARD__V1__FRAME_TYPE__INBOUND },
+	{ ROLE_CONNECTOR, HOPYARD__V1__FRAME_TYPE__IN_HAND },
+	{ ROLE_CONNECTOR, HOPYARD__V1__FRAME_TYPE__LINK_STATE },
+	{ ROLE_CONNECTOR, HOPYARD__V1__FRAME_TYPE__REPLY },
+	{ ROLE_HOOK, HOPYARD__V1__FRAME_TYPE__CREDIT },
+	{ ROLE_HOOK, HOPYARD__V1__FRAME_TYPE__RESULT },
+	{ ROLE_HOOK, HOPYARD__V1__FRAME_TYPE__IN_HAND },
+	{ ROLE_HOOK, HOPYARD__V1__FRAME_TYPE__SUBMIT },
+	{ ROLE_HOOK, HOPYARD__V1__FRAME_TYPE__CALL },
+	{ ROLE_HOOK, HOPYARD__V1__FRAME_TYPE__REPLY },
+	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__CREDIT },
+	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__OPENED },
+	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__HORIZON },
+	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__PAGED },
+	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__NOTICE },
+	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__OVERDUE },
+	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__STORE_STATE },
+	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__REPLY },
+	{ ROLE_CONTROL, HOPYARD__V1__FRAME_TYPE__CALL },
+	{ ROLE_CONTROL, HOPYARD__V1__FRAME_TYPE__REPLY },
+};
+
+bool
+broker_may(enum peer_role role, uint16_t type)
+{
+	if (type == HOPYARD__V1__FRAME_TYPE__PING ||
+	    type == HOPYARD__V1__FRAME_TYPE__PONG ||
+	    type == HOPYARD__V1__FRAME_TYPE__BYE ||
+	    type == HOPYARD__V1__FRAME_TYPE__NAK)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(rights); i++)
+		if (rights[i].role == role && rights[i].type == type)
+			return true;
+	return false;
+}
+
+static enum peer_role
+role_of(const char *type, const struct conf_group *g)
+{
+	const char *said;
+
+	if (strcmp(type, "http") == 0)
+		return ROLE_FRONT;
+	if (strcmp(type, "smppc") == 0)
+		return ROLE_CONNECTOR;
+	if (strcmp(type, "hook") == 0)
+		return ROLE_HOOK;
+	if (strcmp(type, "store") == 0)
+		return ROLE_STORE;
+	said = conf_str(g, "role");
+	if (said != NULL && strcmp(said, "front") == 0)
+		return ROLE_FRONT;
+	if (said != NULL && strcmp(said, "hook") == 0)
+		return ROLE_HOOK;
+	return ROLE_CONNECTOR;
+}
+
+/* ------------------------------------------------------------------ Hello */
+
+static bool
+refuse_hello(struct peer *p, Hopyard__V1__Nak__Code code, const char *text)
+{
+	peer_nak(p, code, NULL, text);
+	peer_close_flush(p, text);
+	return false;
+}
+
+static bool
+clean_name(const char *s, size_t max)
+{
+	size_t n = strlen(s);
+
+	if (n == 0 || n > max)
+		return false;
+	for (; *s != '\0'; s++)
+		if (*s <= ' ' || *s > '~')
+			return false;
+	return true;
+}
+
+static bool
+admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
+{
+	const struct conf_group *g = conf_box(b->engine->conf, h->name);
+	struct peer *old;
+	char text[200];
+	pid_t pid;
+	uid_t uid;
+
+	if (g == NULL || !conf_bool(g, "enabled") ||
+	    strcmp(conf_str(g, "type"), h->type) != 0) {
+		snprintf(text, sizeof(text),
+		    "no box \"%s\" of type \"%s\" in the configuration",
+		    h->name, h->type);
+		return refuse_hello(
+		    p, HOPYARD__V1__NAK__CODE__NOT_CONFIGURED, text);
+	}
+	if (strcmp(h->type, "admin") == 0)
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__DENIED,
+		    "an admin box connects to the control socket");
+	if (conn_peer_cred(p->conn, &pid, &uid)) {
+		p->uid = uid;
+		if (uid != 0 && uid != getuid() &&
+		    (!conf_is_set(g, "uid") ||
+			(int64_t)uid != conf_int(g, "uid"))) {
+			snprintf(text, sizeof(text),
+			    "uid %u may not be box \"%s\"", (unsigned)uid,
+			    h->name);
+			return refuse_hello(
+			    p, HOPYARD__V1__NAK__CODE__DENIED, text);
+		}
+	}
+	old = broker_peer_by_name(b, h->name);
+	if (old != NULL) {
+		/* The same process comes again before we saw the old
+		 * connection end, or a new one after a kill. */
+		if (memcmp(old->instance, h->instance.data, 16) != 0 &&
+		    old->pid != 0 && kill((pid_t)old->pid, 0) == 0)
+			return refuse_hello(p,
+			    HOPYARD__V1__NAK__CODE__NAME_IN_USE,
+			    "a box of this name is connected and alive");
+		peer_close(old, "replaced by a new connection");
+	}
+	p->role = role_of(h->type, g);
+	return true;
+}
+
+bool
+broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
+{
+	const Hopyard__V1__Hello *h;
+	char text[160];
+
+	arena_reset(&b->engine->arena);
+	h = frame_unpack(&b->engine->arena, &hopyard__v1__hello__descriptor,
+	    f->payload, f->len);
+	if (h == NULL || h->instance.len != 16 ||
+	    !clean_name(h->name, sizeof(p->name) - 1) ||
+	    !clean_name(h->type, sizeof(p->type) - 1))
+		return refuse_hello(
+		    p, HOPYARD__V1__NAK__CODE__BAD_FRAME, "bad Hello");
+	snprintf(p->name, sizeof(p->name), "%s", h->name);
+	snprintf(p->type, sizeof(p->type), "%s", h->type);
+	snprintf(p->version, sizeof(p->version), "%s",
+	    h->version != NULL ? h->version : "");
+	snprintf(
+	    p->host, sizeof(p->host), "%s", h->host != NULL ? h->host : "");
+	if (h->proto_min > PROTO_MAX || h->proto_max < PROTO_MIN) {
+		snprintf(text, sizeof(text),
+		    "bus speaks protocol %d to %d, box %u to %u", PROTO_MIN,
+		    PROTO_MAX, h->proto_min, h->proto_max);
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__VERSION, text);
+	}
+	if (p->control) {
+		p->role = ROLE_CONTROL;
+	} else if (strcmp(h->type, "ctl") == 0) {
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__DENIED,
+		    "control tools connect to the control socket");
+	} else if (!admit_box(b, p, h)) {
+		return false;
+	}
+	memcpy(p->instance, h->instance.data, 16);
+	p->pid = h->pid;
+	p->survived = h->has_last_epoch && h->last_epoch != 0;
+	return true;
+}
+
+static void
+open_store(struct broker *b, struct peer *p)
+{
+	Hopyard__V1__Open o = HOPYARD__V1__OPEN__INIT;
+	const char *node = conf_str(conf_root(b->engine->conf), "node");
+	char copy[128];
+
+	b->store = p;
+	snprintf(copy, sizeof(copy), "%s", node != NULL ? node : "");
+	o.instance = (ProtobufCBinaryData){ 16, b->instance };
+	o.node = copy;
+	peer_send(p, HOPYARD__V1__FRAME_TYPE__OPEN, 0, &o.base);
+}
+
+void
+broker_welcome(struct broker *b, struct peer *p)
+{
+	Hopyard__V1__Welcome w = HOPYARD__V1__WELCOME__INIT;
+	char version[32];
+
+	snprintf(version, sizeof(version), "%s", hopyard_version);
+	w.proto = PROTO_MAX;
+	w.version = version;
+	w.epoch = b->engine->epoch;
+	w.max_frame = FRAME_MAX_PAYLOAD;
+	w.max_items = FRAME_MAX_ITEMS;
+	peer_send(p, HOPYARD__V1__FRAME_TYPE__WELCOME, 0, &w.base);
+	if (p->role != ROLE_CONTROL)
+		log_info("box.connected",
+		    "name=%s type=%s peer=%u pid=%u version=%s from=%s",
+		    p->name, p->type, p->id, p->pid, p->version,
+		    conn_peer(p->conn));
+	if (p->role == ROLE_STORE)
+		open_store(b, p);
+	if (p->role == ROLE_CONNECTOR || p->role == ROLE_HOOK) {
+		p->target = engine_target(b->engine, p->name);
+		assert(p->target != NULL);
+		engine_hello(
+		    b->engine, p->target, p->id, p->instance, p->survived);
+	}
+	broker_dirty(b, p);
+}
+
+/* ----------------------------------------------------------------- frames */
+
+void
+broker_on_items(
+    struct broker *b, struct peer *p, uint16_t type, struct items *its)
+{
+	struct engine *e = b->engine;
+	struct item it;
+
+	while (items_next(its, &it)) {
+		/* The front end's name goes into the record. */
+		if (type == HOPYARD__V1__FRAME_TYPE__SUBMIT)
+			engine_submit(e, p->id, its->number, p->name,
+			    p->role == ROLE_HOOK ? HOOK_ID_AGE : FRONT_ID_AGE,
+			    &it);
+		else if (type == HOPYARD__V1__FRAME_TYPE__RESULT)
+			engine_result(e, p->target, p->id, its->number, &it);
+		else
+			engine_inbound(e, p->target, p->id, its->number, &it);
+	}
+}
+
+/* Unpack into the engine's arena, or NULL. */
+static const void *
+unpack(struct broker *b, const struct frame *f,
+    const ProtobufCMessageDescriptor *d)
+{
+	arena_reset(&b->engine->arena);
+	return frame_unpack(&b->engine->arena, d, f->payload, f->len);
+}
+
+static const char *
+store_opened(struct broker *b, const struct frame *f)
+{
+	const Hopyard__V1__Opened *o =
+	    unpack(b, f, &hopyard__v1__opened__descriptor);
+	struct engine *e = b->engine;
+	bool was = e->open;
+
+	if (o == NULL)
+		return "Opened does not parse";
+	if ((was && o->epoch != e->epoch) ||
+	    (was && o->last_seq > e->ledger.last_seq)) {
+		/* Somebody else has written since: this bus is not the owner
+		 * of the cell any more, and all it knows is stale. */
+		fatal("cell.lost", "epoch=%llu ours=%llu hint=%s",
+		    (unsigned long long)o->epoch, (unsigned long long)e->epoch,
+		    "another bus has taken over; this one starts anew");
+	}
+	engine_opened(e, o);
+	if (!o->more) {
+		b->store_up = true;
+		b->store_detail[0] = '\0';
+		log_info(was ? "store.back" : "store.open",
+		    "epoch=%llu last_seq=%llu queues=%zu",
+		    (unsigned long long)e->epoch,
+		    (unsigned long long)o->last_seq, e->queue_count);
+		b->dirty_all = true;
+		if (!was)
+			daemon_ready(b->daemon);
+	}
+	return NULL;
+}
+
+static const char *
+store_frame(struct broker *b, struct peer *p, const struct frame *f)
+{
+	const Hopyard__V1__Horizon *h;
+	const Hopyard__V1__StoreState *s;
+	const Hopyard__V1__Credit *c;
+	struct items its;
+
+	switch ((Hopyard__V1__FrameType)f->type) {
+	case HOPYARD__V1__FRAME_TYPE__OPENED:
+		return store_opened(b, f);
+	case HOPYARD__V1__FRAME_TYPE__HORIZON:
+		/* In an arena of its own: what it sets free uses the other. */
+		arena_reset(&b->horizon_arena);
+		h = frame_unpack(&b->horizon_arena,
+		    &hopyard__v1__horizon__descriptor, f->payload, f->len);
+		if (h == NULL)
+			return "Horizon does not parse";
+		if (!engine_horizon(b->engine, h))
+			return "horizon beyond what was written";
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__CREDIT:
+		c = unpack(b, f, &hopyard__v1__credit__descriptor);
+		if (c == NULL)
+			return "Credit does not parse";
+		p->credit_items = c->items;
+		p->credit_bytes = c->bytes;
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__PAGED:
+	case HOPYARD__V1__FRAME_TYPE__NOTICE:
+	case HOPYARD__V1__FRAME_TYPE__OVERDUE:
+		if (!items_open(&its, f->payload, f->len))
+			return "items do not parse";
+		if (f->type == HOPYARD__V1__FRAME_TYPE__PAGED)
+			engine_paged(b->engine, f->correlation, &its);
+		else if (f->type == HOPYARD__V1__FRAME_TYPE__NOTICE)
+			engine_notice(b->engine, &its);
+		else
+			engine_overdue(b->engine, &its);
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__STORE_STATE:
+		s = unpack(b, f, &hopyard__v1__store_state__descriptor);
+		if (s == NULL)
+			return "StoreState does not parse";
+		if (s->up != b->store_up)
+			log_info("store.state", "up=%d detail=%s", s->up,
+			    s->detail != NULL ? s->detail : "");
+		b->store_up = s->up;
+		b->store_lag_ms = s->lag_ms;
+		snprintf(b->store_detail, sizeof(b->store_detail), "%s",
+		    s->detail != NULL ? s->detail : "");
+		return NULL;
+	default:
+		return "not for a store";
+	}
+}
+
+static const char *
+target_frame(struct broker *b, struct peer *p, const struct frame *f)
+{
+	const Hopyard__V1__Credit *c;
+	const Hopyard__V1__InHand *in;
+	const Hopyard__V1__LinkState *s;
+	bool was = p->target->up;
+
+	switch ((Hopyard__V1__FrameType)f->type) {
+	case HOPYARD__V1__FRAME_TYPE__CREDIT:
+		c = unpack(b, f, &hopyard__v1__credit__descriptor);
+		if (c == NULL)
+			return "Credit does not parse";
+		engine_credit(b->engine, p->target, c->items, c->bytes);
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__IN_HAND:
+		in = unpack(b, f, &hopyard__v1__in_hand__descriptor);
+		if (in == NULL)
+			return "InHand does not parse";
+		engine_in_hand(b->engine, p->target, in->ref, in->n_ref);
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__LINK_STATE:
+		s = unpack(b, f, &hopyard__v1__link_state__descriptor);
+		if (s == NULL)
+			return "LinkState does not parse";
+		engine_link_state(b->engine, p->target, s);
+		if (p->target->up != was)
+			log_info(p->target->up ? "link.up" : "link.down",
+			    "link=%s bound=%u binds=%u detail=%s", p->name,
+			    s->bound, s->binds,
+			    s->detail != NULL ? s->detail : "");
+		return NULL;
+	default:
+		return "not for a connector";
+	}
+}
+
+const char *
+broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
+{
+	const Hopyard__V1__Nak *nak;
+
+	switch ((Hopyard__V1__FrameType)f->type) {
+	case HOPYARD__V1__FRAME_TYPE__PING:
+		peer_send(
+		    p, HOPYARD__V1__FRAME_TYPE__PONG, f->correlation, NULL);
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__PONG:
+		p->pinged_at = 0;
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__BYE:
+		peer_close(p, "box said Bye");
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__NAK:
+		nak = unpack(b, f, &hopyard__v1__nak__descriptor);
+		log_warn("box.nak", "name=%s code=%d text=%s", p->name,
+		    nak != NULL ? (int)nak->code : -1,
+		    nak != NULL && nak->text != NULL ? nak->text : "");
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__CALL:
+		control_call(b, p, f->correlation, f);
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__REPLY:
+		control_reply(b, p, f->correlation, f);
+		return NULL;
+	default:
+		break;
+	}
+	if (p->role == ROLE_STORE)
+		return store_frame(b, p, f);
+	if (p->target != NULL)
+		return target_frame(b, p, f);
+	return "unexpected frame";
+}
+
+/* ---------------------------------------------------------------- effects */
+
+static void
+on_settle(void *arg, uint32_t peer, uint64_t number,
+    Hopyard__V1__Ack__Code code, const char *text)
+{
+	struct broker *b = arg;
+	struct peer *p;
+
+	if (peer == ENGINE_PEER_CALL) {
+		control_answer(b, number,
+		    code == HOPYARD__V1__ACK__CODE__ACK_OK ||
+			    code == HOPYARD__V1__ACK__CODE__LATER
+			? 0
+			: 422,
+		    text);
+		return;
+	}
+	p = broker_peer(b, peer);
+	if (p != NULL)
+		peer_settle(p, number, code, text);
+}
+
+static void
+on_deliver(void *arg, struct target *t, const struct item *it)
+{
+	struct broker *b = arg;
+	struct peer *p = broker_peer(b, t->peer);
+
+	if (p != NULL)
+		peer_deliver(p, it);
+}
+
+static void
+on_recall(void *arg, struct target *t, uint64_t ref)
+{
+	struct broker *b = arg;
+	struct peer *p = broker_peer(b, t->peer);
+	Hopyard__V1__Recall r = HOPYARD__V1__RECALL__INIT;
+
+	if (p == NULL)
+		return;
+	peer_flush(p, false); /* the item itself goes first */
+	r.ref = ref;
+	peer_send(p, HOPYARD__V1__FRAME_TYPE__RECALL, 0, &r.base);
+}
+
+static void
+on_page(void *arg, uint64_t correlation, const Hopyard__V1__Page *page)
+{
+	struct broker *b = arg;
+
+	if (b->store != NULL)
+		peer_send(b->store, HOPYARD__V1__FRAME_TYPE__PAGE, correlation,
+		    &page->base);
+	else
+		engine_store_gone(b->engine);
+}
+
+static void
+on_answer(void *arg, uint64_t token, unsigned code, const char *text)
+{
+	control_answer(arg, token, code, text);
+}
+
+static void
+on_note(void *arg, const struct engine_note *n)
+{
+	char id[UUID_TEXT_LEN];
+
+	(void)arg;
+	log_info(n->event,
+	    "msg=%s from=%.*s to=%s account=%.*s via=%s status=%s delay=%llu "
+	    "why=%s",
+	    uuid_format(n->id, id), (int)n->from.len,
+	    n->from.p != NULL ? (const char *)n->from.p : "",
+	    log_number(n->to.p, n->to.len), (int)n->account.len,
+	    n->account.p != NULL ? (const char *)n->account.p : "",
+	    n->via != NULL ? n->via : "", n->status != NULL ? n->status : "",
+	    (unsigned long long)n->delay_ms, n->why != NULL ? n->why : "");
+}
+
+static const struct engine_ops broker_ops = {
+	.settle = on_settle,
+	.deliver = on_deliver,
+	.recall = on_recall,
+	.page = on_page,
+	.answer = on_answer,
+	.note = on_note,
+};
+
+/* ---------------------------------------------------------------- turning */
+
+static void
+send_records(struct broker *b)
+{
+	struct ledger *l = &b->engine->ledger;
+	struct peer *p = b->store;
+	uint8_t head[ITEMS_HEAD], *dst;
+	struct chunk *c;
+	size_t n;
+
+	if (p == NULL || !b->engine->open)
+		return;
+	while ((c = ledger_unsent(l)) != NULL) {
+		if (p->sent_items + c->count > p->credit_items ||
+		    p->sent_bytes + c->counted > p->credit_bytes)
+			return;
+		n = items_put_head(
+		    head, c->first, b->engine->epoch, false, 0, 0);
+		dst = conn_reserve(p->conn, FRAME_HEADER + n + c->len);
+		frame_put_header(
+		    dst, n + c->len, HOPYARD__V1__FRAME_TYPE__RECORD, 0, 0);
+		memcpy(dst + FRAME_HEADER, head, n);
+		memcpy(dst + FRAME_HEADER + n, c->data, c->len);
+		conn_commit(p->conn, FRAME_HEADER + n + c->len);
+		broker_tap(b, p, true, HOPYARD__V1__FRAME_TYPE__RECORD,
+		    n + c->len, c->count);
+		c->sent = true;
+		p->sent_items += c->count;
+		p->sent_bytes += c->counted;
+		p->frames_out++;
+	}
+}
+
+static void
+work_cb(void *arg)
+{
+	struct broker *b = arg;
+	struct peer *p;
+
+	engine_dispatch(b->engine);
+	send_records(b);
+	if (b->dirty_all) {
+		TAILQ_FOREACH(p, &b->peers, link)
+			peer_flush(p, b->engine->open);
+	} else {
+		for (size_t i = 0; i < b->dirty_count; i++) {
+			p = broker_peer(b, b->dirty[i]);
+			if (p != NULL)
+				peer_flush(p, b->engine->open);
+		}
+	}
+	b->dirty_count = 0;
+	b->dirty_all = false;
+}
+
+static void
+tick_peers(struct broker *b)
+{
+	struct peer *p, *next;
+	uint64_t now = clock_mono_ms();
+
+	TAILQ_FOREACH_SAFE(p, &b->peers, link, next) {
+		uint64_t quiet;
+
+		if (p->state == PEER_HELLO && now - p->since > HELLO_TIMEOUT)
+			peer_close(p, "no Hello in time");
+		if (p->state != PEER_READY)
+			continue;
+		quiet = now - conn_last_read(p->conn) / 1000;
+		if (p->pinged_at != 0 && quiet < now - p->pinged_at)
+			p->pinged_at = 0;
+		if (p->pinged_at != 0 && now - p->pinged_at > PING_TIMEOUT) {
+			peer_close(p, "no answer to PING");
+		} else if (p->pinged_at == 0 && quiet > PING_AFTER) {
+			p->pinged_at = now;
+			peer_send(p, HOPYARD__V1__FRAME_TYPE__PING, 0, NULL);
+		}
+	}
+}
+
+static void
+timer_cb(uv_timer_t *timer)
+{
+	struct broker *b = timer->data;
+	uint64_t next;
+
+	broker_time(b);
+	next = engine_tick(b->engine);
+	tick_peers(b);
+	control_tick(b);
+	if (b->draining && b->engine->ledger.ring_count == 0 &&
+	    b->engine->ledger.horizon == b->engine->ledger.last_seq)
+		daemon_stop(b->daemon, 0);
+	uv_timer_start(timer, timer_cb, b->draining ? 20 : next, 0);
+}
+
+/* --------------------------------------------------------- start and stop */
+
+static void
+accept_cb(struct listener *l, struct conn *conn, void *arg)
+{
+	struct broker *b = arg;
+
+	peer_new(b, conn, l == b->control);
+}
+
+static int
+open_listener(struct broker *b, const char *key, struct listener **l)
+{
+	const struct conf_group *g = conf_section(b->engine->conf, "bus");
+	const char *address = conf_str(g, key);
+	int rc;
+
+	rc = listener_open(b->loop, address, 0660,
+	    (unsigned)conf_int(g, "max_boxes"), NULL, accept_cb, b, l);
+	if (rc != 0)
+		log_error("bus.listen", "address=%s error=%s where=%s", address,
+		    uv_strerror(rc), conf_where(g, key));
+	return rc;
+}
+
+int
+broker_start(struct broker *b, struct daemon *d)
+{
+	uint64_t seed;
+	int rc;
+
+	memset(b, 0, sizeof(*b));
+	b->daemon = d;
+	b->loop = daemon_loop(d);
+	b->started = clock_wall_ms();
+	TAILQ_INIT(&b->peers);
+	map_init(&b->by_id);
+	map_init(&b->calls);
+	snprintf(b->store_detail, sizeof(b->store_detail),
+	    "store box is not connected");
+	if (getrandom(b->instance, sizeof(b->instance), 0) !=
+		sizeof(b->instance) ||
+	    getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		fatal("bus.random", "error=%s", "getrandom failed");
+	arena_init(
+	    &b->horizon_arena, b->horizon_memory, sizeof(b->horizon_memory));
+	b->engine = engine_new(&broker_ops, b, seed);
+	b->turn = turn_get(b->loop);
+	turn_task_init(&b->work, b->turn, TURN_WORK, work_cb, b);
+	broker_time(b);
+	broker_configure(b, daemon_conf(d));
+	if ((rc = open_listener(b, "socket", &b->boxes)) != 0 ||
+	    (rc = open_listener(b, "control", &b->control)) != 0)
+		return rc;
+	uv_timer_init(b->loop, &b->timer);
+	b->timer.data = b;
+	uv_timer_start(&b->timer, timer_cb, 10, 0);
+	log_info("bus.listening", "boxes=%s control=%s",
+	    listener_address(b->boxes), listener_address(b->control));
+	return 0;
+}
+
+void
+broker_configure(struct broker *b, const struct conf *conf)
+{
+	const struct conf_group *log = conf_section(conf, "log");
+	Hopyard__V1__AccountChanged c = HOPYARD__V1__ACCOUNT_CHANGED__INIT;
+	struct peer *p;
+
+	b->version++;
+	b->engine->notes = conf_bool(log, "messages");
+	engine_configure(b->engine, conf, b->version);
+	c.version = b->version;
+	TAILQ_FOREACH(p, &b->peers, link)
+		if (p->state == PEER_READY &&
+		    (p->role == ROLE_FRONT || p->role == ROLE_HOOK))
+			peer_send(p, HOPYARD__V1__FRAME_TYPE__ACCOUNT_CHANGED,
+			    0, &c.base);
+}
+
+void
+broker_drain(struct broker *b)
+{
+	struct peer *p;
+	Hopyard__V1__Bye bye = HOPYARD__V1__BYE__INIT;
+	char reason[] = "bus is stopping";
+
+	broker_time(b);
+	/* What is recorded is safe; a checkpoint makes the next start short. */
+	b->draining = true;
+	engine_checkpoint(b->engine);
+	bye.reason = reason;
+	TAILQ_FOREACH(p, &b->peers, link)
+		if (p->state == PEER_READY && p->role == ROLE_FRONT)
+			peer_send(
+			    p, HOPYARD__V1__FRAME_TYPE__BYE, 0, &bye.base);
+	if (!b->engine->open)
+		daemon_stop(b->daemon, 0);
+}
+
+void
+broker_fini(struct broker *b)
+{
+	control_fini(b);
+	turn_remove(&b->work);
+	turn_put(b->turn);
+	map_fini(&b->by_id);
+	map_fini(&b->calls);
+	engine_free(b->engine);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * broker.h - between the peers and the engine: which frame from whom is which
+ * event, and which effect goes out as which frame.
+ *
+ * Owns the listeners, the peers' table, the engine and the timers.  Knows no
+ * rule of its own about messages.
+ */
+#ifndef CORE_BROKER_H
+#define CORE_BROKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/attr.h"
+#include "common/map.h"
+#include "common/queue.h"
+#include "common/turn.h"
+#include "core/engine.h"
+#include "core/peer.h"
+
+struct daemon;
+struct listener;
+struct pending_call;
+
+TAILQ_HEAD(peer_list, peer);
+
+struct broker {
+	struct daemon *daemon;
+	uv_loop_t *loop;
+	struct engine *engine;
+	struct listener *boxes, *control;
+	struct peer_list peers;
+	struct map by_id;
+	uint32_t last_id;
+	size_t peer_count;
+	struct peer *store; /* the store box, or NULL */
+	uint8_t instance[16];
+	bool store_up;
+	char store_detail[160];
+	uint64_t store_lag_ms;
+	bool credit_open; /* peers have been granted their credit */
+	uint64_t fenced;  /* epoch of a successor, 0 none */
+
+	struct turn *turn;
+	struct turn_task work; /* hand out and flush, once a turn */
+	uv_timer_t timer;
+	uint32_t dirty[1024]; /* ids of peers with something to flush */
+	size_t dirty_count;
+	bool dirty_all;
+
+	struct map calls; /* relayed calls, by our correlation */
+	uint64_t next_call;
+	uint32_t tap_peer; /* who watches, 0 nobody */
+	uint64_t tap_correlation;
+	char tap_filter[64];
+	uint64_t started; /* wall ms */
+	bool draining;
+	uint64_t version;
+	struct arena horizon_arena;
+	uint8_t horizon_memory[256 * 1024];
+};
+
+int broker_start(struct broker *, struct daemon *) WARN_UNUSED;
+void broker_drain(struct broker *);
+void broker_fini(struct broker *);
+void broker_configure(struct broker *, const struct conf *);
+
+struct peer *broker_peer(struct broker *, uint32_t id);
+struct peer *broker_peer_by_name(struct broker *, const char *name);
+
+/* ------------------------------------------------------------ for peer.c */
+
+void broker_add_peer(struct broker *, struct peer *);
+/* It is about to close: its name is free, its calls fail. */
+void broker_peer_gone(struct broker *, struct peer *);
+/* It is closed. */
+void broker_remove_peer(struct broker *, struct peer *);
+/* Fills in role and name; false after a NAK and a close. */
+bool broker_on_hello(struct broker *, struct peer *, const struct frame *);
+void broker_welcome(struct broker *, struct peer *);
+/* Something is about to happen: tells the engine the time, and has what comes
+ * of it handed out at the end of this turn. */
+void broker_time(struct broker *);
+/* What a role may send, apart from Hello. */
+bool broker_may(enum peer_role, uint16_t type);
+void broker_on_items(
+    struct broker *, struct peer *, uint16_t type, struct items *);
+/* NULL, or what is wrong with it. */
+const char *broker_on_frame(
+    struct broker *, struct peer *, const struct frame *);
+/* The peer has something to flush at the end of this turn. */
+void broker_dirty(struct broker *, struct peer *);
+void broker_tap(struct broker *, struct peer *, bool from_bus, uint16_t type,
+    size_t size, size_t items);
+
+/* --------------------------------------------------------- for control.c */
+
+/* A Call from a peer: answered here, or relayed to the box it names. */
+void control_call(
+    struct broker *, struct peer *, uint64_t correlation, const struct frame *);
+/* The answer of a box to a relayed call. */
+void control_reply(
+    struct broker *, struct peer *, uint64_t correlation, const struct frame *);
+/* Calls to or from this peer end. */
+void control_peer_gone(struct broker *, struct peer *);
+void control_tick(struct broker *);
+/* Answer of the engine to a cancel or send that waited. */
+void control_answer(
+    struct broker *, uint64_t token, unsigned code, const char *text);
+void control_fini(struct broker *);
+
+#endif

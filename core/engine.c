@@ -1,0 +1,987 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/engine.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/conf.h"
+#include "common/inbound.h"
+#include "common/xalloc.h"
+
+/* Items looked at in one failover pass over one target. */
+#define FAILOVER_QUEUES 8
+/* Expired items ended in one sweep. */
+#define SWEEP_MAX 1000
+#define SWEEP_MS  2000
+
+/* ------------------------------------------------------------- the state */
+
+struct engine *
+engine_new(const struct engine_ops *ops, void *arg, uint64_t seed)
+{
+	struct engine *e = xcalloc(1, sizeof(*e));
+
+	e->ops = ops;
+	e->arg = arg;
+	e->rng = seed | 1;
+	map_init(&e->target_by_name);
+	TAILQ_INIT(&e->queues);
+	TAILQ_INIT(&e->deep);
+	map_init(&e->queue_by_number);
+	map_init(&e->queue_by_key);
+	map_init(&e->keys);
+	e->next_queue = 1;
+	ledger_init(&e->ledger);
+	map_init(&e->by_seq);
+	map_init(&e->by_id);
+	TAILQ_INIT(&e->due_home);
+	map_init(&e->lookups);
+	buf_init(&e->scratch);
+	arena_init(&e->arena, e->arena_memory, sizeof(e->arena_memory));
+	arena_init(
+	    &e->result_arena, e->result_memory, sizeof(e->result_memory));
+	return e;
+}
+
+void
+engine_free(struct engine *e)
+{
+	struct queue *q, *next;
+	struct msg *m;
+	void *p;
+	size_t pos = 0;
+
+	while ((m = map_next(&e->by_seq, &pos)) != NULL)
+		msg_free(m);
+	pos = 0;
+	while ((p = map_next(&e->lookups, &pos)) != NULL)
+		free(p);
+	pos = 0;
+	while ((p = map_next(&e->keys, &pos)) != NULL)
+		free(p);
+	TAILQ_FOREACH_SAFE(q, &e->queues, all_link, next)
+		queue_free(q);
+	for (size_t i = 0; i < e->target_count; i++)
+		target_free(e->target[i]);
+	free(e->target);
+	map_fini(&e->target_by_name);
+	map_fini(&e->queue_by_number);
+	map_fini(&e->queue_by_key);
+	map_fini(&e->keys);
+	map_fini(&e->by_seq);
+	map_fini(&e->by_id);
+	map_fini(&e->lookups);
+	ledger_fini(&e->ledger);
+	buf_fini(&e->scratch);
+	free(e->heap);
+	inbound_free(e->inbound);
+	route_table_free(e->routes);
+	account_table_free(e->accounts);
+	free(e);
+}
+
+void
+engine_time(struct engine *e, uint64_t mono, uint64_t wall)
+{
+	e->now = mono;
+	e->wall = wall;
+	if (e->started == 0)
+		e->started = mono;
+}
+
+uint64_t
+engine_random(struct engine *e, uint64_t below)
+{
+	e->rng ^= e->rng << 13;
+	e->rng ^= e->rng >> 7;
+	e->rng ^= e->rng << 17;
+	return below == 0 ? 0 : e->rng % below;
+}
+
+/* --------------------------------------------------------- configuration */
+
+struct target *
+engine_target(struct engine *e, const char *name)
+{
+	return map_get(&e->target_by_name, name, strlen(name));
+}
+
+static struct target *
+target_make(struct engine *e, const char *name, enum target_role role)
+{
+	struct target *t = engine_target(e, name);
+
+	if (t != NULL)
+		return t;
+	e->target =
+	    xrealloc(e->target, (e->target_count + 1) * sizeof(*e->target));
+	t = target_new(name, role, (uint32_t)e->target_count);
+	t->down_since = e->now;
+	e->target[e->target_count++] = t;
+	map_put(&e->target_by_name, t->name, strlen(t->name), t);
+	return t;
+}
+
+static struct target *
+route_target(void *arg, const char *name)
+{
+	return engine_target(arg, name);
+}
+
+static bool
+box_role(const struct conf_group *g, enum target_role *role)
+{
+	const char *type = conf_str(g, "type");
+	const char *said;
+
+	if (strcmp(type, "http") == 0 || strcmp(type, "admin") == 0 ||
+	    strcmp(type, "store") == 0 || strcmp(type, "smpps") == 0)
+		return false;
+	*role = TARGET_CONNECTOR;
+	if (strcmp(type, "smppc") == 0)
+		return true;
+	if (strcmp(type, "hook") == 0) {
+		*role = TARGET_HOOK;
+		return true;
+	}
+	said = conf_str(g, "role");
+	if (said != NULL && strcmp(said, "hook") == 0)
+		*role = TARGET_HOOK;
+	return said == NULL || strcmp(said, "front") != 0;
+}
+
+void
+engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
+{
+	const struct conf_group *bus = conf_section(conf, "bus");
+	struct account_table *accounts;
+	enum target_role role;
+
+	e->limits.ready_items = (size_t)conf_int(bus, "ready_items");
+	e->limits.ready_bytes = conf_size(bus, "ready_bytes");
+	e->limits.queue_items = (size_t)conf_int(bus, "queue_items");
+	e->limits.starvation = (unsigned)conf_int(bus, "starvation");
+	e->limits.checkpoint_ms = conf_duration(bus, "checkpoint");
+	e->limits.failover_ms = conf_duration(bus, "failover_after");
+	e->limits.reclaim_ms = conf_duration(bus, "reclaim");
+
+	for (size_t i = 0; i < e->target_count; i++)
+		e->target[i]->configured = false;
+	e->first_hook = NULL;
+	for (size_t i = 0; i < conf_count(conf, "boxes"); i++) {
+		const struct conf_group *g = conf_item(conf, "boxes", i);
+		struct target *t;
+
+		if (!conf_bool(g, "enabled") || !box_role(g, &role))
+			continue;
+		t = target_make(e, conf_str(g, "name"), role);
+		t->configured = true;
+		if (role == TARGET_HOOK && e->first_hook == NULL)
+			e->first_hook = t;
+	}
+	accounts = account_table_new(conf, version, e->accounts);
+	account_table_free(e->accounts);
+	e->accounts = accounts;
+	route_table_free(e->routes);
+	e->routes = route_table_new(conf, route_target, e);
+	inbound_free(e->inbound);
+	e->inbound = inbound_new(conf);
+	e->conf = conf;
+	e->version = version;
+	e->route_epoch++;
+}
+
+/* ---------------------------------------------------------------- queues */
+
+struct queue_key {
+	uint32_t target;
+	uint8_t class;
+	char account[];
+};
+
+static struct queue *
+queue_insert(struct engine *e, uint32_t number, struct target *t, uint8_t class,
+    const char *account)
+{
+	size_t len = sizeof(struct queue_key) + strlen(account);
+	struct queue_key *key = xcalloc(1, len);
+	struct queue *q = queue_new(number, t, class, account);
+
+	key->target = t->index;
+	key->class = class;
+	memcpy(key->account, account, strlen(account));
+	map_put(&e->keys, key, len, key);
+	map_put(&e->queue_by_key, key, len, q);
+	map_put_u64(&e->queue_by_number, number, q);
+	TAILQ_INSERT_TAIL(&e->queues, q, all_link);
+	e->queue_count++;
+	if (number >= e->next_queue)
+		e->next_queue = number + 1;
+	return q;
+}
+
+static struct queue *
+queue_look_up(struct engine *e, const struct target *t, uint8_t class,
+    const char *account)
+{
+	uint8_t memory[sizeof(struct queue_key) + 256];
+	struct queue_key *key = (void *)memory;
+	size_t n = strlen(account);
+
+	if (n > 256)
+		return NULL;
+	memset(memory, 0, sizeof(struct queue_key));
+	key->target = t->index;
+	key->class = class;
+	memcpy(key->account, account, n);
+	return map_get(&e->queue_by_key, key, sizeof(struct queue_key) + n);
+}
+
+struct queue *
+engine_queue_known(struct engine *e, uint32_t number, const char *target,
+    uint8_t class, const char *account)
+{
+	struct target *t = engine_target(e, target);
+
+	if (t == NULL) {
+		/* A box that has left the configuration; its items may have
+		 * other ways. */
+		t = target_make(e, target, TARGET_CONNECTOR);
+		t->configured = false;
+	}
+	return queue_insert(e, number, t, class, account);
+}
+
+struct queue *
+engine_queue(
+    struct engine *e, struct target *t, uint8_t class, const char *account)
+{
+	Hopyard__V1__Record r = HOPYARD__V1__RECORD__INIT;
+	Hopyard__V1__Queue def = HOPYARD__V1__QUEUE__INIT;
+	Hopyard__V1__Queue *defs[1] = { &def };
+	struct bytes none = { NULL, 0 };
+	struct queue *q = queue_look_up(e, t, class, account);
+
+	if (q != NULL)
+		return q;
+	q = queue_insert(e, e->next_queue, t, class, account);
+	def.queue = q->number;
+	def.target.data = (uint8_t *)t->name;
+	def.target.len = strlen(t->name);
+	def.class_ = (Hopyard__V1__Class)(class + 1);
+	def.account.data = (uint8_t *)q->account;
+	def.account.len = strlen(q->account);
+	r.type = HOPYARD__V1__RECORD__TYPE__QUEUE_DEF;
+	r.at = e->wall;
+	r.n_queues = 1;
+	r.queues = defs;
+	q->defined = engine_record(e, &r, none, none, none);
+	return q;
+}
+
+/* --------------------------------------------------------------- records */
+
+uint64_t
+engine_record(struct engine *e, const Hopyard__V1__Record *r,
+    struct bytes envelope, struct bytes body, struct bytes report)
+{
+	size_t len = hopyard__v1__record__get_packed_size(r);
+	struct item it;
+	uint8_t *dst;
+
+	buf_clear(&e->scratch);
+	dst = buf_reserve(&e->scratch, len);
+	hopyard__v1__record__pack(r, dst);
+	it.envelope = envelope;
+	it.body = body;
+	it.report = report;
+	it.context = (struct bytes){ dst, len };
+	return ledger_append(&e->ledger, &it);
+}
+
+const Hopyard__V1__Envelope *
+engine_envelope(struct engine *e, struct bytes b)
+{
+	arena_reset(&e->arena);
+	return frame_unpack(
+	    &e->arena, &hopyard__v1__envelope__descriptor, b.p, b.len);
+}
+
+void
+engine_say(struct engine *e, const char *event, const struct msg *m,
+    const char *via, const char *status, const char *why)
+{
+	struct engine_note n = {
+		.event = event, .via = via, .status = status, .why = why
+	};
+	const Hopyard__V1__Envelope *env;
+
+	if (!e->notes)
+		return;
+	n.id = m->id;
+	n.ref = m->seq;
+	n.delay_ms = e->wall > m->at ? e->wall - m->at : 0;
+	env = engine_envelope(e, msg_envelope(m));
+	if (env != NULL) {
+		n.to = (struct bytes){ env->to.data, env->to.len };
+		n.from = (struct bytes){ env->from.data, env->from.len };
+		n.account =
+		    (struct bytes){ env->account.data, env->account.len };
+	}
+	e->ops->note(e->arg, &n);
+}
+
+/* ------------------------------------------------------- items in memory */
+
+bool
+engine_full(const struct engine *e)
+{
+	return e->by_seq.count >= e->limits.ready_items ||
+	    e->bytes >= e->limits.ready_bytes;
+}
+
+void
+engine_keep(struct engine *e, struct msg *m, struct queue *home, bool paged)
+{
+	m->queue = home;
+	map_put_u64(&e->by_seq, m->seq, m);
+	if (m->kind != HOPYARD__V1__KIND__DLR)
+		map_put(&e->by_id, m->id, sizeof(m->id), m);
+	e->bytes += msg_size(m);
+	if (!m->from_due)
+		queue_adopt(home, m, paged);
+}
+
+void
+engine_forget(struct engine *e, struct msg *m)
+{
+	struct msg *was;
+
+	map_del_u64(&e->by_seq, m->seq);
+	if (m->kind != HOPYARD__V1__KIND__DLR) {
+		was = map_del(&e->by_id, m->id, sizeof(m->id));
+		assert(was == m);
+	}
+	e->bytes -= msg_size(m);
+	if (m->from_due)
+		TAILQ_REMOVE(&e->due_home, m, home_link);
+	else
+		queue_disown(m);
+	msg_free(m);
+}
+
+/* ------------------------------------------------------ the waiting heap */
+
+static void
+heap_set(struct engine *e, size_t i, struct msg *m)
+{
+	e->heap[i] = m;
+	m->heap_index = (uint32_t)i;
+}
+
+static void
+heap_up(struct engine *e, size_t i)
+{
+	struct msg *m = e->heap[i];
+
+	while (i > 0 && e->heap[(i - 1) / 2]->due > m->due) {
+		heap_set(e, i, e->heap[(i - 1) / 2]);
+		i = (i - 1) / 2;
+	}
+	heap_set(e, i, m);
+}
+
+static void
+heap_down(struct engine *e, size_t i)
+{
+	struct msg *m = e->heap[i];
+	size_t child;
+
+	while ((child = 2 * i + 1) < e->heap_count) {
+		if (child + 1 < e->heap_count &&
+		    e->heap[child + 1]->due < e->heap[child]->due)
+			child++;
+		if (e->heap[child]->due >= m->due)
+			break;
+		heap_set(e, i, e->heap[child]);
+		i = child;
+	}
+	heap_set(e, i, m);
+}
+
+void
+engine_wait(struct engine *e, struct msg *m, uint64_t ms)
+{
+	msg_enter_state(m, MSG_WAITING);
+	m->due = e->now + ms;
+	if (e->heap_count == e->heap_cap) {
+		e->heap_cap = e->heap_cap == 0 ? 256 : e->heap_cap * 2;
+		e->heap = xrealloc(e->heap, e->heap_cap * sizeof(*e->heap));
+	}
+	e->heap[e->heap_count++] = m;
+	heap_up(e, e->heap_count - 1);
+}
+
+void
+engine_unwait(struct engine *e, struct msg *m)
+{
+	size_t i = m->heap_index;
+	struct msg *last = e->heap[--e->heap_count];
+
+	assert(m->state == MSG_WAITING);
+	if (last == m)
+		return;
+	heap_set(e, i, last);
+	heap_up(e, i);
+	heap_down(e, last->heap_index);
+}
+
+/* --------------------------------------------------------------- targets */
+
+static void
+target_set_up(struct engine *e, struct target *t, bool up)
+{
+	if (t->up == up)
+		return;
+	t->up = up;
+	if (up)
+		e->route_epoch++;
+	else
+		t->down_since = e->now;
+}
+
+/*
+ * Items that went out to a process that is gone for good, or that came back
+ * without them.  sure: they never reached the wire.
+ */
+static void
+target_give_back(struct engine *e, struct target *t, bool sure)
+{
+	struct msg *m, *next;
+	struct bytes none = { NULL, 0 };
+
+	TAILQ_FOREACH_SAFE(m, &t->inflight, link, next) {
+		if (sure && map_get_u64(&t->in_hand, m->seq) != NULL) {
+			map_del_u64(&t->in_hand, m->seq);
+			continue;
+		}
+		TAILQ_REMOVE(&t->inflight, m, link);
+		t->inflight_count--;
+		m->queue->inflight--;
+		if (sure)
+			engine_ready(e, m, true);
+		else
+			engine_unknown(e, m, 0, 0, none,
+			    t->role == TARGET_HOOK ? "hook box lost"
+						   : "connector lost");
+	}
+}
+
+void
+engine_hello(struct engine *e, struct target *t, uint32_t peer,
+    const uint8_t instance[16], bool survived)
+{
+	bool same = t->state == TARGET_LOST &&
+	    memcmp(t->instance, instance, sizeof(t->instance)) == 0;
+
+	if (t->state == TARGET_LOST && !same)
+		target_give_back(e, t, false);
+	t->state = TARGET_GREETED;
+	t->peer = peer;
+	t->survived = survived;
+	memcpy(t->instance, instance, sizeof(t->instance));
+	t->granted_items = t->granted_bytes = 0;
+	t->sent_items = t->sent_bytes = 0;
+	t->pause_until = 0;
+	map_fini(&t->in_hand);
+	map_init(&t->in_hand);
+	if (t->role == TARGET_HOOK)
+		target_set_up(e, t, true);
+}
+
+void
+engine_in_hand(
+    struct engine *e, struct target *t, const uint64_t *refs, size_t n)
+{
+	(void)e;
+	for (size_t i = 0; i < n && t->in_hand.count < 65536; i++)
+		map_put_u64(&t->in_hand, refs[i], t);
+}
+
+void
+engine_credit(
+    struct engine *e, struct target *t, uint64_t items, uint64_t bytes)
+{
+	if (t->state == TARGET_AWAY || t->state == TARGET_LOST)
+		return;
+	t->granted_items = items;
+	t->granted_bytes = bytes;
+	if (t->state == TARGET_GREETED) {
+		t->state = TARGET_READY;
+		/* What it does not have and we think it has was lost with the
+		 * connection, before it was read. */
+		target_give_back(e, t, true);
+		if (t->up)
+			e->route_epoch++;
+	}
+}
+
+void
+engine_link_state(
+    struct engine *e, struct target *t, const Hopyard__V1__LinkState *s)
+{
+	t->bound = s->bound;
+	t->binds = s->binds;
+	t->window = s->window;
+	snprintf(t->detail, sizeof(t->detail), "%s",
+	    s->detail != NULL ? s->detail : "");
+	target_set_up(e, t, s->state == HOPYARD__V1__LINK_STATE__LINK__UP);
+}
+
+void
+engine_gone(struct engine *e, struct target *t)
+{
+	t->peer = 0;
+	t->state = TARGET_LOST;
+	t->lost_at = e->now;
+	t->bound = 0;
+	target_set_up(e, t, false);
+	snprintf(t->detail, sizeof(t->detail), "box is not connected");
+}
+
+void
+engine_set_admin(struct engine *e, struct target *t, enum target_admin admin)
+{
+	t->admin = admin;
+	if (admin == TARGET_ADMIN_READY)
+		e->route_epoch++;
+}
+
+void
+engine_hold(struct engine *e, struct queue *q, bool hold)
+{
+	(void)e;
+	q->hold = hold;
+}
+
+/* -------------------------------------------------------------- dispatch */
+
+void
+engine_ready(struct engine *e, struct msg *m, bool front)
+{
+	struct bytes none = { NULL, 0 };
+
+	if (m->expires_at != 0 && e->wall >= m->expires_at) {
+		e->count.expired++;
+		engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
+		    "validity expired", 0, 0, NULL, none);
+		return;
+	}
+	/* The box told us after a restart that it has this one already. */
+	if (m->queue->target->in_hand.count > 0 &&
+	    map_del_u64(&m->queue->target->in_hand, m->seq) != NULL) {
+		struct target *t = m->queue->target;
+
+		msg_enter_state(m, MSG_INFLIGHT);
+		m->sent_at = e->now;
+		m->queue->inflight++;
+		t->inflight_count++;
+		TAILQ_INSERT_TAIL(&t->inflight, m, link);
+		return;
+	}
+	queue_push(m->queue, m, front);
+}
+
+static void
+deliver(struct engine *e, struct target *t, struct msg *m)
+{
+	Hopyard__V1__Dispatch d = HOPYARD__V1__DISPATCH__INIT;
+	struct item it;
+	size_t len;
+	uint8_t *dst;
+
+	msg_enter_state(m, MSG_INFLIGHT);
+	m->sent_at = e->now;
+	TAILQ_INSERT_TAIL(&t->inflight, m, link);
+
+	d.ref = m->seq;
+	d.attempt = m->attempts + 1u;
+	d.has_possible_dup = m->possible_dup;
+	d.possible_dup = m->possible_dup;
+	if (m->expires_at != 0) {
+		d.has_expires_in_ms = true;
+		d.expires_in_ms =
+		    m->expires_at > e->wall ? m->expires_at - e->wall : 1;
+	}
+	d.n_part_done = m->part_done_count;
+	d.part_done = m->part_done;
+	d.has_age_ms = true;
+	d.age_ms = e->wall > m->at ? e->wall - m->at : 0;
+	d.has_accepted_at = true;
+	d.accepted_at = m->at;
+	len = hopyard__v1__dispatch__get_packed_size(&d);
+	buf_clear(&e->scratch);
+	dst = buf_reserve(&e->scratch, len);
+	hopyard__v1__dispatch__pack(&d, dst);
+	it.envelope = msg_envelope(m);
+	it.body = msg_body(m);
+	it.report =
+	    t->role == TARGET_HOOK ? msg_report(m) : (struct bytes){ NULL, 0 };
+	it.context = (struct bytes){ dst, len };
+	t->delivered++;
+	e->count.delivered++;
+	e->ops->deliver(e->arg, t, &it);
+}
+
+/* From the second time on the attempt is on disk before the wire sees it. */
+static void
+attempt(struct engine *e, struct target *t, struct msg *m)
+{
+	Hopyard__V1__Record r = HOPYARD__V1__RECORD__INIT;
+	struct bytes none = { NULL, 0 };
+	struct entry entry = {
+		.kind = ENTRY_ATTEMPT, .msg = m, .number = t->peer
+	};
+
+	msg_enter_state(m, MSG_ATTEMPTING);
+	r.type = HOPYARD__V1__RECORD__TYPE__EVENT;
+	r.at = e->wall;
+	r.has_event = true;
+	r.event = HOPYARD__V1__RECORD__EVENT__ATTEMPT;
+	r.has_id = true;
+	r.id = (ProtobufCBinaryData){ sizeof(m->id), m->id };
+	r.has_ref = true;
+	r.ref = m->seq;
+	r.has_attempt = true;
+	r.attempt = m->attempts + 1u;
+	r.has_link = true;
+	r.link = (ProtobufCBinaryData){ strlen(t->name), (uint8_t *)t->name };
+	r.has_possible_dup = m->possible_dup;
+	r.possible_dup = m->possible_dup;
+	entry.seq = engine_record(e, &r, none, none, none);
+	ledger_expect(&e->ledger, &entry);
+}
+
+static void
+target_dispatch(struct engine *e, struct target *t)
+{
+	struct bytes none = { NULL, 0 };
+	struct msg *m;
+	size_t size;
+
+	while (t->ready_count > 0 && target_has_credit(t, 1)) {
+		m = target_next(t, e->now, e->limits.starvation);
+		if (m == NULL)
+			return;
+		if (m->expires_at != 0 && e->wall >= m->expires_at) {
+			e->count.expired++;
+			engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
+			    "validity expired", 0, 0, NULL, none);
+			continue;
+		}
+		size = m->envelope_len + m->body_len + 32u;
+		if (t->role == TARGET_HOOK)
+			size += m->report_len;
+		if (!target_has_credit(t, size)) {
+			queue_push(m->queue, m, true);
+			return;
+		}
+		/* Also counted while the ATTEMPT event is on its way, so that
+		 * the credit is there when it has come through. */
+		t->sent_items++;
+		t->sent_bytes += size;
+		t->inflight_count++;
+		m->queue->inflight++;
+		if (m->attempts > 0 || m->resends > 0)
+			attempt(e, t, m);
+		else
+			deliver(e, t, m);
+	}
+}
+
+void
+engine_dispatch(struct engine *e)
+{
+	struct queue *q, *next;
+
+	if (!e->open)
+		return;
+	for (size_t i = 0; i < e->target_count; i++)
+		if (target_open(e->target[i], e->now))
+			target_dispatch(e, e->target[i]);
+	TAILQ_FOREACH_SAFE(q, &e->deep, deep_link, next) {
+		if (!queue_deep(q))
+			TAILQ_REMOVE(&e->deep, q, deep_link);
+		else if (q->asked_at == 0 &&
+		    q->ready_count < e->limits.queue_items / 4 + 1)
+			engine_page_queue(e, q);
+	}
+}
+
+/* What the horizon has set free. */
+static void
+entry_done(struct engine *e, const struct entry *en, bool duplicate)
+{
+	struct msg *m = en->msg;
+	struct target *t;
+
+	switch (en->kind) {
+	case ENTRY_NONE:
+	case ENTRY_SPILLED:
+		break;
+	case ENTRY_MESSAGE:
+		if (m->state != MSG_PENDING) {
+			break; /* cancelled before it was durable */
+		} else if (duplicate) {
+			/* Stored before under another seq: that one counts. */
+			e->count.duplicates++;
+			msg_enter_state(m, MSG_DONE);
+			engine_forget(e, m);
+		} else if (m->scheduled && m->due > e->now) {
+			uint64_t wait = m->due - e->now;
+
+			engine_wait(e, m, wait);
+		} else {
+			engine_ready(e, m, false);
+		}
+		break;
+	case ENTRY_ATTEMPT:
+		if (m->state != MSG_ATTEMPTING)
+			break; /* a late result has overtaken it */
+		t = m->queue->target;
+		if (t->state == TARGET_READY && t->peer == en->number) {
+			deliver(e, t, m);
+		} else {
+			t->inflight_count--;
+			m->queue->inflight--;
+			engine_ready(e, m, true);
+		}
+		break;
+	case ENTRY_CLOSE:
+		engine_forget(e, m);
+		break;
+	}
+	if (en->notice != NULL)
+		engine_keep_notice(e, en->notice);
+	if (en->peer != 0)
+		e->ops->settle(e->arg, en->peer, en->number, en->code, NULL);
+}
+
+bool
+engine_horizon(struct engine *e, const Hopyard__V1__Horizon *h)
+{
+	struct entry en;
+	size_t dup = 0;
+
+	if (h->seq > e->ledger.last_seq)
+		return false;
+	ledger_advance(&e->ledger, h->seq);
+	while (ledger_pop(&e->ledger, &en)) {
+		bool duplicate = false;
+
+		while (dup < h->n_duplicate && h->duplicate[dup] < en.seq)
+			dup++;
+		if (dup < h->n_duplicate && h->duplicate[dup] == en.seq)
+			duplicate = en.kind == ENTRY_MESSAGE;
+		entry_done(e, &en, duplicate);
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------ time */
+
+/* One queue of a target that cannot take its items: look for another way. */
+static void
+failover_queue(struct engine *e, struct queue *q)
+{
+	struct msg *m, *next;
+
+	q->scanned_epoch = e->route_epoch;
+	TAILQ_FOREACH_SAFE(m, &q->ready, link, next)
+		engine_failover(e, m);
+}
+
+bool
+engine_failover(struct engine *e, struct msg *m)
+{
+	struct queue *q = m->queue;
+	const Hopyard__V1__Envelope *env;
+	const struct route *r;
+	struct target *to;
+	bool up;
+
+	assert(m->state == MSG_READY);
+	env = engine_envelope(e, msg_envelope(m));
+	if (env == NULL || m->kind != HOPYARD__V1__KIND__MT)
+		return false;
+	r = route_find(e->routes,
+	    (struct bytes){ env->account.data, env->account.len },
+	    (struct bytes){ env->to.data, env->to.len },
+	    (struct bytes){ env->from.data, env->from.len });
+	if (r == NULL)
+		return false;
+	to = engine_choose(e, r, m, &up, NULL, 0);
+	if (to == NULL || !up || to == q->target)
+		return false;
+	queue_remove(q, m);
+	engine_reroute(e, m, to, "link down");
+	return true;
+}
+
+bool
+engine_target_failed(const struct engine *e, const struct target *t)
+{
+	if (t->role != TARGET_CONNECTOR || target_usable(t))
+		return false;
+	/* After a start, leave the boxes time to come back. */
+	if (t->state == TARGET_AWAY &&
+	    e->now - e->started < e->limits.reclaim_ms)
+		return false;
+	return e->now - t->down_since >= e->limits.failover_ms;
+}
+
+static void
+failover(struct engine *e)
+{
+	struct queue *q;
+	size_t done = 0;
+
+	for (size_t i = 0; i < e->target_count; i++) {
+		struct target *t = e->target[i];
+		bool failed = engine_target_failed(e, t);
+
+		if (failed && !t->failed)
+			e->route_epoch++;
+		t->failed = failed;
+	}
+	if (e->scanned_epoch == e->route_epoch)
+		return;
+	TAILQ_FOREACH(q, &e->queues, all_link) {
+		if (!q->target->failed || q->ready_count == 0 ||
+		    q->scanned_epoch == e->route_epoch)
+			continue;
+		if (done++ == FAILOVER_QUEUES)
+			return;
+		failover_queue(e, q);
+	}
+	e->scanned_epoch = e->route_epoch;
+}
+
+static void
+sweep(struct engine *e)
+{
+	struct msg *expired[SWEEP_MAX], *m;
+	struct bytes none = { NULL, 0 };
+	size_t n = 0, pos = 0;
+
+	while (n < SWEEP_MAX && (m = map_next(&e->by_seq, &pos)) != NULL)
+		if ((m->state == MSG_READY || m->state == MSG_WAITING) &&
+		    m->expires_at != 0 && e->wall >= m->expires_at)
+			expired[n++] = m;
+	for (size_t i = 0; i < n; i++) {
+		m = expired[i];
+		if (m->state == MSG_READY)
+			queue_remove(m->queue, m);
+		else
+			engine_unwait(e, m);
+		e->count.expired++;
+		engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
+		    "validity expired", 0, 0, NULL, none);
+	}
+}
+
+void
+engine_checkpoint(struct engine *e)
+{
+	Hopyard__V1__Record r = HOPYARD__V1__RECORD__INIT;
+	Hopyard__V1__Queue *marks, **list;
+	struct bytes none = { NULL, 0 };
+	struct msg *due = TAILQ_FIRST(&e->due_home);
+	struct queue *q;
+	size_t n = 0;
+
+	/* Also when nothing has happened: the store may wait for a record to
+	 * write a late match beside. */
+	if (!e->open)
+		return;
+	marks = xcalloc(e->queue_count + 1, sizeof(*marks));
+	list = xcalloc(e->queue_count + 1, sizeof(*list));
+	TAILQ_FOREACH(q, &e->queues, all_link) {
+		uint64_t low = queue_low(q);
+
+		if (low == 0)
+			continue;
+		hopyard__v1__queue__init(&marks[n]);
+		marks[n].queue = q->number;
+		marks[n].class_ = (Hopyard__V1__Class)(q->class + 1);
+		marks[n].has_low = true;
+		marks[n].low = low;
+		list[n] = &marks[n];
+		n++;
+	}
+	r.type = HOPYARD__V1__RECORD__TYPE__CHECKPOINT;
+	r.at = e->wall;
+	r.has_due_low_at = true;
+	r.has_due_low_seq = true;
+	/* Exclusive, as Page.after_due_at is. */
+	r.due_low_at = due != NULL ? due->due_at : e->due_cursor_at;
+	r.due_low_seq = due != NULL ? due->due_seq - 1 : e->due_cursor_seq;
+	/* The marks must fit one frame: many queues go out in several records,
+	 * the last of which says that it is complete. */
+	for (size_t i = 0; i < n || i == 0; i += 4096) {
+		r.n_queues = n - i > 4096 ? 4096 : n - i;
+		r.queues = list + i;
+		r.has_closes = true;
+		r.closes = i + r.n_queues >= n;
+		e->checkpoint_seq = engine_record(e, &r, none, none, none);
+	}
+	e->count.checkpoints++;
+	free(marks);
+	free(list);
+}
+
+uint64_t
+engine_tick(struct engine *e)
+{
+	uint64_t next = e->now + 250;
+
+	for (size_t i = 0; i < e->target_count; i++) {
+		struct target *t = e->target[i];
+
+		if (t->state == TARGET_LOST &&
+		    e->now - t->lost_at >= e->limits.reclaim_ms) {
+			t->state = TARGET_AWAY;
+			target_give_back(e, t, false);
+		}
+	}
+	if (!e->open)
+		return 250;
+	while (e->heap_count > 0 && e->heap[0]->due <= e->now) {
+		struct msg *m = e->heap[0];
+
+		engine_unwait(e, m);
+		m->scheduled = false;
+		engine_ready(e, m, false);
+	}
+	if (e->heap_count > 0 && e->heap[0]->due < next)
+		next = e->heap[0]->due;
+	if (e->now >= e->due_next) {
+		e->due_next = e->now + 1000;
+		engine_page_due(e);
+	}
+	if (e->now >= e->next_failover) {
+		e->next_failover = e->now + 250;
+		failover(e);
+	}
+	if (e->now >= e->next_sweep) {
+		e->next_sweep = e->now + SWEEP_MS;
+		sweep(e);
+	}
+	if (e->now >= e->next_checkpoint) {
+		e->next_checkpoint = e->now + e->limits.checkpoint_ms;
+		engine_checkpoint(e);
+	}
+	return next > e->now ? next - e->now : 1;
+}

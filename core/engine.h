@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine.h - all decisions of the bus, as a pure function of its state, the
+ * events below and the time it is told: no clock, socket, log or file here, so
+ * that a run can be repeated bit for bit.
+ *
+ * Events come in as engine_*() calls; effects go out through struct
+ * engine_ops, at once and in order.  Effects must not call back into the
+ * engine.  Files: engine.c (targets, dispatch, time), admit.c (what comes in),
+ * outcome.c (what became of it), page.c (the store, recovery, deep queues).
+ *
+ * Life of an item here:
+ *	admitted -> record -> PENDING -> horizon -> READY -> (ATTEMPTING) ->
+ *	INFLIGHT -> result -> event record -> DONE -> horizon -> freed
+ *	                  \-> WAITING (retry) -> READY
+ */
+#ifndef CORE_ENGINE_H
+#define CORE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/map.h"
+#include "core/account.h"
+#include "core/ledger.h"
+#include "core/queue.h"
+#include "core/route.h"
+#include "hopyard/v1/bus.pb-c.h"
+#include "proto/frame.h"
+
+struct conf;
+struct inbound;
+
+/* For engine_settle: the answer goes to a control call, not to a peer. */
+#define ENGINE_PEER_CALL UINT32_MAX
+
+/* Correlation of a page: what it is for, and the queue's number or a count. */
+#define ENGINE_PAGE_QUEUE  (1ull << 56)
+#define ENGINE_PAGE_DUE    (2ull << 56)
+#define ENGINE_PAGE_LOOKUP (3ull << 56)
+#define ENGINE_PAGE_KIND   (0xffull << 56)
+
+#define ENGINE_DLR_VALIDITY (3 * 24 * 3600 * 1000ull)
+
+/* One line for people per message and step. */
+struct engine_note {
+	const char *event; /* "msg.accepted" */
+	const uint8_t *id;
+	struct bytes to, from, account;
+	const char *via;
+	const char *status;
+	const char *why;
+	uint64_t delay_ms;
+	uint64_t ref;
+};
+
+struct engine_ops {
+	/* An item of a peer is done with, or refused. */
+	void (*settle)(void *arg, uint32_t peer, uint64_t number,
+	    Hopyard__V1__Ack__Code, const char *text);
+	/* Hand an item to the box behind a target. */
+	void (*deliver)(void *arg, struct target *, const struct item *);
+	void (*recall)(void *arg, struct target *, uint64_t ref);
+	void (*page)(
+	    void *arg, uint64_t correlation, const Hopyard__V1__Page *);
+	/* A call that waited (cancel) has its answer: code as in Reply. */
+	void (*answer)(
+	    void *arg, uint64_t token, unsigned code, const char *text);
+	void (*note)(void *arg, const struct engine_note *);
+};
+
+struct engine_limits {
+	size_t ready_items, ready_bytes;
+	size_t queue_items;
+	unsigned starvation;
+	uint64_t checkpoint_ms;
+	uint64_t failover_ms;
+	uint64_t reclaim_ms;
+};
+
+/* A look-up by id that is under way in the store. */
+struct lookup {
+	uint64_t correlation;
+	enum {
+		LOOKUP_RESULT,
+		LOOKUP_CANCEL
+	} why;
+	uint8_t id[16];
+	uint64_t ref;
+	struct target *target;
+	uint32_t peer;
+	uint64_t number; /* or token of the call */
+	bool found;
+	bool closed;
+	struct msg *msg;
+	Hopyard__V1__State state;
+	size_t result_len;
+	uint8_t result[];
+};
+
+struct engine_counters {
+	uint64_t accepted, refused, inbound, receipts;
+	uint64_t delivered; /* items handed out */
+	uint64_t submitted, final, retries, rerouted, notified, expired;
+	uint64_t paged, duplicates, checkpoints;
+};
+
+struct engine {
+	const struct engine_ops *ops;
+	void *arg;
+	struct engine_limits limits;
+	uint64_t now;  /* mono ms */
+	uint64_t wall; /* wall ms */
+	uint64_t rng;
+	bool notes;
+
+	const struct conf *conf; /* borrowed */
+	uint64_t version;
+	struct account_table *accounts;
+	struct route_table *routes;
+
+	struct target **target;
+	size_t target_count;
+	struct map target_by_name;
+	struct target *first_hook;
+
+	struct queue_list queues;
+	struct queue_list deep; /* may hold queues that no longer are */
+	struct map queue_by_number;
+	struct map queue_by_key; /* target index, class, account */
+	struct map keys;         /* the keys themselves, owned */
+	uint32_t next_queue;
+	size_t queue_count;
+
+	struct ledger ledger;
+	bool open; /* the store has told us where to go on */
+	uint64_t epoch;
+	uint64_t recovered_seq; /* last_seq when this process opened the cell */
+	uint64_t started;       /* mono ms */
+
+	struct map by_seq; /* all items in memory */
+	struct map by_id;  /* MT and MO of them */
+	size_t bytes;
+
+	struct msg **heap; /* MSG_WAITING by due */
+	size_t heap_count, heap_cap;
+
+	/* The due table: items due soon are loaded in (due_at, seq) order. */
+	uint64_t due_cursor_at, due_cursor_seq;
+	uint64_t due_tail_at; /* latest due_at we ever wrote */
+	uint64_t due_asked_at;
+	uint64_t due_next; /* mono ms of the next look */
+	struct msg_list due_home;
+
+	struct map lookups; /* by correlation */
+	uint64_t next_lookup;
+
+	uint64_t route_epoch; /* grows when a target becomes usable */
+	uint64_t scanned_epoch;
+	uint64_t next_checkpoint, next_sweep, next_failover;
+	uint64_t checkpoint_seq;
+	size_t sweep_pos;
+
+	struct buf scratch; /* packed Record / Dispatch */
+	struct arena arena;
+	struct arena result_arena;
+	struct inbound *inbound;
+	uint8_t arena_memory[256 * 1024];
+	uint8_t result_memory[256 * 1024];
+	struct engine_counters count;
+};
+
+struct engine *engine_new(
+    const struct engine_ops *, void *arg, uint64_t seed) WARN_UNUSED;
+void engine_free(struct engine *);
+
+/* The next events happen at this time. */
+void engine_time(struct engine *, uint64_t mono_ms, uint64_t wall_ms);
+
+/* Accounts, routes, targets and limits of a checked configuration, which must
+ * outlive the engine or the next call. */
+void engine_configure(struct engine *, const struct conf *, uint64_t version);
+
+/* ------------------------------------------------------------ boxes */
+
+struct target *engine_target(struct engine *, const char *name);
+/* A connector or hook has said Hello. */
+void engine_hello(struct engine *, struct target *, uint32_t peer,
+    const uint8_t instance[16], bool survived);
+void engine_in_hand(
+    struct engine *, struct target *, const uint64_t *refs, size_t n);
+void engine_credit(
+    struct engine *, struct target *, uint64_t items, uint64_t bytes);
+void engine_link_state(
+    struct engine *, struct target *, const Hopyard__V1__LinkState *);
+void engine_gone(struct engine *, struct target *);
+
+/* max_age: how old an id may be, ms (R of the id's day). */
+void engine_submit(struct engine *, uint32_t peer, uint64_t number,
+    const char *front, uint64_t max_age, const struct item *);
+void engine_inbound(struct engine *, struct target *, uint32_t peer,
+    uint64_t number, const struct item *);
+void engine_result(struct engine *, struct target *, uint32_t peer,
+    uint64_t number, const struct item *);
+
+/* ------------------------------------------------------------ store */
+
+/* All Opened frames of one answer, in order; `more` tells. */
+void engine_opened(struct engine *, const Hopyard__V1__Opened *);
+/* false: the horizon lies beyond what was ever written. */
+bool engine_horizon(struct engine *, const Hopyard__V1__Horizon *) WARN_UNUSED;
+void engine_paged(struct engine *, uint64_t correlation, const struct items *);
+void engine_notice(struct engine *, const struct items *);
+void engine_overdue(struct engine *, const struct items *);
+void engine_store_gone(struct engine *);
+
+/* --------------------------------------------------------- operators */
+
+/* The answer comes through ops->answer with this token, perhaps at once. */
+void engine_cancel(struct engine *, const uint8_t id[16], struct bytes account,
+    uint64_t token);
+void engine_set_admin(struct engine *, struct target *, enum target_admin);
+void engine_hold(struct engine *, struct queue *, bool hold);
+
+/* ----------------------------------------------------------- running */
+
+/* Hand out all that may go; call once per turn of the loop. */
+void engine_dispatch(struct engine *);
+/* Timers, sweeps, checkpoints; returns ms until it wants to be called. */
+uint64_t engine_tick(struct engine *);
+/* At a drain: write a last checkpoint. */
+void engine_checkpoint(struct engine *);
+
+/* ------------------------------------------ between the engine's files */
+
+struct queue *engine_queue(
+    struct engine *, struct target *, uint8_t class, const char *account);
+/* One that the store told us of. */
+struct queue *engine_queue_known(struct engine *, uint32_t number,
+    const char *target, uint8_t class, const char *account);
+uint64_t engine_record(struct engine *, const Hopyard__V1__Record *,
+    struct bytes envelope, struct bytes body, struct bytes report);
+/* Take an item into memory: maps and home list. */
+void engine_keep(struct engine *, struct msg *, struct queue *home, bool paged);
+void engine_forget(struct engine *, struct msg *);
+bool engine_full(const struct engine *);
+/* May a new item of this queue stay in memory? */
+bool engine_room(const struct engine *, const struct queue *);
+void engine_wait(struct engine *, struct msg *, uint64_t ms);
+void engine_unwait(struct engine *, struct msg *);
+/* Into the ready list of its queue, or final if its time is over. */
+void engine_ready(struct engine *, struct msg *, bool front);
+/* Choose among the rule's candidates; *why says who was passed over. */
+struct target *engine_choose(const struct engine *, const struct route *,
+    const struct msg *, bool *up, char *why, size_t whylen);
+const Hopyard__V1__Envelope *engine_envelope(struct engine *, struct bytes);
+void engine_make_final(struct engine *, struct msg *, Hopyard__V1__State,
+    const char *reason, uint32_t peer, uint64_t number,
+    const Hopyard__V1__Result *, struct bytes raw);
+void engine_reroute(
+    struct engine *, struct msg *, struct target *to, const char *why);
+void engine_unknown(struct engine *, struct msg *, uint32_t peer,
+    uint64_t number, struct bytes raw, const char *why);
+void engine_finish_result(struct engine *, struct msg *,
+    const Hopyard__V1__Result *, struct bytes raw, uint32_t peer,
+    uint64_t number);
+void engine_keep_notice(struct engine *, struct msg *notice);
+/* Try another way for an item in MSG_READY; true when it has moved. */
+bool engine_failover(struct engine *, struct msg *);
+bool engine_target_failed(const struct engine *, const struct target *);
+/* The store alone keeps the item with this seq. */
+void engine_spill(struct engine *, struct queue *, uint64_t seq);
+void engine_page_queue(struct engine *, struct queue *);
+void engine_page_due(struct engine *);
+void engine_say(struct engine *, const char *event, const struct msg *,
+    const char *via, const char *status, const char *why);
+uint64_t engine_random(struct engine *, uint64_t below);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ledger.h - records on their way to the disk.
+ *
+ * The bus numbers every durable record (seq).  The ledger keeps the bytes of
+ * each, ready to be sent as Items, until the store's horizon has passed it, so
+ * that a store that was killed gets them again; and beside each what is to
+ * happen then.  Nothing is acknowledged and nothing leaves for a carrier
+ * before.
+ */
+#ifndef CORE_LEDGER_H
+#define CORE_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/queue.h"
+#include "hopyard/v1/bus.pb-c.h"
+#include "proto/frame.h"
+
+struct msg;
+
+/* What a record's durability sets free. */
+enum entry_kind {
+	ENTRY_NONE = 0, /* nothing but the ack */
+	ENTRY_MESSAGE,  /* msg may be handed out */
+	ENTRY_SPILLED,  /* a message that only the store keeps */
+	ENTRY_ATTEMPT,  /* msg may go to the wire */
+	ENTRY_CLOSE,    /* msg is over: free it */
+};
+
+struct entry {
+	uint64_t seq;
+	enum entry_kind kind;
+	uint32_t peer;   /* to be told, 0 nobody */
+	uint64_t number; /* of the peer's item */
+	Hopyard__V1__Ack__Code code;
+	struct msg *msg;
+	struct msg *notice; /* DLR item that this event makes, or NULL */
+};
+
+struct chunk {
+	TAILQ_ENTRY(chunk) link;
+	uint64_t first;
+	uint32_t count;
+	uint32_t len, cap;
+	bool sent;
+	size_t counted; /* bytes as Credit counts them */
+	uint8_t *data;  /* item fields */
+};
+
+TAILQ_HEAD(chunk_list, chunk);
+
+struct ledger {
+	uint64_t last_seq;        /* given to the latest record */
+	uint64_t horizon;         /* durable up to here */
+	struct chunk_list chunks; /* by seq; the last one may be open */
+	struct chunk_list spare;
+	unsigned spare_count;
+	size_t bytes; /* in chunks */
+	struct entry *ring;
+	size_t ring_cap, ring_head, ring_count;
+};
+
+void ledger_init(struct ledger *);
+void ledger_fini(struct ledger *);
+
+/* Gives the next seq to this record and keeps its bytes. */
+uint64_t ledger_append(struct ledger *, const struct item *);
+/* What is to happen once `seq` is durable; in the order of seq, several for
+ * one seq are allowed. */
+void ledger_expect(struct ledger *, const struct entry *);
+
+/* The oldest entry whose seq is at or below the horizon; false if none. */
+bool ledger_pop(struct ledger *, struct entry *);
+/* The store's word; frees the bytes that are no longer needed. */
+void ledger_advance(struct ledger *, uint64_t horizon);
+
+/*
+ * The next chunk to be sent as a RECORD frame, or NULL; it takes no further
+ * records once marked as sent.
+ */
+struct chunk *ledger_unsent(struct ledger *);
+/* After a reconnect: everything above the horizon is to be sent again. */
+void ledger_rewind(struct ledger *);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * main.c - hop-bus: start-up order, nothing else.
+ */
+#include "common/conf.h"
+#include "common/daemon.h"
+#include "core/broker.h"
+
+static struct broker broker;
+
+static int
+start(struct daemon *d, void *arg)
+{
+	return broker_start(arg, d);
+}
+
+static void
+drain(struct daemon *d, void *arg)
+{
+	(void)d;
+	broker_drain(arg);
+}
+
+static bool
+reload(struct daemon *d, const struct conf *conf, struct buf *why, void *arg)
+{
+	(void)d;
+	(void)why;
+	broker_configure(arg, conf);
+	return true;
+}
+
+static void
+fini(struct daemon *d, void *arg)
+{
+	(void)d;
+	broker_fini(arg);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct daemon_box box = {
+		.program = "hop-bus",
+		.type = "bus",
+		.start = start,
+		.drain = drain,
+		.reload = reload,
+		.fini = fini,
+		.drain_ms = 10000,
+	};
+
+	return daemon_run(&box, argc, argv, &broker);
+}

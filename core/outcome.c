@@ -1,0 +1,771 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * outcome.c - what became of an item: results of connectors and hooks,
+ * retries, other routes, unknown outcomes, final states and what the customer
+ * is told of them.  The bus is the only one that decides and times a retry.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/xalloc.h"
+#include "core/engine.h"
+
+#define SECOND 1000ull
+#define MINUTE (60 * SECOND)
+
+/* Waits longer than this are left to the store's due table. */
+#define WAIT_IN_MEMORY (60 * SECOND)
+#define ATTEMPTS_MAX   10
+#define RESENDS_MAX    2
+#define NOT_NOW_MIN    20
+#define NOT_NOW_MAX    (60 * SECOND)
+#define TXN_HOLD       (30 * SECOND) /* after an unknown outcome */
+#define RECEIPT_GRACE  MINUTE
+
+/* Kannel's bits of dlr-mask. */
+#define MASK_DELIVERED 1u
+#define MASK_FAILED    2u
+#define MASK_BUFFERED  4u
+#define MASK_SUBMITTED 8u
+#define MASK_REJECTED  16u
+
+static const uint64_t ladder_otp[] = { 1 * SECOND, 2 * SECOND, 5 * SECOND,
+	10 * SECOND, 30 * SECOND };
+static const uint64_t ladder_mt[] = { 5 * SECOND, 15 * SECOND, 60 * SECOND,
+	5 * MINUTE, 15 * MINUTE, 30 * MINUTE };
+/* As Standard Webhooks advises. */
+static const uint64_t ladder_hook[] = { 5 * SECOND, 30 * SECOND, 5 * MINUTE,
+	30 * MINUTE, 120 * MINUTE, 300 * MINUTE, 600 * MINUTE, 600 * MINUTE };
+
+static const char *const state_words[] = {
+	[HOPYARD__V1__STATE__UNDELIVERABLE] = "undelivered",
+	[HOPYARD__V1__STATE__EXPIRED] = "expired",
+	[HOPYARD__V1__STATE__REJECTED] = "rejected",
+	[HOPYARD__V1__STATE__CANCELLED] = "canceled",
+	[HOPYARD__V1__STATE__UNKNOWN] = "unknown",
+	[HOPYARD__V1__STATE__DEAD] = "failed",
+};
+
+static ProtobufCBinaryData
+binary(const void *p, size_t len)
+{
+	return (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)p };
+}
+
+static uint64_t
+ladder_wait(struct engine *e, const struct msg *m)
+{
+	const uint64_t *ladder = ladder_mt;
+	size_t n = ARRAY_LEN(ladder_mt), i;
+	uint64_t wait;
+
+	if (m->kind != HOPYARD__V1__KIND__MT) {
+		ladder = ladder_hook;
+		n = ARRAY_LEN(ladder_hook);
+	} else if (m->class == 0) {
+		ladder = ladder_otp;
+		n = ARRAY_LEN(ladder_otp);
+	}
+	i = m->attempts == 0 ? 0 : m->attempts - 1u;
+	wait = ladder[i < n ? i : n - 1];
+	/* Plus or minus a fifth, so that a crowd does not come back at once. */
+	return wait - wait / 5 + engine_random(e, wait * 2 / 5 + 1);
+}
+
+/* Take it off whatever list its state put it on. */
+static void
+detach(struct engine *e, struct msg *m)
+{
+	struct target *t = m->queue->target;
+
+	switch (m->state) {
+	case MSG_READY:
+		queue_remove(m->queue, m);
+		break;
+	case MSG_WAITING:
+		engine_unwait(e, m);
+		break;
+	case MSG_INFLIGHT:
+		TAILQ_REMOVE(&t->inflight, m, link);
+		t->inflight_count--;
+		m->queue->inflight--;
+		break;
+	case MSG_ATTEMPTING:
+		t->inflight_count--;
+		m->queue->inflight--;
+		break;
+	case MSG_PENDING:
+	case MSG_DONE:
+		break;
+	}
+}
+
+static void
+event_init(struct engine *e, Hopyard__V1__Record *r, const struct msg *m,
+    Hopyard__V1__Record__Event event)
+{
+	hopyard__v1__record__init(r);
+	r->type = HOPYARD__V1__RECORD__TYPE__EVENT;
+	r->at = e->wall;
+	r->has_event = true;
+	r->event = event;
+	r->has_id = true;
+	r->id = binary(m->id, sizeof(m->id));
+	r->has_ref = true;
+	r->ref = m->seq;
+	if (m->queue != NULL) {
+		const char *name = m->queue->target->name;
+
+		r->has_link = true;
+		r->link = binary(name, strlen(name));
+	}
+}
+
+static void
+event_result(
+    Hopyard__V1__Record *r, const Hopyard__V1__Result *res, struct bytes raw)
+{
+	if (raw.p != NULL) {
+		r->has_result = true;
+		r->result = binary(raw.p, raw.len);
+	}
+	if (res != NULL && res->has_status) {
+		r->has_status = true;
+		r->status = res->status;
+	}
+}
+
+/*
+ * The DLR that an event of the bus's own causes, or NULL when nobody asked.
+ * On success the record carries queue and body, and *body is what the body
+ * points to: free it after the record is written.
+ */
+static struct msg *
+make_notice(struct engine *e, const struct msg *m, Hopyard__V1__Record *r,
+    Hopyard__V1__State state, uint32_t bit, const char *words,
+    const char *reason, const Hopyard__V1__Result *res, uint8_t **body,
+    size_t *len)
+{
+	Hopyard__V1__Notice n = HOPYARD__V1__NOTICE__INIT;
+	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
+	const Hopyard__V1__Envelope *was;
+	const char *name = m->queue->target->name;
+	struct queue *q;
+	struct msg *notice;
+	struct item it;
+	uint8_t *packed;
+
+	*body = NULL;
+	if (m->kind != HOPYARD__V1__KIND__MT || m->report_queue == 0 ||
+	    bit == 0)
+		return NULL;
+	q = map_get_u64(&e->queue_by_number, m->report_queue);
+	if (q == NULL)
+		return NULL;
+	n.has_state = true;
+	n.state = state;
+	n.has_mask = true;
+	n.mask = bit;
+	n.has_link = true;
+	n.link = binary(name, strlen(name));
+	n.has_text = words != NULL;
+	n.text = binary(words, words == NULL ? 0 : strlen(words));
+	n.has_reason = reason != NULL;
+	n.reason = binary(reason, reason == NULL ? 0 : strlen(reason));
+	n.has_possible_dup = m->possible_dup;
+	n.possible_dup = m->possible_dup;
+	n.has_event_at = true;
+	n.event_at = e->wall;
+	n.has_parts = true;
+	n.parts = m->parts;
+	if (res != NULL && res->has_status) {
+		n.has_status = true;
+		n.status = res->status;
+	}
+	if (res != NULL && res->n_part > 0 && res->part[0]->has_smsc_id) {
+		n.has_smsc_id = true;
+		n.smsc_id = res->part[0]->smsc_id;
+	}
+	*len = hopyard__v1__notice__get_packed_size(&n);
+	*body = xmalloc(*len + 1);
+	hopyard__v1__notice__pack(&n, *body);
+
+	was = engine_envelope(e, msg_envelope(m));
+	env.id = binary(m->id, sizeof(m->id));
+	env.kind = HOPYARD__V1__KIND__DLR;
+	if (was != NULL) {
+		env.has_account = was->has_account;
+		env.account = was->account;
+		env.has_to = was->has_to;
+		env.to = was->to;
+		env.has_from = was->has_from;
+		env.from = was->from;
+	}
+	it.envelope.len = hopyard__v1__envelope__get_packed_size(&env);
+	packed = xmalloc(it.envelope.len);
+	hopyard__v1__envelope__pack(&env, packed);
+	it.envelope.p = packed;
+	it.body = (struct bytes){ *body, *len };
+	it.report = msg_report(m);
+	notice = msg_new(&it);
+	free(packed);
+	memcpy(notice->id, m->id, sizeof(m->id));
+	notice->kind = HOPYARD__V1__KIND__DLR;
+	notice->class = q->class;
+	notice->at = e->wall;
+	notice->queue = q;
+	r->has_queue = true;
+	r->queue = q->number;
+	return notice;
+}
+
+static void
+record_event(struct engine *e, const Hopyard__V1__Record *r,
+    const struct msg *m, struct entry *en, uint8_t *body, size_t len)
+{
+	/* The store puts the report into its map of open receipts. */
+	bool report = r->event == HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV ||
+	    r->event == HOPYARD__V1__RECORD__EVENT__RETRY_EV;
+
+	en->seq = engine_record(e, r, (struct bytes){ NULL, 0 },
+	    (struct bytes){ body, len },
+	    report ? msg_report(m) : (struct bytes){ NULL, 0 });
+	if (en->notice != NULL)
+		en->notice->seq = en->seq;
+	ledger_expect(&e->ledger, en);
+	free(body);
+}
+
+static uint32_t
+mask_of(const struct msg *m, Hopyard__V1__State state)
+{
+	switch (state) {
+	case HOPYARD__V1__STATE__REJECTED:
+		/* 16 for those who know it, else it is a failure. */
+		if (m->report_mask & MASK_REJECTED)
+			return MASK_REJECTED;
+		return m->report_mask & MASK_FAILED;
+	case HOPYARD__V1__STATE__DELIVERED:
+		return m->report_mask & MASK_DELIVERED;
+	case HOPYARD__V1__STATE__SUBMITTED:
+	case HOPYARD__V1__STATE__SENT:
+		return m->report_mask & MASK_SUBMITTED;
+	default:
+		return m->report_mask & MASK_FAILED;
+	}
+}
+
+void
+engine_make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
+    const char *reason, uint32_t peer, uint64_t number,
+    const Hopyard__V1__Result *res, struct bytes raw)
+{
+	Hopyard__V1__Record r;
+	struct entry en = {
+		.kind = ENTRY_CLOSE, .peer = peer, .number = number, .msg = m
+	};
+	bool mt = m->kind == HOPYARD__V1__KIND__MT;
+	char words[192];
+	uint8_t *body;
+	size_t len = 0;
+
+	/* A report or an MO that nobody takes is parked, not failed. */
+	if (!mt)
+		state = HOPYARD__V1__STATE__DEAD;
+	event_init(e, &r, m,
+	    mt ? HOPYARD__V1__RECORD__EVENT__FINAL
+	       : HOPYARD__V1__RECORD__EVENT__DEAD_EV);
+	event_result(&r, res, raw);
+	r.has_state = true;
+	r.state = state;
+	r.has_closes = true;
+	r.closes = true;
+	r.has_detail = reason != NULL;
+	r.detail = binary(reason, reason == NULL ? 0 : strlen(reason));
+	r.has_possible_dup = m->possible_dup;
+	r.possible_dup = m->possible_dup;
+	snprintf(words, sizeof(words), "NACK/%s", reason);
+	en.notice = make_notice(e, m, &r, state, mask_of(m, state), words,
+	    state_words[state], res, &body, &len);
+	msg_enter_state(m, MSG_DONE);
+	engine_say(e, mt ? "msg.final" : "hook.parked", m,
+	    m->queue->target->name, state_words[state], reason);
+	record_event(e, &r, m, &en, body, len);
+	e->count.final++;
+	m->queue->target->failed_count++;
+}
+
+void
+engine_reroute(
+    struct engine *e, struct msg *m, struct target *to, const char *why)
+{
+	Hopyard__V1__Record r;
+	struct entry en = { .kind = ENTRY_NONE };
+	const char *account = m->queue->account;
+	struct queue *q = engine_queue(e, to, m->class, account);
+
+	m->queue = q;
+	event_init(e, &r, m, HOPYARD__V1__RECORD__EVENT__REROUTED);
+	r.has_detail = true;
+	r.detail = binary(why, strlen(why));
+	engine_say(e, "msg.rerouted", m, to->name, "queued", why);
+	record_event(e, &r, m, &en, NULL, 0);
+	e->count.rerouted++;
+	engine_ready(e, m, false);
+}
+
+/* Not counted as an attempt unless the caller has. */
+static void
+retry(struct engine *e, struct msg *m, uint64_t wait, const char *why,
+    uint32_t peer, uint64_t number, const Hopyard__V1__Result *res,
+    struct bytes raw)
+{
+	Hopyard__V1__Record r;
+	struct entry en = {
+		.kind = ENTRY_NONE, .peer = peer, .number = number
+	};
+
+	if (m->expires_at != 0 && e->wall + wait >= m->expires_at &&
+	    m->kind == HOPYARD__V1__KIND__MT && wait > WAIT_IN_MEMORY)
+		wait = m->expires_at > e->wall ? m->expires_at - e->wall : 0;
+	event_init(e, &r, m, HOPYARD__V1__RECORD__EVENT__RETRY_EV);
+	event_result(&r, res, raw);
+	r.has_attempt = true;
+	r.attempt = m->attempts;
+	r.has_wait_ms = true;
+	r.wait_ms = wait;
+	r.has_detail = why != NULL;
+	r.detail = binary(why, why == NULL ? 0 : strlen(why));
+	r.has_possible_dup = m->possible_dup;
+	r.possible_dup = m->possible_dup;
+	e->count.retries++;
+	m->queue->target->retried++;
+	engine_say(e, "msg.retry", m, m->queue->target->name, "queued", why);
+	if (wait > WAIT_IN_MEMORY) {
+		r.has_due_at = true;
+		r.due_at = e->wall + wait;
+		r.has_closes = true;
+		r.closes = true;
+		if (r.due_at > e->due_tail_at)
+			e->due_tail_at = r.due_at;
+		en.kind = ENTRY_CLOSE;
+		en.msg = m;
+		msg_enter_state(m, MSG_DONE);
+	}
+	record_event(e, &r, m, &en, NULL, 0);
+	if (m->state != MSG_DONE)
+		engine_wait(e, m, wait);
+}
+
+void
+engine_unknown(struct engine *e, struct msg *m, uint32_t peer, uint64_t number,
+    struct bytes raw, const char *why)
+{
+	uint64_t wait = 0;
+
+	if (m->kind != HOPYARD__V1__KIND__MT) {
+		/* At worst a callback is made twice. */
+		m->attempts++;
+		retry(e, m, 0, why, peer, number, NULL, raw);
+		return;
+	}
+	m->possible_dup = true;
+	if (m->class == CLASS_COUNT - 1 || m->resends >= RESENDS_MAX) {
+		engine_make_final(e, m, HOPYARD__V1__STATE__UNKNOWN, why, peer,
+		    number, NULL, raw);
+		return;
+	}
+	m->resends++;
+	if (m->class == 2)
+		wait = TXN_HOLD;
+	retry(e, m, wait, why, peer, number, NULL, raw);
+}
+
+static void
+submitted(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
+    struct bytes raw, uint32_t peer, uint64_t number)
+{
+	Hopyard__V1__Record r;
+	struct entry en = {
+		.kind = ENTRY_CLOSE, .peer = peer, .number = number, .msg = m
+	};
+	bool receipt = (m->report_mask &
+			   (MASK_DELIVERED | MASK_FAILED | MASK_BUFFERED)) != 0;
+	Hopyard__V1__State state =
+	    receipt ? HOPYARD__V1__STATE__SUBMITTED : HOPYARD__V1__STATE__SENT;
+	uint8_t *body;
+	size_t len = 0;
+
+	event_init(e, &r, m, HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV);
+	event_result(&r, res, raw);
+	r.has_state = true;
+	r.state = state;
+	r.has_closes = true;
+	r.closes = true;
+	r.has_attempt = true;
+	r.attempt = m->attempts + 1u;
+	r.has_possible_dup = m->possible_dup;
+	r.possible_dup = m->possible_dup;
+	r.has_report_mask = m->report_mask != 0;
+	r.report_mask = m->report_mask;
+	r.has_report_queue = m->report_queue != 0;
+	r.report_queue = m->report_queue;
+	if (receipt && m->expires_at != 0) {
+		r.has_receipt_by = true;
+		r.receipt_by = m->expires_at + RECEIPT_GRACE;
+	}
+	en.notice = make_notice(e, m, &r, state, mask_of(m, state), "ACK/",
+	    "sent", res, &body, &len);
+	msg_enter_state(m, MSG_DONE);
+	engine_say(e, "msg.sent", m, m->queue->target->name, "sent", NULL);
+	record_event(e, &r, m, &en, body, len);
+	e->count.submitted++;
+	m->queue->target->submitted++;
+}
+
+static void
+notified(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
+    struct bytes raw, uint32_t peer, uint64_t number)
+{
+	Hopyard__V1__Record r;
+	struct entry en = {
+		.kind = ENTRY_CLOSE, .peer = peer, .number = number, .msg = m
+	};
+
+	event_init(e, &r, m, HOPYARD__V1__RECORD__EVENT__NOTIFIED);
+	event_result(&r, res, raw);
+	r.has_closes = true;
+	r.closes = true;
+	r.has_attempt = true;
+	r.attempt = m->attempts + 1u;
+	msg_enter_state(m, MSG_DONE);
+	engine_say(e,
+	    m->kind == HOPYARD__V1__KIND__MO ? "mo.delivered" : "msg.reported",
+	    m, m->queue->target->name, "ok", NULL);
+	record_event(e, &r, m, &en, NULL, 0);
+	e->count.notified++;
+	m->queue->target->submitted++;
+}
+
+/* Parts that the SMSC has taken need not go again. */
+static bool
+note_parts(struct msg *m, const Hopyard__V1__Result *res)
+{
+	uint32_t done[255];
+	size_t n = 0;
+	bool news = false;
+
+	for (size_t i = 0; i < m->part_done_count && n < ARRAY_LEN(done); i++)
+		done[n++] = m->part_done[i];
+	for (size_t i = 0; i < res->n_part && n < ARRAY_LEN(done); i++) {
+		bool known = false;
+
+		if (!res->part[i]->has_smsc_id || res->part[i]->status != 0)
+			continue;
+		for (size_t k = 0; k < n; k++)
+			known |= done[k] == res->part[i]->part;
+		if (!known) {
+			done[n++] = res->part[i]->part;
+			news = true;
+		}
+	}
+	if (news)
+		msg_set_part_done(m, done, n);
+	return news;
+}
+
+static void
+reroute_or_fail(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
+    struct bytes raw, const char *why, uint32_t peer, uint64_t number)
+{
+	const Hopyard__V1__Envelope *env;
+	const struct route *route = NULL;
+	struct target *to = NULL;
+	bool up = false;
+
+	msg_add_tried(m, m->queue->target);
+	/* The parts of one message stay on one link. */
+	if (m->part_done_count == 0 &&
+	    (env = engine_envelope(e, msg_envelope(m))) != NULL)
+		route = route_find(e->routes,
+		    (struct bytes){ env->account.data, env->account.len },
+		    (struct bytes){ env->to.data, env->to.len },
+		    (struct bytes){ env->from.data, env->from.len });
+	if (route != NULL)
+		to = engine_choose(e, route, m, &up, NULL, 0);
+	if (to == NULL) {
+		engine_make_final(e, m, HOPYARD__V1__STATE__REJECTED, why, peer,
+		    number, res, raw);
+		return;
+	}
+	if (peer != 0) {
+		struct entry en = {
+			.kind = ENTRY_NONE, .peer = peer, .number = number
+		};
+
+		/* The REROUTED record says it all. */
+		engine_reroute(e, m, to, why);
+		en.seq = e->ledger.last_seq;
+		ledger_expect(&e->ledger, &en);
+		return;
+	}
+	engine_reroute(e, m, to, why);
+}
+
+static void
+not_now(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
+    struct bytes raw, const char *why, uint32_t peer, uint64_t number)
+{
+	struct queue *q = m->queue;
+	uint64_t pause = res->has_pause_ms ? res->pause_ms : 0;
+
+	if (pause > NOT_NOW_MAX)
+		pause = NOT_NOW_MAX;
+	if (res->pause_link) {
+		if (e->now + pause > q->target->pause_until)
+			q->target->pause_until = e->now + pause;
+	} else if (pause > 0) {
+		if (e->now + pause > q->pause_until)
+			q->pause_until = e->now + pause;
+	}
+	if (note_parts(m, res)) {
+		retry(e, m, pause < NOT_NOW_MIN ? NOT_NOW_MIN : pause, why,
+		    peer, number, res, raw);
+		return;
+	}
+	/* Nothing happened that must be kept. */
+	if (peer != 0)
+		e->ops->settle(
+		    e->arg, peer, number, HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
+	if (pause == 0)
+		engine_wait(e, m, NOT_NOW_MIN);
+	else
+		engine_ready(e, m, true);
+}
+
+void
+engine_finish_result(struct engine *e, struct msg *m,
+    const Hopyard__V1__Result *res, struct bytes raw, uint32_t peer,
+    uint64_t number)
+{
+	char why[160];
+	uint64_t token = m->cancel_token;
+
+	snprintf(why, sizeof(why), "%.*s", (int)res->detail.len,
+	    res->detail.len > 0 ? (const char *)res->detail.data : "");
+	if (why[0] == '\0' && res->has_status)
+		snprintf(why, sizeof(why), "status 0x%08x", res->status);
+	m->cancel_token = 0;
+	if (token != 0 && res->code != HOPYARD__V1__RESULT__CODE__RECALLED) {
+		if (res->code == HOPYARD__V1__RESULT__CODE__NOT_NOW) {
+			engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED,
+			    "canceled", peer, number, res, raw);
+			e->ops->answer(e->arg, token, 0, "canceled");
+			return;
+		}
+		e->ops->answer(e->arg, token, 409, "too late: it was sent");
+	}
+	switch (res->code) {
+	case HOPYARD__V1__RESULT__CODE__OK:
+		if (m->kind == HOPYARD__V1__KIND__MT)
+			submitted(e, m, res, raw, peer, number);
+		else
+			notified(e, m, res, raw, peer, number);
+		return;
+	case HOPYARD__V1__RESULT__CODE__RETRY:
+		m->attempts++;
+		note_parts(m, res);
+		if (m->attempts >= ATTEMPTS_MAX)
+			engine_make_final(e, m,
+			    HOPYARD__V1__STATE__UNDELIVERABLE,
+			    why[0] != '\0' ? why : "retries exceeded", peer,
+			    number, res, raw);
+		else
+			retry(e, m, ladder_wait(e, m), why, peer, number, res,
+			    raw);
+		return;
+	case HOPYARD__V1__RESULT__CODE__REROUTE:
+		m->attempts++;
+		reroute_or_fail(e, m, res, raw, why, peer, number);
+		return;
+	case HOPYARD__V1__RESULT__CODE__FAIL:
+		engine_make_final(e, m, HOPYARD__V1__STATE__REJECTED, why, peer,
+		    number, res, raw);
+		return;
+	case HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME:
+		note_parts(m, res);
+		engine_unknown(e, m, peer, number, raw,
+		    why[0] != '\0' ? why : "no answer from the SMSC");
+		return;
+	case HOPYARD__V1__RESULT__CODE__NOT_NOW:
+	case HOPYARD__V1__RESULT__CODE__THROTTLED:
+		not_now(e, m, res, raw, why, peer, number);
+		return;
+	case HOPYARD__V1__RESULT__CODE__RECALLED:
+		if (token != 0) {
+			engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED,
+			    "canceled", peer, number, res, raw);
+			e->ops->answer(e->arg, token, 0, "canceled");
+			return;
+		}
+		not_now(e, m, res, raw, why, peer, number);
+		return;
+	case HOPYARD__V1__RESULT__CODE__CODE_NONE:
+	case _HOPYARD__V1__RESULT__CODE_IS_INT_SIZE:
+		break;
+	}
+	/* A code that is newer than we are: nothing is known to have gone. */
+	not_now(e, m, res, raw, why, peer, number);
+}
+
+/* The result of an item that a restart has put out of our memory. */
+static void
+look_up_result(struct engine *e, struct target *t, uint32_t peer,
+    uint64_t number, const Hopyard__V1__Result *res, struct bytes raw)
+{
+	Hopyard__V1__Page p = HOPYARD__V1__PAGE__INIT;
+	struct lookup *l;
+
+	if (!res->has_id || res->id.len != 16 || e->lookups.count >= 65536) {
+		e->ops->settle(
+		    e->arg, peer, number, HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
+		return;
+	}
+	l = xcalloc(1, sizeof(*l) + raw.len);
+	l->correlation = ENGINE_PAGE_LOOKUP | ++e->next_lookup;
+	l->why = LOOKUP_RESULT;
+	memcpy(l->id, res->id.data, 16);
+	l->ref = res->ref;
+	l->target = t;
+	l->peer = peer;
+	l->number = number;
+	l->result_len = raw.len;
+	memcpy(l->result, raw.p, raw.len);
+	map_put_u64(&e->lookups, l->correlation, l);
+	p.has_id = true;
+	p.id = binary(l->id, 16);
+	p.limit = 64;
+	e->ops->page(e->arg, l->correlation, &p);
+}
+
+void
+engine_result(struct engine *e, struct target *t, uint32_t peer,
+    uint64_t number, const struct item *it)
+{
+	const Hopyard__V1__Result *res;
+	struct entry en = {
+		.kind = ENTRY_NONE, .peer = peer, .number = number
+	};
+	struct msg *m;
+
+	/* An arena of its own: the envelopes use the engine's. */
+	arena_reset(&e->result_arena);
+	res = frame_unpack(&e->result_arena, &hopyard__v1__result__descriptor,
+	    it->envelope.p, it->envelope.len);
+	if (res == NULL) {
+		e->ops->settle(e->arg, peer, number,
+		    HOPYARD__V1__ACK__CODE__INVALID, "result does not parse");
+		return;
+	}
+	m = map_get_u64(&e->by_seq, res->ref);
+	if (m == NULL) {
+		look_up_result(e, t, peer, number, res, it->envelope);
+		return;
+	}
+	if (m->state == MSG_DONE || m->state == MSG_PENDING ||
+	    (m->queue->target != t &&
+		res->code != HOPYARD__V1__RESULT__CODE__OK)) {
+		/* Said before, or overtaken. */
+		en.seq = e->ledger.last_seq;
+		ledger_expect(&e->ledger, &en);
+		return;
+	}
+	detach(e, m);
+	engine_finish_result(e, m, res, it->envelope, peer, number);
+}
+
+void
+engine_keep_notice(struct engine *e, struct msg *m)
+{
+	struct queue *q = m->queue;
+
+	/* A page may have been quicker. */
+	if (m->seq <= q->paged_to || map_get_u64(&e->by_seq, m->seq) != NULL) {
+		msg_free(m);
+		return;
+	}
+	if (m->expires_at == 0)
+		m->expires_at = m->at + ENGINE_DLR_VALIDITY;
+	if (!engine_room(e, q)) {
+		engine_spill(e, q, m->seq);
+		msg_free(m);
+		return;
+	}
+	if (queue_deep(q))
+		q->keeping = true;
+	engine_keep(e, m, q, false);
+	engine_ready(e, m, false);
+}
+
+/* ---------------------------------------------------------------- cancel */
+
+void
+engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
+    uint64_t token)
+{
+	Hopyard__V1__Page p = HOPYARD__V1__PAGE__INIT;
+	struct bytes none = { NULL, 0 };
+	struct msg *m = map_get(&e->by_id, id, 16);
+	struct lookup *l;
+
+	if (m == NULL) {
+		if (!e->open || e->lookups.count >= 65536) {
+			e->ops->answer(e->arg, token, 503, "try again later");
+			return;
+		}
+		l = xcalloc(1, sizeof(*l) + account.len);
+		l->correlation = ENGINE_PAGE_LOOKUP | ++e->next_lookup;
+		l->why = LOOKUP_CANCEL;
+		memcpy(l->id, id, 16);
+		l->number = token;
+		l->result_len = account.len;
+		if (account.len > 0)
+			memcpy(l->result, account.p, account.len);
+		map_put_u64(&e->lookups, l->correlation, l);
+		p.has_id = true;
+		p.id = binary(l->id, 16);
+		p.limit = 64;
+		e->ops->page(e->arg, l->correlation, &p);
+		return;
+	}
+	if (account.p != NULL &&
+	    (strlen(m->queue->account) != account.len ||
+		memcmp(m->queue->account, account.p, account.len) != 0)) {
+		e->ops->answer(e->arg, token, 404, "no such message");
+		return;
+	}
+	switch (m->state) {
+	case MSG_PENDING:
+	case MSG_READY:
+	case MSG_WAITING:
+		detach(e, m);
+		engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED,
+		    "canceled", ENGINE_PEER_CALL, token, NULL, none);
+		return;
+	case MSG_INFLIGHT:
+		if (m->cancel_token != 0) {
+			e->ops->answer(
+			    e->arg, token, 409, "a cancel is under way");
+			return;
+		}
+		m->cancel_token = token;
+		e->ops->recall(e->arg, m->queue->target, m->seq);
+		return;
+	case MSG_ATTEMPTING:
+	case MSG_DONE:
+		e->ops->answer(e->arg, token, 409, "too late: it was sent");
+		return;
+	}
+}

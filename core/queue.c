@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/queue.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/xalloc.h"
+
+/* Parts that an account may send before the next one has its turn. */
+#define QUANTUM 10
+/* Items of one hook queue that may be out, so that an endpoint that hangs
+ * leaves room for the others. */
+#define HOOK_QUEUE_INFLIGHT 256
+
+struct target *
+target_new(const char *name, enum target_role role, uint32_t index)
+{
+	struct target *t;
+
+	t = xcalloc(1, sizeof(*t));
+	t->name = xstrdup(name);
+	t->role = role;
+	t->index = index;
+	t->configured = true;
+	TAILQ_INIT(&t->inflight);
+	for (int c = 0; c < CLASS_COUNT; c++)
+		TAILQ_INIT(&t->active[c]);
+	map_init(&t->in_hand);
+	return t;
+}
+
+void
+target_free(struct target *t)
+{
+	map_fini(&t->in_hand);
+	free(t->name);
+	free(t);
+}
+
+bool
+target_open(const struct target *t, uint64_t now)
+{
+	return t->state == TARGET_READY && t->up &&
+	    t->admin != TARGET_ADMIN_MAINT && t->pause_until <= now;
+}
+
+bool
+target_usable(const struct target *t)
+{
+	return t->configured && t->up && t->admin == TARGET_ADMIN_READY &&
+	    (t->state == TARGET_READY || t->state == TARGET_GREETED);
+}
+
+bool
+target_has_credit(const struct target *t, size_t bytes)
+{
+	return t->sent_items < t->granted_items &&
+	    t->sent_bytes + bytes <= t->granted_bytes;
+}
+
+struct queue *
+queue_new(uint32_t number, struct target *t, uint8_t class, const char *account)
+{
+	struct queue *q;
+
+	assert(class < CLASS_COUNT);
+	q = xcalloc(1, sizeof(*q));
+	q->number = number;
+	q->target = t;
+	q->class = class;
+	q->account = xstrdup(account);
+	TAILQ_INIT(&q->ready);
+	TAILQ_INIT(&q->kept);
+	TAILQ_INIT(&q->paged);
+	return q;
+}
+
+void
+queue_free(struct queue *q)
+{
+	free(q->account);
+	free(q);
+}
+
+uint64_t
+queue_low(const struct queue *q)
+{
+	const struct msg *kept = TAILQ_FIRST(&q->kept);
+	const struct msg *paged = TAILQ_FIRST(&q->paged);
+	uint64_t low = UINT64_MAX;
+
+	if (queue_deep(q))
+		low = q->cursor + 1;
+	if (kept != NULL && kept->seq < low)
+		low = kept->seq;
+	if (paged != NULL && paged->seq < low)
+		low = paged->seq;
+	return low == UINT64_MAX ? 0 : low;
+}
+
+static void
+insert_by_seq(struct msg_list *list, struct msg *m)
+{
+	struct msg *before =
+	    TAILQ_EMPTY(list) ? NULL : TAILQ_LAST(list, msg_list);
+
+	/* Nearly always the end is the place. */
+	while (before != NULL && before->seq > m->seq)
+		before = TAILQ_PREV(before, msg_list, home_link);
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(list, m, home_link);
+	else
+		TAILQ_INSERT_AFTER(list, before, m, home_link);
+}
+
+void
+queue_adopt(struct queue *home, struct msg *m, bool paged)
+{
+	m->home = home;
+	m->paged = paged;
+	insert_by_seq(paged ? &home->paged : &home->kept, m);
+	home->home_count++;
+}
+
+void
+queue_disown(struct msg *m)
+{
+	struct queue *home = m->home;
+
+	if (home == NULL)
+		return;
+	if (m->paged)
+		TAILQ_REMOVE(&home->paged, m, home_link);
+	else
+		TAILQ_REMOVE(&home->kept, m, home_link);
+	home->home_count--;
+	m->home = NULL;
+}
+
+void
+queue_push(struct queue *q, struct msg *m, bool front)
+{
+	msg_enter_state(m, MSG_READY);
+	m->queue = q;
+	if (front)
+		TAILQ_INSERT_HEAD(&q->ready, m, link);
+	else
+		TAILQ_INSERT_TAIL(&q->ready, m, link);
+	q->ready_count++;
+	q->target->ready_count++;
+	if (!q->active) {
+		q->active = true;
+		TAILQ_INSERT_TAIL(&q->target->active[q->class], q, active_link);
+	}
+}
+
+void
+queue_remove(struct queue *q, struct msg *m)
+{
+	assert(m->state == MSG_READY && m->queue == q);
+	TAILQ_REMOVE(&q->ready, m, link);
+	q->ready_count--;
+	q->target->ready_count--;
+	if (q->ready_count == 0 && q->active) {
+		q->active = false;
+		q->deficit = 0;
+		TAILQ_REMOVE(&q->target->active[q->class], q, active_link);
+	}
+}
+
+static bool
+queue_may_send(const struct queue *q, uint64_t now)
+{
+	return !q->hold && q->pause_until <= now &&
+	    (q->target->role != TARGET_HOOK ||
+		q->inflight < HOOK_QUEUE_INFLIGHT);
+}
+
+static struct msg *
+class_next(struct target *t, int class, uint64_t now)
+{
+	struct queue_list *list = &t->active[class];
+	struct queue *q, *first = NULL;
+	struct msg *m;
+
+	/* Each queue is looked at once; one that may not send goes behind. */
+	while ((q = TAILQ_FIRST(list)) != NULL && q != first) {
+		if (queue_may_send(q, now)) {
+			m = TAILQ_FIRST(&q->ready);
+			if (q->deficit <= 0)
+				q->deficit += QUANTUM;
+			q->deficit -= m->parts;
+			queue_remove(q, m);
+			if (q->active && q->deficit <= 0) {
+				TAILQ_REMOVE(list, q, active_link);
+				TAILQ_INSERT_TAIL(list, q, active_link);
+			}
+			return m;
+		}
+		if (first == NULL)
+			first = q;
+		TAILQ_REMOVE(list, q, active_link);
+		TAILQ_INSERT_TAIL(list, q, active_link);
+	}
+	return NULL;
+}
+
+struct msg *
+target_next(struct target *t, uint64_t now, unsigned starvation)
+{
+	struct msg *m;
+	int top;
+
+	for (top = 0; top < CLASS_COUNT; top++)
+		if (!TAILQ_EMPTY(&t->active[top]))
+			break;
+	if (top == CLASS_COUNT)
+		return NULL;
+	t->dispatches++;
+	if (starvation > 0 && t->dispatches % starvation == 0)
+		for (int c = CLASS_COUNT - 1; c > top; c--)
+			if ((m = class_next(t, c, now)) != NULL)
+				return m;
+	for (int c = top; c < CLASS_COUNT; c++)
+		if ((m = class_next(t, c, now)) != NULL)
+			return m;
+	return NULL;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * queue.h - where items wait: targets (a connector or hook box), and per
+ * target one queue for each class and account.
+ *
+ * A queue is deep while its cursor is below its tail: items in between are
+ * only in the store and come back in pages.  Its low mark is the lowest seq
+ * that may still be live; a checkpoint of all low marks is all that recovery
+ * needs.
+ */
+#ifndef CORE_QUEUE_H
+#define CORE_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/map.h"
+#include "common/queue.h"
+#include "core/msg.h"
+
+#define CLASS_COUNT 4 /* OTP, ALERT, TXN, BULK as 0..3 */
+
+enum target_role {
+	TARGET_CONNECTOR = 0,
+	TARGET_HOOK,
+};
+
+enum target_state {
+	TARGET_AWAY = 0, /* not connected, and nothing of ours is with it */
+	TARGET_LOST,     /* connection gone; its items wait for its return */
+	TARGET_GREETED,  /* Hello done, IN_HAND may still come */
+	TARGET_READY,    /* has granted credit */
+};
+
+/* What the operator said. */
+enum target_admin {
+	TARGET_ADMIN_READY = 0,
+	TARGET_ADMIN_DRAIN, /* routes avoid it, its queue is still sent */
+	TARGET_ADMIN_MAINT, /* nothing is sent */
+};
+
+struct queue {
+	uint32_t number;
+	struct target *target;
+	uint8_t class; /* 0..3 */
+	char *account;
+	struct msg_list ready;
+	struct msg_list kept;  /* home of items kept since they came, by seq */
+	struct msg_list paged; /* home of items that a page brought, by seq */
+	uint32_t ready_count;
+	uint32_t home_count; /* on kept and paged */
+	uint32_t inflight;
+	uint64_t cursor; /* everything up to here has been loaded or is done */
+	uint64_t tail;   /* last seq that was left to the store */
+	uint64_t paged_to; /* upto of the last page */
+	uint64_t verify;  /* pages starting below this leave out closed items */
+	uint64_t spilled; /* items between cursor and tail, an estimate */
+	uint64_t asked_at; /* mono ms of the page that is under way, 0 none */
+	uint64_t defined;  /* seq of its QUEUE_DEF */
+	uint64_t pause_until; /* mono ms */
+	bool caught_up;       /* the last page reached the horizon */
+	bool keeping;         /* deep, and new items stay in memory */
+	bool hold;            /* by the operator */
+	bool active;          /* on target->active[class] */
+	int32_t deficit;      /* of this round, in parts */
+	TAILQ_ENTRY(queue) active_link;
+	uint64_t scanned_epoch; /* of the last search for another way */
+	TAILQ_ENTRY(queue) deep_link;
+	TAILQ_ENTRY(queue) all_link;
+};
+
+TAILQ_HEAD(queue_list, queue);
+
+struct target {
+	char *name;
+	enum target_role role;
+	enum target_state state;
+	enum target_admin admin;
+	bool up;         /* a connector: its LinkState; a hook: connected */
+	bool configured; /* still in the configuration */
+	bool failed;     /* down for long enough to route around it */
+	bool survived;   /* this process was here before the bus restarted */
+	uint32_t index;
+	uint32_t peer; /* id, 0 = none */
+	uint8_t instance[16];
+	uint64_t granted_items, granted_bytes; /* totals since Hello */
+	uint64_t sent_items, sent_bytes;
+	uint64_t lost_at;     /* mono ms, in TARGET_LOST */
+	uint64_t down_since;  /* mono ms, while not up */
+	uint64_t pause_until; /* mono ms */
+	uint32_t dispatches;  /* for the starvation guard */
+	uint32_t inflight_count;
+	uint64_t ready_count;
+	struct msg_list inflight;
+	struct queue_list active[CLASS_COUNT];
+	/* Refs that it says it has, of items not loaded yet. */
+	struct map in_hand;
+	/* Counters for people. */
+	uint64_t delivered, submitted, failed_count, retried;
+	uint32_t bound, binds, window;
+	char detail[128];
+};
+
+struct target *target_new(const char *name, enum target_role, uint32_t index);
+void target_free(struct target *);
+/* May items be handed over right now? */
+bool target_open(const struct target *, uint64_t now);
+/* May the router choose it? */
+bool target_usable(const struct target *);
+/* Credit for one more item of this size. */
+bool target_has_credit(const struct target *, size_t bytes);
+
+struct queue *queue_new(
+    uint32_t number, struct target *, uint8_t class, const char *account);
+void queue_free(struct queue *);
+
+static inline bool
+queue_deep(const struct queue *q)
+{
+	return q->cursor < q->tail;
+}
+
+/* Lowest seq that may be live, or 0 when the queue is empty. */
+uint64_t queue_low(const struct queue *);
+
+/* Home lists: who holds the low mark.  Kept in order of seq. */
+void queue_adopt(struct queue *home, struct msg *, bool paged);
+void queue_disown(struct msg *);
+
+/* Put at the end (or the front) of the ready list. */
+void queue_push(struct queue *, struct msg *, bool front);
+void queue_remove(struct queue *, struct msg *);
+
+/*
+ * The next item of this target: classes in order of priority, every n-th turn
+ * (starvation) a lower one; accounts inside a class in deficit round robin,
+ * counted in parts.  Takes it off its ready list.  NULL when nothing may go.
+ */
+struct msg *target_next(struct target *, uint64_t now, unsigned starvation);
+
+#endif

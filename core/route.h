@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * route.h - which links may carry a message: rules by destination prefix,
+ * sender and account, first match wins, candidates in order.
+ *
+ * Pure functions of message and table.  The table borrows text from the
+ * configuration and targets from the engine.
+ */
+#ifndef CORE_ROUTE_H
+#define CORE_ROUTE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/frame.h"
+
+struct conf;
+struct json;
+struct target;
+
+#define ROUTE_VIA_MAX 8
+
+struct route {
+	const char *name;
+	const char **to, **from, **account; /* NULL-ended, or NULL: any */
+	struct target *via[ROUTE_VIA_MAX];
+	size_t via_count;
+	int class; /* -1: as the account says */
+};
+
+struct route_table {
+	struct route *route;
+	size_t count;
+};
+
+/* target_of finds the target of a name; it must exist for every name that
+ * passed the checks of the configuration. */
+typedef struct target *route_target_cb(void *arg, const char *name);
+struct route_table *route_table_new(
+    const struct conf *, route_target_cb *, void *arg);
+void route_table_free(struct route_table *);
+
+const struct route *route_find(const struct route_table *, struct bytes account,
+    struct bytes to, struct bytes from);
+/* NULL when rule r takes the message, else the reason it does not. */
+const char *route_misfit(const struct route *, struct bytes account,
+    struct bytes to, struct bytes from);
+
+#endif
