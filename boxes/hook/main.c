@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hop-hook: delivery reports, messages from handsets and keyword services, as
+ * HTTP requests to customers.
+ */
+#include "boxes/hook/hook.h"
+#include "common/daemon.h"
+
+static int
+main_start(struct daemon *d, void *arg)
+{
+	return hook_start(arg, d);
+}
+
+static void
+main_drain(struct daemon *d, void *arg)
+{
+	(void)d;
+	hook_drain(arg);
+}
+
+static bool
+main_reload(
+    struct daemon *d, const struct conf *conf, struct buf *why, void *arg)
+{
+	(void)d;
+	(void)why;
+	hook_reload(arg, conf);
+	return true;
+}
+
+static void
+main_fini(struct daemon *d, void *arg)
+{
+	(void)d;
+	hook_fini(arg);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct hook hook;
+	static const struct daemon_box box = {
+		.program = "hop-hook",
+		.type = "hook",
+		.start = main_start,
+		.drain = main_drain,
+		.reload = main_reload,
+		.fini = main_fini,
+	};
+
+	return daemon_run(&box, argc, argv, &hook);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * transfer.h - HTTP requests on the loop: libcurl's multi interface under
+ * libuv.  It knows URLs and answers, nothing of messages.
+ *
+ * Easy handles keep their options and are used again from two free lists, one
+ * for GET and one for POST, so that a request costs setting its URL and body.
+ * Sockets stay in the poller from one request to the next.
+ */
+#ifndef HOOK_TRANSFER_H
+#define HOOK_TRANSFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/attr.h"
+#include "proto/frame.h"
+
+struct guard;
+struct transfer;
+struct transfers;
+
+enum transfer_outcome {
+	TRANSFER_ANSWER = 0, /* the status says the rest */
+	TRANSFER_REFUSED,    /* by the guard, or no usable URL */
+	TRANSFER_TIMEOUT,
+	TRANSFER_DNS,
+	TRANSFER_TLS,
+	TRANSFER_CONNECT, /* no connection */
+	TRANSFER_BROKEN,  /* connection lost, or no HTTP */
+	TRANSFER_OUTCOMES
+};
+
+struct transfer_settings {
+	unsigned concurrency; /* requests at a time, for the size of caches */
+	uint64_t timeout_ms;
+	uint64_t connect_timeout_ms;
+	size_t max_body;
+	const struct guard *guard; /* borrowed, until the next settings */
+};
+
+/* All borrowed until the callback. */
+struct transfer_request {
+	const char *url;
+	const void *body; /* POST of JSON; NULL: GET */
+	size_t body_len;
+	const char *event_id; /* with a body */
+	uint64_t timestamp;
+	const char *signature; /* NULL: not signed */
+	bool want_body;        /* of the answer */
+};
+
+struct transfer_result {
+	enum transfer_outcome outcome;
+	unsigned status;         /* HTTP, 0 without an answer */
+	uint64_t retry_after_ms; /* 0: not said */
+	uint64_t took_us;
+	const char *error; /* short, for people; never NULL */
+	struct bytes body; /* if wanted; borrowed */
+	const char *type;  /* Content-Type or NULL; borrowed */
+	bool truncated;    /* the body was longer than max_body */
+};
+
+/* Called once for each request, never from inside transfer_start(). */
+typedef void transfer_cb(const struct transfer_result *, void *arg);
+
+struct transfers *transfers_new(uv_loop_t *, const struct transfer_settings *);
+/* New requests use these; requests under way keep the old times. */
+void transfers_configure(struct transfers *, const struct transfer_settings *);
+void transfer_start(struct transfers *, const struct transfer_request *,
+    transfer_cb *, void *arg);
+/* Drops all requests without a callback and closes the handles; the memory
+ * goes when the loop has run once more and transfers_free() is called. */
+void transfers_close(struct transfers *);
+void transfers_free(struct transfers *);
+
+/* Stable word for metrics and logs: "2xx", "4xx", "timeout", "dns", ... */
+const char *transfer_class(enum transfer_outcome, unsigned status);
+
+#endif

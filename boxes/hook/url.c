@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "boxes/hook/url.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define HOST_MAX  253
+#define SHOWN_MAX 64
+
+static bool
+is_host_byte(char c, bool v6)
+{
+	if (v6)
+		return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
+		    (c >= 'A' && c <= 'F') || c == ':' || c == '.';
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+	    (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
+}
+
+/* p..end is host[:port] without user. */
+static const char *
+parse_host(struct url *u, const char *p, const char *end)
+{
+	bool v6 = p < end && *p == '[';
+	const char *host;
+	unsigned long port = 0;
+
+	if (v6)
+		p++;
+	host = p;
+	while (p < end && is_host_byte(*p, v6))
+		p++;
+	u->host = (struct bytes){ (const uint8_t *)host, (size_t)(p - host) };
+	if (u->host.len == 0)
+		return "URL without a host";
+	if (u->host.len > HOST_MAX)
+		return "host name too long";
+	if (v6) {
+		if (p == end || *p != ']')
+			return "bad IPv6 address in the URL";
+		p++;
+	}
+	if (p == end) {
+		u->port = u->tls ? 443 : 80;
+		return NULL;
+	}
+	if (*p++ != ':')
+		return "bad byte in the host of the URL";
+	if (p == end || end - p > 5)
+		return "bad port in the URL";
+	for (; p < end; p++) {
+		if (*p < '0' || *p > '9')
+			return "bad port in the URL";
+		port = port * 10 + (unsigned long)(*p - '0');
+	}
+	if (port == 0 || port > 65535)
+		return "bad port in the URL";
+	u->port = (uint16_t)port;
+	return NULL;
+}
+
+const char *
+url_parse(struct url *u, const char *text, size_t len)
+{
+	const char *p = text, *end = text + len, *authority_end, *path_end;
+	const char *at;
+
+	memset(u, 0, sizeof(*u));
+	if (len > URL_MAX)
+		return "URL too long";
+	for (const char *c = text; c < end; c++)
+		if ((unsigned char)*c <= ' ' || (unsigned char)*c >= 0x7f)
+			return "blank, control or non-ASCII byte in the URL";
+	if (len >= 7 && strncasecmp(p, "http://", 7) == 0) {
+		p += 7;
+	} else if (len >= 8 && strncasecmp(p, "https://", 8) == 0) {
+		p += 8;
+		u->tls = true;
+	} else {
+		return "not an http or https URL";
+	}
+	authority_end = p;
+	while (authority_end < end && strchr("/?#", *authority_end) == NULL)
+		authority_end++;
+	path_end = authority_end;
+	while (path_end < end && *path_end != '?' && *path_end != '#')
+		path_end++;
+	u->path = (struct bytes){ (const uint8_t *)authority_end,
+		(size_t)(path_end - authority_end) };
+	at = memrchr(p, '@', (size_t)(authority_end - p));
+	if (at != NULL) {
+		/* Two of them, or a backslash: readers disagree. */
+		if (memchr(p, '@', (size_t)(at - p)) != NULL ||
+		    memchr(p, '\\', (size_t)(at - p)) != NULL)
+			return "bad user in the URL";
+		p = at + 1;
+	}
+	return parse_host(u, p, authority_end);
+}
+
+const char *
+url_origin(const struct url *u, char dst[URL_ORIGIN_MAX])
+{
+	bool v6 = memchr(u->host.p, ':', u->host.len) != NULL;
+
+	snprintf(dst, URL_ORIGIN_MAX, "%s://%s%.*s%s:%u",
+	    u->tls ? "https" : "http", v6 ? "[" : "", (int)u->host.len,
+	    (const char *)u->host.p, v6 ? "]" : "", (unsigned)u->port);
+	for (char *c = dst; *c != '\0'; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c + 32);
+	return dst;
+}
+
+const char *
+url_shown(const char *text, size_t len, char dst[URL_SHOWN_MAX])
+{
+	char origin[URL_ORIGIN_MAX];
+	struct url u;
+
+	if (url_parse(&u, text, len) != NULL)
+		return "(not a URL)";
+	snprintf(dst, URL_SHOWN_MAX, "%s%.*s", url_origin(&u, origin),
+	    (int)(u.path.len < SHOWN_MAX ? u.path.len : SHOWN_MAX),
+	    u.path.len != 0 ? (const char *)u.path.p : "");
+	return dst;
+}
