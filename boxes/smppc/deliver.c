@@ -27,6 +27,7 @@
  */
 struct inbound {
 	TAILQ_ENTRY(inbound) entry; /* in bind->inbound while unanswered */
+	TAILQ_ENTRY(inbound) all;   /* in link->inbound, always */
 	struct bind *bind;          /* NULL: nobody waits for an answer */
 	uint32_t command, sequence;
 	uint64_t came_ms;

@@ -75,7 +75,7 @@ struct link {
 		int state;
 		unsigned bound;
 		uint32_t window, rate;
-		char detail[160];
+		char detail[224];
 	} told;
 
 	struct inbound_list inbound; /* handed to box.c and not settled */

@@ -1,0 +1,460 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""hop-smppc between a scripted bus and a scripted SMSC: messages going out.
+
+What a carrier may do to us (answer late, never, twice, with an error, cut the
+connection) and what the bus has to hear of it.
+"""
+import struct
+
+import pytest
+
+from hopbus import pb
+from smppc import RESULT, link  # noqa: F401 (fixture)
+import smsc as smpp
+
+
+def test_message_and_its_result(link):
+    """One short message: the fields on the wire, the id in the result."""
+    link.smsc.on_submit = lambda s, p: (0, b"1234567890")
+    box = link.up()
+    id_ = box.deliver(ref=7, to="4915112345678", from_="hop", text="Hello @{}")
+    result = box.wait_result(7)
+    assert result.code == RESULT.OK
+    assert result.id == id_
+    assert result.parts == 1 and result.encoding == b"gsm7"
+    assert result.bind == b"trx1"
+    part = result.part[0]
+    assert (part.part, part.status, part.smsc_id) == (1, 0, b"1234567890")
+    assert 0 < part.rtt_us < 5_000_000
+
+    p = link.smsc.submits[0][1]
+    assert p.dest == b"4915112345678" and (p.dest_ton, p.dest_npi) == (1, 1)
+    assert p.source == b"hop" and (p.source_ton, p.source_npi) == (5, 0)
+    assert p.short_message == b"Hello \x00\x1b(\x1b)"
+    assert p.dcs == 0 and p.esm == 0
+    assert p.registered == 1 | 16  # mask 31: final and buffered
+    assert p.validity == b"" and p.schedule == b""
+
+
+@pytest.mark.parametrize("sender,want", [
+    ("hop", (b"hop", 5, 0)),
+    ("+4915100000", (b"4915100000", 1, 1)),
+    ("4915100000", (b"4915100000", 1, 1)),
+    ("12345", (b"12345", 3, 0)),
+    ("", (b"", 0, 0)),
+])
+def test_sender_type(link, sender, want):
+    box = link.up()
+    box.deliver(ref=1, from_=sender)
+    box.wait_result(1)
+    p = link.smsc.submits[0][1]
+    assert (p.source, p.source_ton, p.source_npi) == want
+
+
+@pytest.mark.parametrize("mask,want", [
+    (0, 0), (8, 0), (16, 0), (1, 1), (2, 2), (3, 1), (7, 17), (6, 18)])
+def test_registered_delivery(link, mask, want):
+    """Kannel's rules for dlr-mask."""
+    box = link.up()
+    box.deliver(ref=1, envelope=dict(report_mask=mask))
+    box.wait_result(1)
+    assert link.smsc.submits[0][1].registered == want
+
+
+def test_fields_of_the_sender(link):
+    box = link.up()
+    content = pb.Content(data=b"\x01\x02\xff", coding=pb.Content.BINARY,
+                         udh=b"\x06\x05\x04\x0b\x84\x23\xf0", priority=2,
+                         protocol_id=64, service_type=b"WAP",
+                         dest_ton=2, dest_npi=8, reply_path=1,
+                         tlv=[pb.Tlv(tag=0x1400, value=b"abc")])
+    box.deliver(ref=1, content=content,
+                envelope=dict(validity_ms=3600_000),
+                dispatch=dict(expires_in_ms=1800_000, attempt=3))
+    result = box.wait_result(1)
+    assert result.code == RESULT.OK and result.attempt == 3
+    assert result.encoding == b"binary"
+    p = link.smsc.submits[0][1]
+    assert p.short_message == b"\x06\x05\x04\x0b\x84\x23\xf0\x01\x02\xff"
+    assert p.esm & 0xc0 == 0xc0 and p.dcs == 4
+    assert (p.priority, p.protocol_id, p.service_type) == (2, 64, b"WAP")
+    assert (p.dest_ton, p.dest_npi) == (2, 8)
+    assert p.validity == b"000000003000000R"
+    assert p.tlvs[0x1400] == b"abc"
+
+
+def test_long_message_has_all_parts_on_one_bind(link):
+    """Parts in order, on one bind, with a reference that a resend keeps."""
+    link.configure(sessions=3, window=2)
+    box = link.up(bound=3)
+    text = "".join("%04d " % i for i in range(150))  # 750 characters
+    id_ = bytes(range(16))
+    box.deliver(ref=1, text=text, id_=id_)
+    result = box.wait_result(1)
+    assert result.code == RESULT.OK and result.parts == 5
+    assert [p.part for p in result.part] == [1, 2, 3, 4, 5]
+    assert len({p.smsc_id for p in result.part}) == 5
+
+    sessions = {id(s) for s, _ in link.smsc.submits}
+    parts = [p for _, p in link.smsc.submits]
+    assert len(sessions) == 1
+    assert b"".join(p.text for p in parts).decode() == text
+    assert [p.udh for p in parts] == [
+        bytes([5, 0, 3, 15, 5, n]) for n in range(1, 6)]
+
+    # Again with two parts done: only the others, under the same reference.
+    box.deliver(ref=2, text=text, id_=id_,
+                dispatch=dict(part_done=[1, 4], attempt=2))
+    result = box.wait_result(2)
+    assert [p.part for p in result.part] == [2, 3, 5]
+    assert [p.udh for _, p in link.smsc.submits[5:]] == [
+        bytes([5, 0, 3, 15, 5, n]) for n in (2, 3, 5)]
+
+
+def test_sar_and_payload(link):
+    link.configure(long_messages="sar")
+    box = link.up()
+    box.deliver(ref=1, text="x" * 200, id_=bytes(range(16)))
+    assert box.wait_result(1).parts == 2
+    parts = [p for _, p in link.smsc.submits]
+    assert [p.tlvs[smpp.TLV_SAR_SEQ] for p in parts] == [b"\1", b"\2"]
+    assert {p.tlvs[smpp.TLV_SAR_REF] for p in parts} == {b"\x0e\x0f"}
+    assert all(not p.esm & 0x40 for p in parts)
+
+    link.configure(long_messages="payload")
+    link.restart()
+    box = link.up()
+    box.deliver(ref=2, text="y" * 700)
+    assert box.wait_result(2).parts == 1
+    p = link.smsc.submits[-1][1]
+    assert p.tlvs[smpp.TLV_PAYLOAD] == b"y" * 700 and p.short_message == b""
+
+
+def test_not_encodable_is_final(link):
+    """Told at once, and nothing goes to the wire."""
+    box = link.up()
+    box.deliver(ref=1, content=pb.Content(text="漢字".encode(),
+                                          coding=pb.Content.GSM7))
+    result = box.wait_result(1)
+    assert result.code == RESULT.FAIL and result.detail
+    box.deliver(ref=2, to="1" * 40)
+    result = box.wait_result(2)
+    assert result.code == RESULT.FAIL and b"too long" in result.detail
+    box.deliver(ref=3)
+    assert box.wait_result(3).code == RESULT.OK
+    assert len(link.smsc.submits) == 1
+
+
+@pytest.mark.parametrize("form,raw,want", [
+    ("string", b"00AB", b"00AB"), ("hex", b"00ab", b"171"),
+    ("dec", b"0000171", b"171")])
+def test_message_id_forms(link, form, raw, want):
+    """Result.Part.smsc_id is the key by which receipts are matched."""
+    link.configure(msg_id_resp=form)
+    link.smsc.on_submit = lambda s, p: (0, raw)
+    box = link.up()
+    box.deliver(ref=1)
+    result = box.wait_result(1)
+    assert result.part[0].smsc_id == want
+    if want != raw:
+        assert b"raw=1:" + raw in result.detail
+
+
+def test_window_is_never_exceeded(link):
+    """Answers come in any order, much later: never more than the window."""
+    link.configure(window=7, sessions=2)
+    held = []
+
+    def on_submit(session, p):
+        held.append((session, p))
+        if len(held) >= 10:
+            for s, q in held[::-1]:
+                s.answer(q, 0, link.smsc.next_id())
+            held.clear()
+
+    link.smsc.on_submit = on_submit
+    box = link.up(bound=2)
+    assert box.credit() <= 14
+    ref = link.feed(box, 500)
+    box.wait(lambda: len(box.results) >= 490, 20)
+    for s, q in held:
+        s.answer(q, 0, link.smsc.next_id())
+    for r in range(1, ref + 1):
+        assert box.wait_result(r).code == RESULT.OK
+    assert max(s.most_unanswered for s in link.smsc.sessions) <= 7
+    assert len(link.smsc.submits) == 500
+    assert len(box.results) == 500
+
+
+def test_credit_is_what_the_window_takes(link):
+    """Nothing is granted for slots that are taken, nor without a bind."""
+    link.configure(window=5)
+    link.smsc.on_bind = lambda s, p: None
+    link.start()
+    box = link.bus.wait_box("sim")
+    link.smsc.wait(lambda: link.smsc.sessions, 10)
+    assert box.credit_items == 0
+    link.smsc.on_submit = lambda s, p: None
+    link.smsc.on_bind = lambda s, p: 0
+    for s in link.smsc.sessions:
+        s.close()
+    box.wait_up()
+    box.wait(lambda: box.credit_items == 5)
+    for ref in range(1, 6):
+        box.deliver(ref=ref)
+    link.smsc.wait_submits(5)
+    session, p = link.smsc.submits[2]
+    session.answer(p, 0, b"x")
+    box.wait_result(3)
+    box.wait(lambda: box.credit_items == 6)
+    assert box.credit() == 1
+
+
+def test_late_answer_makes_no_duplicate(link):
+    """An answer after response_timeout: the bind gets nothing new, enquire_link
+    goes out, the late answer counts, and the bind goes on."""
+    link.configure(response_timeout="1s", late_limit="20s", window=3)
+    link.smsc.on_submit = lambda s, p: None
+    box = link.up()
+    box.deliver(ref=1)
+    link.smsc.wait_submits(1)
+    session = link.smsc.live()[0]
+    box.wait_down()
+    link.smsc.wait(lambda: session.enquired >= 1, 5)
+    assert not box.results
+    session.answer(link.smsc.submits[0][1], 0, b"late-1")
+    result = box.wait_result(1)
+    assert result.code == RESULT.OK and result.part[0].smsc_id == b"late-1"
+    box.wait_up()
+    assert link.smsc.live() == [session]
+    assert len(link.smsc.submits) == 1
+
+
+def test_never_answered_is_unknown(link):
+    """Past late_limit: unbind, close, UNKNOWN_OUTCOME; then a new bind."""
+    link.configure(response_timeout="1s", late_limit="2s", window=4)
+    link.smsc.on_submit = (
+        lambda s, p: None if p.text == b"lost" else 0)
+    box = link.up()
+    box.deliver(ref=1, text="lost")
+    box.deliver(ref=2, text="fine")
+    assert box.wait_result(2).code == RESULT.OK
+    result = box.wait_result(1)
+    assert result.code == RESULT.UNKNOWN_OUTCOME and not result.part
+    assert link.smsc.sessions[0].unbind_seen
+    link.smsc.wait_bound(1)
+    assert [p.text for _, p in link.smsc.submits].count(b"lost") == 1
+
+
+def test_dead_link_is_closed_at_once(link):
+    """The answer is overdue and enquire_link is not answered either."""
+    link.configure(response_timeout="1s", late_limit="300s")
+    link.smsc.on_submit = lambda s, p: None
+    box = link.up()
+    link.smsc.live()[0].answer_enquire = False
+    box.deliver(ref=1)
+    assert box.wait_result(1, 20).code == RESULT.UNKNOWN_OUTCOME
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_cut_mid_window(link, reset):
+    """UNKNOWN_OUTCOME for exactly what was written and not answered; what did
+    not fit into the window comes back as NOT_NOW."""
+    link.configure(window=4)
+    link.smsc.on_submit = lambda s, p: 0 if p.text == b"m1" else None
+    box = link.up()
+    link.smsc.on_bind = lambda s, p: None  # no second bind
+    box.deliver_many([dict(ref=r, text="m%d" % r) for r in range(1, 9)])
+    box.wait_result(1)
+    link.smsc.wait_submits(5)
+    link.smsc.live()[0].close(reset)
+    codes = {r: box.wait_result(r).code for r in range(1, 9)}
+    written = {int(p.text[1:]) for _, p in link.smsc.submits}
+    assert written == {1, 2, 3, 4, 5}
+    assert codes[1] == RESULT.OK
+    for ref in range(2, 9):
+        assert codes[ref] == (RESULT.UNKNOWN_OUTCOME if ref in written
+                              else RESULT.NOT_NOW)
+    box.wait_down()
+
+
+def test_cut_between_two_parts(link):
+    """Part 1 is accepted, part 2 was never written: the result says so, and
+    the bus may send the rest elsewhere."""
+    link.configure(window=1)
+    link.smsc.on_submit = lambda s, p: None
+    box = link.up()
+    link.smsc.on_bind = lambda s, p: None
+    box.deliver(ref=1, text="z" * 300)
+    link.smsc.wait_submits(1)
+    session, p = link.smsc.submits[0]
+    # The answer and the end of the connection come together.
+    session.sock.sendall(smpp.pdu(smpp.SUBMIT_SM | smpp.RESP, 0, p.seq,
+                                  b"id1\0")
+                         + smpp.pdu(smpp.UNBIND, 0, 77))
+    result = box.wait_result(1)
+    # Part 2 may have been written in the turn of the answer.
+    assert result.code in (RESULT.NOT_NOW, RESULT.UNKNOWN_OUTCOME)
+    assert [(q.part, q.status, q.smsc_id) for q in result.part] == [
+        (1, 0, b"id1")]
+    assert session.answers.get(77) == 0
+
+
+@pytest.mark.parametrize("status,code", [
+    (0x0b, RESULT.FAIL), (0x0a, RESULT.FAIL), (0x08, RESULT.RETRY),
+    (0x64, RESULT.RETRY), (0x0d, RESULT.REROUTE), (0x4ff, RESULT.FAIL),
+    (0x12345678, RESULT.FAIL)])
+def test_meaning_of_errors(link, status, code):
+    link.smsc.on_submit = lambda s, p: status
+    box = link.up()
+    box.deliver(ref=1)
+    result = box.wait_result(1)
+    assert result.code == code and result.status == status
+    assert result.part[0].status == status
+
+
+def test_meaning_is_configurable(link):
+    link.configure(errors={"retry": ["ESME_RINVDSTADR"], "fail": ["8"],
+                           "reroute": ["0x45b"], "throttle": ["RX_T_APPN"]})
+    statuses = {1: 0x0b, 2: 8, 3: 0x45b}
+    link.smsc.on_submit = lambda s, p: statuses[int(p.text)]
+    box = link.up()
+    for ref in statuses:
+        box.deliver(ref=ref, text=str(ref))
+    assert box.wait_result(1).code == RESULT.RETRY
+    assert box.wait_result(2).code == RESULT.FAIL
+    assert box.wait_result(3).code == RESULT.REROUTE
+
+
+def test_refused_part_stops_the_rest(link):
+    """A permanent error of part 2: the parts behind it are not sent."""
+    link.configure(window=1)
+    link.smsc.on_submit = (
+        lambda s, p: 0x0b if p.udh[-1:] == b"\2" else 0)
+    box = link.up()
+    box.deliver(ref=1, text="q" * 700)
+    result = box.wait_result(1)
+    assert result.code == RESULT.FAIL and result.parts == 5
+    assert [(q.part, q.status) for q in result.part] == [(1, 0), (2, 0x0b)]
+    assert len(link.smsc.submits) == 2
+
+
+def test_generic_nack_is_an_answer(link):
+    link.smsc.on_submit = lambda s, p: s.send(
+        smpp.pdu(smpp.GENERIC_NACK, 3, p.seq))
+    box = link.up()
+    box.deliver(ref=1)
+    result = box.wait_result(1)
+    assert result.code == RESULT.REROUTE and result.status == 3
+
+
+def test_answers_that_belong_to_nothing(link):
+    """Twice the same answer, one for a number never used, one out of order."""
+    first = []
+
+    def on_submit(session, p):
+        if p.text == b"1":
+            first.append(p)
+            return None
+        session.send(smpp.pdu(smpp.SUBMIT_SM | smpp.RESP, 0, 99999, b"no\0"))
+        for _ in range(3):
+            session.answer(p, 0, b"id" + p.text)
+        session.answer(first[0], 0, b"id1")
+        return None
+
+    link.smsc.on_submit = on_submit
+    box = link.up()
+    box.deliver(ref=1, text="1")
+    box.deliver(ref=2, text="2")
+    assert box.wait_result(2).part[0].smsc_id == b"id2"
+    assert box.wait_result(1).part[0].smsc_id == b"id1"
+    assert len(box.results) == 2
+    assert link.show(box)["binds"][0]["unexpected_pdus"] == 3
+
+
+def test_answer_without_a_body(link):
+    """Status 0 and no message_id, as Kannel's drive_smpp does."""
+    link.smsc.on_submit = lambda s, p: s.send(
+        smpp.pdu(smpp.SUBMIT_SM | smpp.RESP, 0, p.seq))
+    box = link.up()
+    box.deliver(ref=1)
+    result = box.wait_result(1)
+    assert result.code == RESULT.OK and result.part[0].smsc_id == b""
+
+
+def test_throttling_slows_the_bind(link):
+    """Refused for its rate: the messages keep their place and all arrive, and
+    the rate is lower afterwards."""
+    link.configure(window=10)
+    seen = {}
+
+    def on_submit(session, p):
+        seen[p.text] = seen.get(p.text, 0) + 1
+        return 0x58 if seen[p.text] == 1 and int(p.text) <= 5 else 0
+
+    link.smsc.on_submit = on_submit
+    box = link.up()
+    last = link.feed(box, 10)
+    for r in range(1, last + 1):
+        assert box.wait_result(r, 20).code == RESULT.OK
+    show = link.show(box)
+    assert show["binds"][0]["throttled"] == 5
+    assert show["rate_limit"] >= 1
+    assert box.link_states[-1].rate >= 1
+    again = [int(p.text) for _, p in link.smsc.submits if seen[p.text] == 2]
+    assert again[5:] == [1, 2, 3, 4, 5]
+
+
+def test_throttled_for_long_is_given_back(link):
+    """A carrier that only throttles: after 10 s the bus hears of it."""
+    link.smsc.on_submit = lambda s, p: 0x14
+    box = link.up()
+    box.deliver(ref=1)
+    result = box.wait_result(1, 20)
+    assert result.code == RESULT.THROTTLED
+    assert result.pause_ms > 0 and result.pause_link
+    assert len(link.smsc.submits) >= 2
+
+
+def test_rate_limit_in_segments(link):
+    """tps counts parts, and credit is at most 100 ms of it."""
+    link.configure(tps=50, window=100)
+    box = link.up()
+    box.wait(lambda: box.credit_items > 0)
+    assert box.credit() <= 5
+    last = link.feed(box, 30, text="r" * 300)  # two parts each
+    for r in range(1, last + 1):
+        box.wait_result(r)
+    times = [p.at for _, p in link.smsc.submits]
+    assert len(times) == 60
+    # A bucket of 0.2 s is free at the start, the rest comes at 50/s.
+    assert times[-1] - times[0] > (60 - 10) / 50 * 0.9
+    worst = max(sum(1 for t in times if t0 <= t < t0 + 1) for t0 in times)
+    assert worst <= 50 + 10 + 5
+
+
+def test_recall(link):
+    """Before the wire: given back.  After: the result is the answer."""
+    link.configure(window=1)
+    link.smsc.on_submit = lambda s, p: None
+    box = link.up()
+    box.deliver(ref=1)
+    link.smsc.wait_submits(1)
+    box.deliver(ref=2)
+    box.send(pb.RECALL, pb.Recall(ref=2))
+    box.send(pb.RECALL, pb.Recall(ref=1))
+    box.send(pb.RECALL, pb.Recall(ref=12345))
+    assert box.wait_result(2).code == RESULT.RECALLED
+    link.smsc.submits[0][0].answer(link.smsc.submits[0][1])
+    assert box.wait_result(1).code == RESULT.OK
+    assert len(link.smsc.submits) == 1
+
+
+def test_link_schedules(link):
+    """schedule = "smsc": what is left of the delay goes into the PDU."""
+    link.configure(schedule="smsc")
+    box = link.up()
+    box.deliver(ref=1, envelope=dict(delay_ms=7200_000),
+                dispatch=dict(age_ms=3600_000))
+    box.wait_result(1)
+    assert link.smsc.submits[0][1].schedule == b"000000010000000R"

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * session_test.c - one session against octets that the test writes: framing at
+ * every cut, enquire_link, time-outs on a clock that the test sets, bad PDUs,
+ * answers and what is told at the end.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <netinet/in.h>
+#include <poll.h>
+
+#include <cmocka.h>
+#include <uv.h>
+
+#include "boxes/smpp/session.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+struct fixture {
+	uv_loop_t loop;
+	int listener, fd; /* the peer's end */
+	struct session *session;
+	unsigned connected, answers, pdus, batches, lost, closed;
+	struct window_slot last_slot;
+	struct smpp_pdu last_pdu;
+	char reason[128];
+};
+
+static void
+on_connected(struct session *s, void *arg)
+{
+	(void)s;
+	((struct fixture *)arg)->connected++;
+}
+
+static void
+on_answer(struct session *s, const struct window_slot *slot,
+    const struct smpp_pdu *pdu, void *arg)
+{
+	struct fixture *f = arg;
+
+	(void)s;
+	f->answers++;
+	f->last_slot = *slot;
+	f->last_pdu = *pdu;
+}
+
+static void
+on_pdu(struct session *s, const struct smpp_pdu *pdu, void *arg)
+{
+	struct fixture *f = arg;
+
+	f->pdus++;
+	f->last_pdu = *pdu;
+	if ((pdu->command_id & SMPP_RESP) == 0)
+		session_answer(s, pdu, ESME_ROK);
+}
+
+static void
+on_batch(struct session *s, void *arg)
+{
+	(void)s;
+	((struct fixture *)arg)->batches++;
+}
+
+static void
+on_lost(struct session *s, const struct window_slot *slot, void *arg)
+{
+	struct fixture *f = arg;
+
+	(void)s;
+	assert_int_equal(f->closed, 0);
+	f->lost++;
+	f->last_slot = *slot;
+}
+
+static void
+on_closed(struct session *s, const char *reason, void *arg)
+{
+	struct fixture *f = arg;
+
+	(void)s;
+	f->closed++;
+	f->session = NULL;
+	snprintf(f->reason, sizeof(f->reason), "%s", reason);
+}
+
+static const struct session_ops ops = {
+	.connected = on_connected,
+	.answer = on_answer,
+	.pdu = on_pdu,
+	.batch = on_batch,
+	.lost = on_lost,
+	.closed = on_closed,
+};
+
+/* Runs the loop until *what has reached n; a stuck test is ended by run_unit. */
+static void
+run_until(struct fixture *f, const unsigned *what, unsigned n)
+{
+	while (*what < n)
+		uv_run(&f->loop, UV_RUN_ONCE);
+}
+
+/* All that is ready now, and a little more: for "nothing happens". */
+static void
+run_some(struct fixture *f)
+{
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+		poll(NULL, 0, 1);
+	}
+}
+
+static int
+setup(void **state)
+{
+	static const struct session_opts opts = {
+		.window = 4,
+		.enquire_ms = 30000,
+		.decode = SMPP_LENIENT,
+	};
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sin);
+	char address[64];
+
+	clock_set(1000000, 1000000);
+	log_init("session_test");
+	uv_loop_init(&f->loop);
+	f->listener = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(
+	    bind(f->listener, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	assert_int_equal(listen(f->listener, 1), 0);
+	getsockname(f->listener, (struct sockaddr *)&sin, &len);
+	snprintf(address, sizeof(address), "127.0.0.1:%u",
+	    (unsigned)ntohs(sin.sin_port));
+	f->session = session_connect(&f->loop, address, &opts, &ops, f);
+	assert_non_null(f->session);
+	run_until(f, &f->connected, 1);
+	f->fd = accept(f->listener, NULL, NULL);
+	assert_true(f->fd >= 0);
+	session_bound(f->session);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	if (f->session != NULL) {
+		session_close(f->session, "end of test");
+		run_until(f, &f->closed, 1);
+	}
+	close(f->fd);
+	close(f->listener);
+	uv_run(&f->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&f->loop), 0);
+	free(f);
+	clock_set(0, 0);
+	return 0;
+}
+
+static void
+tick(struct fixture *f, uint64_t mono_ms)
+{
+	clock_set(mono_ms, mono_ms);
+	if (f->session != NULL)
+		session_tick(f->session, mono_ms);
+}
+
+static size_t
+put(uint8_t *dst, uint32_t command, uint32_t status, uint32_t seq,
+    const void *body, size_t len)
+{
+	uint32_t head[4] = { htonl((uint32_t)(16 + len)), htonl(command),
+		htonl(status), htonl(seq) };
+
+	memcpy(dst, head, 16);
+	if (len > 0)
+		memcpy(dst + 16, body, len);
+	return 16 + len;
+}
+
+static void
+peer_send(struct fixture *f, uint32_t command, uint32_t status, uint32_t seq,
+    const void *body, size_t len)
+{
+	uint8_t buf[512];
+	size_t n = put(buf, command, status, seq, body, len);
+
+	assert_int_equal(write(f->fd, buf, n), n);
+}
+
+/* The header of the next PDU that we sent to the peer. */
+static void
+peer_expect(struct fixture *f, uint32_t command, uint32_t status, uint32_t *seq)
+{
+	uint8_t buf[512];
+	struct pollfd p = { .fd = f->fd, .events = POLLIN };
+	uint32_t head[4];
+	size_t rest;
+
+	while (poll(&p, 1, 0) == 0)
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+	assert_int_equal(recv(f->fd, head, 16, MSG_WAITALL), 16);
+	assert_int_equal(ntohl(head[1]), command);
+	assert_int_equal(ntohl(head[2]), status);
+	if (seq != NULL)
+		*seq = ntohl(head[3]);
+	rest = ntohl(head[0]) - 16;
+	assert_true(rest <= sizeof(buf));
+	if (rest > 0)
+		assert_int_equal(recv(f->fd, buf, rest, MSG_WAITALL), rest);
+}
+
+static void
+send_submit(struct fixture *f, void *what, uint32_t tag)
+{
+	struct smpp_pdu pdu;
+	uint8_t buf[256];
+	int n;
+
+	smpp_pdu_init(&pdu, SMPP_SUBMIT_SM, ESME_ROK, 0);
+	pdu.destination_addr = bytes_str("491511");
+	pdu.short_message = bytes_str("text");
+	n = smpp_encode(&pdu, buf, sizeof(buf));
+	assert_true(n > 0);
+	session_request(f->session, buf, (size_t)n, what, tag);
+}
+
+/* ------------------------------------------------------------------- tests */
+
+static void
+every_cut_of_the_stream(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t stream[256];
+	size_t len = 0, cut;
+	unsigned want = 0;
+	uint32_t seq;
+
+	len += put(stream + len, SMPP_ENQUIRE_LINK, 0, 1, NULL, 0);
+	len += put(stream + len, SMPP_UNBIND, 0, 2, NULL, 0);
+	len += put(stream + len, SMPP_ENQUIRE_LINK, 0, 3, NULL, 0);
+	for (cut = 1; cut < len; cut++) {
+		assert_int_equal(write(f->fd, stream, cut), cut);
+		run_some(f);
+		assert_int_equal(
+		    write(f->fd, stream + cut, len - cut), len - cut);
+		run_until(f, &f->pdus, ++want);
+		peer_expect(f, (uint32_t)SMPP_ENQUIRE_LINK_RESP, 0, &seq);
+		assert_int_equal(seq, 1);
+		peer_expect(f, (uint32_t)SMPP_UNBIND_RESP, 0, &seq);
+		assert_int_equal(seq, 2);
+		peer_expect(f, (uint32_t)SMPP_ENQUIRE_LINK_RESP, 0, &seq);
+		assert_int_equal(seq, 3);
+	}
+	assert_int_equal(f->pdus, want);
+	assert_int_equal(session_bad_pdus(f->session), 0);
+}
+
+static void
+answers_find_their_requests(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t seq[4];
+	int what[4], i;
+
+	for (i = 0; i < 4; i++)
+		send_submit(f, &what[i], (uint32_t)i);
+	assert_int_equal(session_room(f->session), 0);
+	for (i = 0; i < 4; i++)
+		peer_expect(f, SMPP_SUBMIT_SM, 0, &seq[i]);
+	peer_send(f, (uint32_t)SMPP_SUBMIT_SM_RESP, 0, seq[2], "id2", 4);
+	run_until(f, &f->answers, 1);
+	assert_ptr_equal(f->last_slot.what, &what[2]);
+	assert_int_equal(f->last_slot.tag, 2);
+
+	/* Again: not ours any more, the owner hears of it. */
+	peer_send(f, (uint32_t)SMPP_SUBMIT_SM_RESP, 0, seq[2], "id2", 4);
+	run_until(f, &f->pdus, 1);
+	peer_send(f, (uint32_t)SMPP_GENERIC_NACK, 3, seq[0], NULL, 0);
+	run_until(f, &f->answers, 2);
+	assert_ptr_equal(f->last_slot.what, &what[0]);
+	assert_int_equal(f->last_pdu.command_status, 3);
+
+	/* The end: the two that are left, then closed. */
+	close(f->fd);
+	run_until(f, &f->closed, 1);
+	assert_int_equal(f->lost, 2);
+	assert_ptr_equal(f->last_slot.what, &what[3]);
+	f->fd = dup(f->listener);
+}
+
+/* The body does not parse, the status is there: it is the answer. */
+static void
+broken_body_of_an_answer(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t seq;
+
+	send_submit(f, f, 0);
+	peer_expect(f, SMPP_SUBMIT_SM, 0, &seq);
+	peer_send(f, (uint32_t)SMPP_SUBMIT_SM_RESP, 0, seq, "no end", 6);
+	run_until(f, &f->answers, 1);
+	assert_int_equal(f->last_pdu.command_status, 0);
+	assert_int_equal(f->last_pdu.message_id.len, 0);
+	assert_int_equal(session_bad_pdus(f->session), 1);
+}
+
+static void
+enquire_link_after_silence(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t seq;
+
+	tick(f, 1029000);
+	tick(f, 1030001);
+	peer_expect(f, SMPP_ENQUIRE_LINK, 0, &seq);
+	peer_send(f, (uint32_t)SMPP_ENQUIRE_LINK_RESP, 0, seq, NULL, 0);
+	run_until(f, &f->batches, 1);
+	tick(f, 1045000);
+	assert_int_equal(f->closed, 0);
+
+	/* The next one is not answered. */
+	tick(f, 1060100);
+	peer_expect(f, SMPP_ENQUIRE_LINK, 0, &seq);
+	tick(f, 1070000);
+	run_some(f);
+	assert_int_equal(f->closed, 0);
+	tick(f, 1070200);
+	run_until(f, &f->closed, 1);
+	assert_string_equal(f->reason, "enquire_link not answered");
+}
+
+/* A peer that sends other things first is alive. */
+static void
+any_pdu_is_a_sign_of_life(void **state)
+{
+	struct fixture *f = *state;
+
+	tick(f, 1030001);
+	peer_expect(f, SMPP_ENQUIRE_LINK, 0, NULL);
+	clock_set(1039000, 1039000);
+	peer_send(f, SMPP_UNBIND, 0, 9, NULL, 0);
+	run_until(f, &f->pdus, 1);
+	tick(f, 1041000);
+	run_some(f);
+	assert_int_equal(f->closed, 0);
+	tick(f, 1049001);
+	run_until(f, &f->closed, 1);
+}
+
+static void
+unfinished_pdu(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t buf[64];
+
+	put(buf, SMPP_ENQUIRE_LINK, 0, 1, NULL, 0);
+	assert_int_equal(write(f->fd, buf, 9), 9);
+	run_some(f);
+	tick(f, 1009000);
+	/* One octet more does not buy time. */
+	assert_int_equal(write(f->fd, buf + 9, 1), 1);
+	run_some(f);
+	assert_int_equal(f->closed, 0);
+	tick(f, 1010001);
+	run_until(f, &f->closed, 1);
+	assert_string_equal(f->reason, "PDU begun and not completed");
+}
+
+static void
+length_out_of_bounds(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t head[4] = { htonl(SMPP_MAX_PDU + 1),
+		htonl(SMPP_DELIVER_SM), 0, htonl(1) };
+
+	assert_int_equal(write(f->fd, head, 16), 16);
+	peer_expect(f, (uint32_t)SMPP_GENERIC_NACK, ESME_RINVCMDLEN, NULL);
+	run_until(f, &f->closed, 1);
+}
+
+static void
+ten_bad_pdus(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t i;
+
+	for (i = 1; i <= 10; i++)
+		peer_send(f, SMPP_DELIVER_SM, 0, i, "\1", 1);
+	run_until(f, &f->closed, 1);
+	assert_string_equal(f->reason, "too many malformed PDUs");
+	assert_int_equal(f->pdus, 0);
+}
+
+/* Ten in a year are no reason. */
+static void
+bad_pdus_are_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t i;
+
+	for (i = 1; i <= 20; i++) {
+		clock_set(1000000 + i * 601000, 1000000);
+		peer_send(f, SMPP_DELIVER_SM, 0, i, "\1", 1);
+		run_until(f, &f->batches, i);
+	}
+	assert_int_equal(f->closed, 0);
+	assert_int_equal(session_bad_pdus(f->session), 1);
+}
+
+static void
+unknown_commands(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t i, seq;
+
+	for (i = 1; i <= 30; i++) {
+		peer_send(f, 0x10200, 0, i, "vendor", 6);
+		peer_expect(
+		    f, (uint32_t)SMPP_GENERIC_NACK, ESME_RINVCMDID, &seq);
+		assert_int_equal(seq, i);
+	}
+	assert_int_equal(session_bad_pdus(f->session), 0);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(every_cut_of_the_stream),
+		T(answers_find_their_requests),
+		T(broken_body_of_an_answer),
+		T(enquire_link_after_silence),
+		T(any_pdu_is_a_sign_of_life),
+		T(unfinished_pdu),
+		T(length_out_of_bounds),
+		T(ten_bad_pdus),
+		T(bad_pdus_are_forgotten),
+		T(unknown_commands),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
