@@ -234,15 +234,23 @@ format:
 	clang-format -i $(C_FILES)
 format-check:
 	clang-format --dry-run -Werror $(C_FILES)
-lint: $(PB_C)
-	@tools/lint "$(ALL_CFLAGS)"
+
+# The settings in hopyard.cfg.5 are printed from the table in common/.
+$(BUILD)/conf_man: $(O)/tools/conf_man.o $(BASE)
+	@$(link) $(SYS_LIBS)
+man: $(BUILD)/conf_man
+	@$< <man/hopyard.cfg.5 >$(BUILD)/hopyard.cfg.5
+	@cp $(BUILD)/hopyard.cfg.5 man/hopyard.cfg.5
+lint: export LINT_CFLAGS = $(ALL_CFLAGS)
+lint: $(PB_C) $(BUILD)/conf_man
+	@BUILD=$(BUILD) tools/lint
 
 clean:
 	rm -rf build build-san build-fuzz hopyard hopctl hopsim
 
 .PHONY: all check check-unit check-fuzz check-integration check-faults \
 	check-peers check-san san fuzz fuzz-programs bench bench-quick demo deps \
-	format format-check lint clean syntax
+	format format-check lint man clean syntax
 .DELETE_ON_ERROR:
 .SECONDARY:
 
