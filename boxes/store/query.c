@@ -449,7 +449,7 @@ show_run(struct query_job *job, struct pg *pg)
 	pg_run(pg, MESSAGE_OF, &p, true);
 	pg_run(pg,
 	    "SELECT * FROM (" EVENTS_OF(
-		" AND type <> 64") ") x"
+		" AND type::int <> 64") ") x"
 				   " ORDER BY seq, at LIMIT 1000",
 	    &p, true);
 }
@@ -664,7 +664,7 @@ find_run(struct query_job *job, struct pg *pg)
 	buf_addstr(&sql,
 	    "SELECT m.*, (SELECT string_agg(e.type::int || ',' || e.state::int"
 	    " || ',' || (e.rec IS NOT NULL)::int, ' ' ORDER BY e.seq, e.at)"
-	    " FROM event e WHERE e.ref = m.seq AND e.type <> 64 AND e.at >="
+	    " FROM event e WHERE e.ref = m.seq AND e.type::int <> 64 AND e.at >="
 	    " ('x' || left(translate(m.id::text, '-', ''), 12))::bit(48)::bigint"
 	    " - 300000) FROM (SELECT " HEAD_COLUMNS);
 	buf_addstr(&sql,
