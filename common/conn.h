@@ -113,6 +113,9 @@ int listener_open(uv_loop_t *, const char *address, mode_t mode, unsigned max,
     struct listener **) WARN_UNUSED;
 /* Stop accepting; open connections stay.  Frees itself. */
 void listener_close(struct listener *);
+/* The same after accepting all that wait in the queue: the kernel would reset
+ * their connections.  Calls the listener's callback, also past `max`. */
+void listener_drain(struct listener *);
 /* The address with the port that was really bound. */
 const char *listener_address(const struct listener *);
 

@@ -382,6 +382,20 @@ listener_close(struct listener *l)
 		listener_enter_state(l, LISTENER_CLOSED);
 }
 
+void
+listener_drain(struct listener *l)
+{
+	int i;
+
+	l->max = 0;
+	if (l->state == LISTENER_FULL)
+		listener_enter_state(l, LISTENER_OPEN);
+	for (i = 0; i < LISTENER_BACKLOG && l->state == LISTENER_OPEN; i++)
+		if (!listener_accept(l))
+			break;
+	listener_close(l);
+}
+
 const char *
 listener_address(const struct listener *l)
 {

@@ -70,6 +70,18 @@ def item_bytes(item):
             + len(item.context))
 
 
+class Submit:
+    """One item of SUBMIT, decoded."""
+
+    def __init__(self, number, item):
+        self.number = number
+        self.item = item
+        self.envelope = pb.Envelope.FromString(item.envelope)
+        self.content = pb.Content.FromString(item.body)
+        self.report = pb.Report.FromString(item.report)
+        self.id = str(uuid.UUID(bytes=self.envelope.id))
+
+
 class BoxLink:
     """One connection of one box, from the bus's end.
 
@@ -86,6 +98,8 @@ class BoxLink:
         self.acked = 0
         self.results = []       # pb.Result
         self.inbound = []       # (number, pb.Envelope, body bytes)
+        self.submits = []       # Submit
+        self.calls = []         # (correlation, pb.Call) of the box
         self.in_hand = None     # refs, once the box has said so
         self.link_states = []
         self.credit_items = 0   # totals that the box granted
@@ -121,7 +135,9 @@ class BoxLink:
                                        content=content, envelope=envelope,
                                        dispatch=dispatch, id_=id_)])[0]
 
-    def deliver_many(self, messages):
+    def deliver_many(self, messages, overdraw=False):
+        """In as many frames as it takes, once the box has granted credit for
+        all of them.  overdraw: do not wait for it."""
         items, ids = [], []
         for m in messages:
             id_ = m.get("id_") or uuid.uuid4().bytes
@@ -144,6 +160,9 @@ class BoxLink:
                                  body=content.SerializeToString(),
                                  context=disp.SerializeToString()))
             ids.append(id_)
+        if not overdraw:
+            self.wait(lambda: self.credit() >= len(items), 20,
+                      "credit for %d items" % len(items))
         with self.bus.cond:
             self.sent_items += len(items)
             self.sent_bytes += sum(item_bytes(i) for i in items)
@@ -179,6 +198,14 @@ class BoxLink:
         except OSError:
             pass
         self.sock.close()
+
+    def reply(self, correlation, code=0, error=None, body=None):
+        reply = pb.Reply(code=code) if code else pb.Reply()
+        if error is not None:
+            reply.error = error
+        if body is not None:
+            reply.body = body
+        self.send(pb.REPLY, reply, correlation=correlation)
 
     # ------------------------------------------------------------- waiting
 
@@ -242,11 +269,22 @@ class BoxLink:
                 self.received = n
                 if frame.type == pb.RESULT:
                     self.results.append(pb.Result.FromString(item.envelope))
+                elif frame.type == pb.SUBMIT:
+                    self.submits.append(Submit(n, item))
                 elif frame.type == pb.INBOUND:
                     self.inbound.append(
                         (n, pb.Envelope.FromString(item.envelope), item.body))
-            if frame.type in self.bus.auto_ack:
+            if frame.type == pb.SUBMIT and self.bus.on_submit is not None:
+                self.bus.on_submit(self, self.submits[-len(items.item):])
+            elif frame.type in self.bus.auto_ack:
                 self.ack()
+        elif frame.type == pb.CALL:
+            call = frame.parse(pb.Call)
+            self.calls.append((frame.correlation, call))
+            if self.bus.on_call is not None:
+                answer = self.bus.on_call(self, call)
+                if answer is not None:
+                    self.reply(frame.correlation, *answer)
 
 
 class FakeBus:
@@ -259,6 +297,11 @@ class FakeBus:
         self.cond = threading.Condition(threading.RLock())
         self.links = []         # every connection there ever was
         self.errors = []        # broken numbering and the like
+        # on_submit(link, [Submit]) instead of acknowledging all of them;
+        # on_call(link, pb.Call) -> (code, error, body), or None: no answer.
+        # Both run in the thread that reads, with the lock held.
+        self.on_submit = None
+        self.on_call = None
         self.welcome = True
         self.listener = None
         self.start()

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * account.h - the accounts that this front end has seen, as the bus knows
+ * them.
+ *
+ * An account is asked for at its first login and kept.  When the bus says that
+ * accounts have changed, and after every reconnect, what we have is stale: it
+ * is still served, once, while the new answer is fetched.  "No such account" is
+ * believed for five seconds.  At most 65,536 accounts and 4,096 absent names
+ * are kept; the least recently used go first.
+ *
+ * A pointer to an account is valid until the next return to the loop.
+ */
+#ifndef HTTP_ACCOUNT_H
+#define HTTP_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "boxes/http/network.h"
+#include "hopyard/v1/bus.pb-c.h"
+#include "proto/bytes.h"
+
+#define ACCOUNT_DIGEST 32
+
+struct box;
+struct accounts;
+
+struct account {
+	Hopyard__V1__Account *pb;
+	struct network *source; /* allowed client networks */
+	size_t source_count;
+	bool source_broken; /* one of them does not parse: nobody may */
+	/* Digests of the credentials that were checked last (auth.c). */
+	uint8_t good[ACCOUNT_DIGEST], bad[ACCOUNT_DIGEST];
+	uint64_t good_until, bad_until; /* mono ms */
+};
+
+enum account_by {
+	ACCOUNT_BY_USERNAME,
+	ACCOUNT_BY_KEY, /* SHA-256 of an API key */
+};
+
+enum account_answer {
+	ACCOUNT_KNOWN,
+	ACCOUNT_ABSENT,
+	ACCOUNT_UNKNOWN, /* the bus did not say in time, or too many ask */
+	ACCOUNT_WAIT,    /* the callback will tell */
+};
+
+/* account is NULL unless the answer is ACCOUNT_KNOWN. */
+typedef void account_cb(enum account_answer, struct account *, void *arg);
+
+/* box is borrowed.  wait_ms: how long a callback may have to wait. */
+struct accounts *accounts_new(uv_loop_t *, uint64_t wait_ms);
+void accounts_set_box(struct accounts *, struct box *);
+/* Calls what still waits, with ACCOUNT_UNKNOWN; frees after the loop. */
+void accounts_close(struct accounts *);
+void accounts_free(struct accounts *);
+
+/* ACCOUNT_WAIT: cb comes later, exactly once; otherwise never. */
+enum account_answer accounts_get(struct accounts *, enum account_by,
+    struct bytes key, struct account **, account_cb *, void *arg);
+
+/* Only what is known already, stale or not; never asks.  For results that come
+ * back to an account, and for the path of every request. */
+bool accounts_peek(
+    struct accounts *, enum account_by, struct bytes key, struct account **);
+
+/* Everything is stale: ACCOUNT_CHANGED, or a new connection to the bus. */
+void accounts_changed(struct accounts *);
+/* The bus is there: ask again for what is waited for. */
+void accounts_ready(struct accounts *);
+
+/* May a client of this address use the account? */
+bool account_source_allowed(const struct account *, const char *address);
+/* Is this sender allowed?  An empty list allows all. */
+bool account_from_allowed(const struct account *, struct bytes from);
+/* Is this callback URL under one of the account's prefixes (none: any)? */
+bool account_callback_allowed(const struct account *, struct bytes url);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ask.h - a question to the bus or to a box for a request: the JSON of the
+ * answer goes to the client as it came, an error as a problem.
+ */
+#ifndef HTTP_ASK_H
+#define HTTP_ASK_H
+
+#include <stdint.h>
+
+struct box;
+struct buf;
+struct http_request;
+
+struct ask {
+	const char *target; /* "bus", "store" or the name of a box */
+	const char *method;
+	const char *account;    /* limits the answer; NULL: the whole system */
+	const struct buf *body; /* JSON, or NULL */
+	uint64_t timeout_ms;
+};
+
+/* Takes the request, copies the question.  An account is told less than an
+ * operator of what goes wrong inside. */
+void ask(struct http_request *, struct box *, const struct ask *);
+
+#endif

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "boxes/http/submit.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/box.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/queue.h"
+#include "common/stats.h"
+#include "common/xalloc.h"
+
+#define SUBMIT_SLOTS 32768 /* handed over and not acknowledged */
+#define SUBMIT_HELD  16384 /* waiting for the bus */
+#define SUBMIT_BYTES ((size_t)32 * 1024 * 1024)
+
+struct message {
+	enum submit_result result;
+	uint32_t slot;     /* index + 1 while the bus has it */
+	struct held *held; /* while it waits here */
+	char *text;
+	uint8_t id[UUID_LEN];
+};
+
+/* An item that waits for the bus. */
+struct held {
+	struct batch *batch;
+	unsigned index;
+	struct item item; /* bytes behind this struct */
+	size_t size;
+	TAILQ_ENTRY(held) link;
+};
+
+TAILQ_HEAD(held_list, held);
+
+struct batch {
+	struct submitter *owner;
+	submit_cb *cb; /* set by batch_wait() */
+	void *arg;
+	uint64_t deadline;
+	unsigned cap, count, settled;
+	bool waiting; /* in the list */
+	TAILQ_ENTRY(batch) link;
+	struct message message[];
+};
+
+TAILQ_HEAD(batch_list, batch);
+
+/* What an acknowledgement of the bus is for.  The cookie is the generation in
+ * the upper half, so that a late one for a batch that has gone finds nobody. */
+struct slot {
+	struct batch *batch; /* NULL: free */
+	uint32_t index;
+	uint32_t generation;
+	uint32_t next_free; /* index + 1 */
+};
+
+struct submitter {
+	struct box *box;
+	uint64_t hold_ms;
+	uv_timer_t timer;
+	struct batch_list waiting; /* by deadline, as all wait equally long */
+	unsigned waiting_count;
+	struct held_list held;
+	size_t held_count, held_bytes;
+	struct slot *slot;
+	uint32_t slots, free_slot; /* index + 1 */
+};
+
+static struct stat_value submit_late = {
+	.name = "http_acks_late_total",
+	.help = "Messages settled after their request had been answered",
+	.type = STAT_COUNTER,
+};
+static struct stat_value submit_counts[] = {
+#define COUNT(r)                                                               \
+	{                                                                      \
+		.name = "http_submitted_total",                                \
+		.help = "Messages by what became of handing them over",        \
+		.labels = "result=\"" r "\"", .type = STAT_COUNTER             \
+	}
+	[SUBMIT_PENDING] = COUNT("pending"),
+	[SUBMIT_ACCEPTED] = COUNT("accepted"),
+	[SUBMIT_LATER] = COUNT("later"),
+	[SUBMIT_NO_ROUTE] = COUNT("no_route"),
+	[SUBMIT_THROTTLED] = COUNT("throttled"),
+	[SUBMIT_UNAVAILABLE] = COUNT("unavailable"),
+	[SUBMIT_INVALID] = COUNT("invalid"),
+	[SUBMIT_DENIED] = COUNT("denied"),
+	[SUBMIT_TIMEOUT] = COUNT("timeout"),
+#undef COUNT
+};
+
+static const char *const submit_result_names[] = {
+	[SUBMIT_PENDING] = "pending",
+	[SUBMIT_ACCEPTED] = "accepted",
+	[SUBMIT_LATER] = "later",
+	[SUBMIT_NO_ROUTE] = "no_route",
+	[SUBMIT_THROTTLED] = "throttled",
+	[SUBMIT_UNAVAILABLE] = "unavailable",
+	[SUBMIT_INVALID] = "invalid",
+	[SUBMIT_DENIED] = "denied",
+	[SUBMIT_TIMEOUT] = "timeout",
+};
+
+static void submitter_timer_cb(uv_timer_t *);
+
+const char *
+submit_result_name(enum submit_result r)
+{
+	return submit_result_names[r];
+}
+
+/* --------------------------------------------------------------- slots */
+
+/* Returns index + 1, or 0 when all are taken. */
+static uint32_t
+slot_take(struct submitter *s, struct batch *b, unsigned index)
+{
+	struct slot *slot;
+	uint32_t n, i;
+
+	if (s->free_slot == 0) {
+		if (s->slots == SUBMIT_SLOTS)
+			return 0;
+		n = s->slots == 0 ? 256 : s->slots * 2;
+		s->slot = xrealloc(s->slot, n * sizeof(*s->slot));
+		for (i = n; i > s->slots; i--) {
+			s->slot[i - 1] = (struct slot){ .generation = 1,
+				.next_free = s->free_slot };
+			s->free_slot = i;
+		}
+		s->slots = n;
+	}
+	n = s->free_slot;
+	slot = &s->slot[n - 1];
+	s->free_slot = slot->next_free;
+	slot->batch = b;
+	slot->index = index;
+	return n;
+}
+
+static void
+slot_free(struct submitter *s, uint32_t n)
+{
+	struct slot *slot = &s->slot[n - 1];
+
+	slot->batch = NULL;
+	slot->generation++;
+	slot->next_free = s->free_slot;
+	s->free_slot = n;
+}
+
+/* ------------------------------------------------------------- batches */
+
+struct batch *
+batch_new(struct submitter *s, unsigned count)
+{
+	struct batch *b;
+
+	b = xcalloc(1, sizeof(*b) + count * sizeof(b->message[0]));
+	b->owner = s;
+	b->cap = count;
+	return b;
+}
+
+static void
+held_free(struct submitter *s, struct held *h)
+{
+	TAILQ_REMOVE(&s->held, h, link);
+	s->held_count--;
+	s->held_bytes -= h->size;
+	free(h);
+}
+
+static void
+batch_free(struct batch *b)
+{
+	struct submitter *s = b->owner;
+	unsigned i;
+
+	if (b->waiting) {
+		TAILQ_REMOVE(&s->waiting, b, link);
+		s->waiting_count--;
+	}
+	for (i = 0; i < b->count; i++) {
+		if (b->message[i].slot != 0)
+			slot_free(s, b->message[i].slot);
+		if (b->message[i].held != NULL)
+			held_free(s, b->message[i].held);
+		free(b->message[i].text);
+	}
+	free(b);
+}
+
+static void
+batch_settle(
+    struct batch *b, unsigned i, enum submit_result result, const char *text)
+{
+	struct message *m = &b->message[i];
+
+	assert(m->result == SUBMIT_PENDING && result != SUBMIT_PENDING);
+	m->result = result;
+	if (text != NULL && *text != '\0')
+		m->text = xstrndup(text, strnlen(text, 256));
+	if (m->slot != 0) {
+		slot_free(b->owner, m->slot);
+		m->slot = 0;
+	}
+	b->settled++;
+	submit_counts[result].value++;
+}
+
+static void
+batch_finish(struct batch *b)
+{
+	b->cb(b, b->arg);
+	batch_free(b);
+}
+
+/* Hands an item to the box; false when it has no room. */
+static bool
+batch_hand_over(struct batch *b, unsigned i, const struct item *item)
+{
+	struct submitter *s = b->owner;
+	uint32_t n;
+
+	if (!box_can_send(s->box))
+		return false;
+	n = slot_take(s, b, i);
+	if (n == 0)
+		return false;
+	if (box_send_item(s->box, HOPYARD__V1__FRAME_TYPE__SUBMIT, item,
+		(uint64_t)s->slot[n - 1].generation << 32 | n) != 0) {
+		slot_free(s, n);
+		return false;
+	}
+	b->message[i].slot = n;
+	return true;
+}
+
+static uint8_t *
+held_copy(uint8_t *p, struct bytes *to, struct bytes from)
+{
+	*to = from;
+	if (from.p == NULL)
+		return p;
+	to->p = p;
+	if (from.len > 0)
+		memcpy(p, from.p, from.len);
+	return p + from.len;
+}
+
+static bool
+batch_hold(struct batch *b, unsigned i, const struct item *item)
+{
+	struct submitter *s = b->owner;
+	size_t size = sizeof(struct held) + item_bytes(item);
+	struct held *h;
+	uint8_t *p;
+
+	if (s->held_count == SUBMIT_HELD || size > SUBMIT_BYTES - s->held_bytes)
+		return false;
+	h = xcalloc(1, size);
+	h->batch = b;
+	h->index = i;
+	h->size = size;
+	p = (uint8_t *)(h + 1);
+	p = held_copy(p, &h->item.envelope, item->envelope);
+	p = held_copy(p, &h->item.body, item->body);
+	p = held_copy(p, &h->item.report, item->report);
+	held_copy(p, &h->item.context, item->context);
+	TAILQ_INSERT_TAIL(&s->held, h, link);
+	s->held_count++;
+	s->held_bytes += size;
+	b->message[i].held = h;
+	return true;
+}
+
+void
+batch_add(struct batch *b, const struct item *item, const uint8_t id[UUID_LEN])
+{
+	struct submitter *s = b->owner;
+	unsigned i = b->count++;
+
+	assert(i < b->cap);
+	memcpy(b->message[i].id, id, UUID_LEN);
+	/* Behind those that wait already, so that order is kept. */
+	if (box_ready(s->box) && s->held_count == 0 &&
+	    batch_hand_over(b, i, item))
+		return;
+	if (!batch_hold(b, i, item))
+		batch_settle(b, i, SUBMIT_UNAVAILABLE, "too much is waiting");
+}
+
+void
+batch_refuse(struct batch *b, enum submit_result result, const char *text)
+{
+	unsigned i = b->count++;
+
+	assert(i < b->cap);
+	batch_settle(b, i, result, text);
+}
+
+void
+batch_wait(struct batch *b, submit_cb *cb, void *arg)
+{
+	struct submitter *s = b->owner;
+
+	b->cb = cb;
+	b->arg = arg;
+	if (b->settled == b->count) {
+		batch_finish(b);
+		return;
+	}
+	b->deadline = clock_mono_ms() + s->hold_ms;
+	b->waiting = true;
+	TAILQ_INSERT_TAIL(&s->waiting, b, link);
+	s->waiting_count++;
+	if (!uv_is_active((uv_handle_t *)&s->timer))
+		uv_timer_start(&s->timer, submitter_timer_cb, s->hold_ms, 0);
+}
+
+unsigned
+batch_count(const struct batch *b)
+{
+	return b->count;
+}
+
+enum submit_result
+batch_result(const struct batch *b, unsigned i)
+{
+	return b->message[i].result;
+}
+
+const uint8_t *
+batch_id(const struct batch *b, unsigned i)
+{
+	return b->message[i].id;
+}
+
+const char *
+batch_text(const struct batch *b, unsigned i)
+{
+	return b->message[i].text;
+}
+
+/* ----------------------------------------------------------- submitter */
+
+/* The time of the oldest is over. */
+static void
+submitter_timer_cb(uv_timer_t *timer)
+{
+	struct submitter *s = timer->data;
+	struct batch *b;
+	uint64_t now = clock_mono_ms();
+	unsigned i;
+
+	while ((b = TAILQ_FIRST(&s->waiting)) != NULL && b->deadline <= now) {
+		for (i = 0; i < b->count; i++) {
+			if (b->message[i].result != SUBMIT_PENDING)
+				continue;
+			/* What never left is certainly not accepted. */
+			batch_settle(b, i,
+			    b->message[i].held != NULL ? SUBMIT_UNAVAILABLE
+						       : SUBMIT_TIMEOUT,
+			    NULL);
+		}
+		batch_finish(b);
+	}
+	if (b != NULL)
+		uv_timer_start(timer, submitter_timer_cb, b->deadline - now, 0);
+}
+
+void
+submitter_on_ready(struct submitter *s)
+{
+	struct held *h;
+	struct batch *b;
+	unsigned i;
+
+	while (box_ready(s->box) && (h = TAILQ_FIRST(&s->held)) != NULL) {
+		b = h->batch;
+		i = h->index;
+		if (!batch_hand_over(b, i, &h->item))
+			return; /* again when there is room */
+		b->message[i].held = NULL;
+		held_free(s, h);
+	}
+}
+
+static enum submit_result
+submit_result_of(unsigned code)
+{
+	switch ((Hopyard__V1__Ack__Code)code) {
+	case HOPYARD__V1__ACK__CODE__ACK_OK:
+		return SUBMIT_ACCEPTED;
+	case HOPYARD__V1__ACK__CODE__LATER:
+		return SUBMIT_LATER;
+	case HOPYARD__V1__ACK__CODE__NO_ROUTE:
+		return SUBMIT_NO_ROUTE;
+	case HOPYARD__V1__ACK__CODE__THROTTLED:
+		return SUBMIT_THROTTLED;
+	case HOPYARD__V1__ACK__CODE__INVALID:
+		return SUBMIT_INVALID;
+	case HOPYARD__V1__ACK__CODE__DENIED:
+		return SUBMIT_DENIED;
+	case HOPYARD__V1__ACK__CODE__UNAVAILABLE:
+	case HOPYARD__V1__ACK__CODE__EXPIRED:
+	default: /* of a newer bus: not accepted, more is not known */
+		return SUBMIT_UNAVAILABLE;
+	}
+}
+
+void
+submitter_on_acked(
+    struct submitter *s, uint64_t cookie, unsigned code, const char *text)
+{
+	uint32_t n = (uint32_t)cookie, generation = (uint32_t)(cookie >> 32);
+	struct slot *slot;
+	struct batch *b;
+
+	if (n == 0 || n > s->slots)
+		return;
+	slot = &s->slot[n - 1];
+	if (slot->batch == NULL || slot->generation != generation) {
+		submit_late.value++;
+		return;
+	}
+	b = slot->batch;
+	batch_settle(b, slot->index, submit_result_of(code), text);
+	if (b->waiting && b->settled == b->count)
+		batch_finish(b);
+}
+
+struct submitter *
+submitter_new(uv_loop_t *loop, uint64_t hold_ms)
+{
+	struct submitter *s = xcalloc(1, sizeof(*s));
+	size_t i;
+
+	s->hold_ms = hold_ms;
+	TAILQ_INIT(&s->waiting);
+	TAILQ_INIT(&s->held);
+	uv_timer_init(loop, &s->timer);
+	s->timer.data = s;
+	for (i = SUBMIT_PENDING + 1; i < ARRAY_LEN(submit_counts); i++)
+		stat_register(&submit_counts[i]);
+	stat_register(&submit_late);
+	return s;
+}
+
+void
+submitter_set_box(struct submitter *s, struct box *box)
+{
+	s->box = box;
+}
+
+unsigned
+submitter_pending(const struct submitter *s)
+{
+	return s->waiting_count;
+}
+
+void
+submitter_close(struct submitter *s)
+{
+	if (!uv_is_closing((uv_handle_t *)&s->timer))
+		uv_close((uv_handle_t *)&s->timer, NULL);
+}
+
+void
+submitter_free(struct submitter *s)
+{
+	while (!TAILQ_EMPTY(&s->waiting))
+		batch_free(TAILQ_FIRST(&s->waiting));
+	free(s->slot);
+	free(s);
+}
