@@ -191,13 +191,14 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	{ "tps", CONF_INT, .dflt = "0", .max = 1000000,
 	  .help = "Segments a second over all binds; 0: no limit." },
 	{ "enquire_link", CONF_DURATION, CONF_ANY, CONF_REBIND, .dflt = "30s",
-	  .min = SEC(1), .max = HOUR(1),
+	  .min = MS(100), .max = HOUR(1),
 	  .help = "Sent when nothing has come in for this long." },
 	{ "response_timeout", CONF_DURATION, CONF_ANY, CONF_REBIND,
 	  .dflt = "60s", .min = MS(100), .max = HOUR(1),
-	  .help = "A bind that owes an answer for this long takes no more." },
+	  .help = "A bind that owes an answer for this long takes no more; it "
+	      "has as long, but at most 10s, for enquire_link and unbind." },
 	{ "late_limit", CONF_DURATION, CONF_ANY, CONF_REBIND, .dflt = "300s",
-	  .min = SEC(1), .max = DAY(1),
+	  .min = MS(100), .max = DAY(1),
 	  .help = "A bind that owes an answer for this long is closed and "
 	      "the outcome is unknown." },
 	{ "connect_timeout", CONF_DURATION, CONF_ANY, CONF_REBIND,
@@ -240,6 +241,14 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	  .help = "Who holds a message that is to be sent later." },
 	{ "errors", CONF_GROUP, CONF_ANY, CONF_REBIND, .always = true,
 	  .sub = &conf_table_errors, .help = "What an error of the SMSC means." },
+	{ "throttle_hold", CONF_DURATION, .dflt = "10s", .min = MS(100),
+	  .max = HOUR(1),
+	  .help = "A message that is throttled keeps its place on the link for "
+	      "this long; then it goes back to its queue." },
+	{ "deliver_timeout", CONF_DURATION, .dflt = "8s", .min = MS(100),
+	  .max = SEC(600),
+	  .help = "A deliver_sm that is not stored in this time is answered "
+	      "with nack_code; less than the carrier's own time-out." },
 	{ "nack_code", CONF_STR, CONF_STATUS, CONF_REBIND,
 	  .dflt = "ESME_RX_T_APPN",
 	  .help = "Answer to a deliver_sm that cannot be stored now." },

@@ -523,7 +523,9 @@ plan_init(struct segment_plan *plan, const struct segment_intent *in,
 	plan->udh = in->udh;
 	plan->esm_class = (uint8_t)in->esm_class;
 	plan->wide_ref = profile->wide_ref;
-	plan->ref = profile->wide_ref ? profile->ref : profile->ref & 0xff;
+	plan->ref = profile->wide_ref || profile->method == SEGMENT_SAR
+	    ? profile->ref
+	    : profile->ref & 0xff;
 }
 
 static uint8_t

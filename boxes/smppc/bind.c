@@ -13,7 +13,6 @@
 #include "common/json.h"
 #include "common/log.h"
 
-#define BIND_UNBIND_MS      5000  /* for the answer to our unbind */
 #define BIND_STEADY_MS      10000 /* a bind that lived this long was a success */
 #define BIND_NEXT_HOST_MS   50
 #define BIND_RATE_FORGET_MS 30000
@@ -140,7 +139,7 @@ bind_enter_state(struct bind *b, enum bind_state next)
 		bind_set_timer(b, b->link->profile->connect_ms);
 		break;
 	case BIND_UNBINDING:
-		bind_set_timer(b, BIND_UNBIND_MS);
+		bind_set_timer(b, b->link->profile->answer_ms);
 		break;
 	case BIND_BOUND:
 	case BIND_CLOSING:
@@ -445,6 +444,8 @@ bind_connect(struct bind *b)
 	const struct session_opts opts = {
 		.window = p->window,
 		.enquire_ms = p->enquire_ms,
+		.answer_ms = p->answer_ms,
+		.partial_ms = p->answer_ms,
 		.decode = SMPP_LENIENT,
 	};
 

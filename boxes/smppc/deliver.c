@@ -102,7 +102,7 @@ deliver_tick(struct bind *b, uint64_t now)
 	struct inbound *in;
 
 	while ((in = TAILQ_FIRST(&b->inbound)) != NULL &&
-	    now - in->came_ms >= DELIVER_WAIT_MS) {
+	    now - in->came_ms >= b->link->profile->deliver_ms) {
 		if (log_limit(&limit, 5))
 			log_warn("mo.not_stored",
 			    "bind=%s waited_ms=%llu hint=%s", b->name,

@@ -4,10 +4,10 @@
  * deliver_sm_resp.
  *
  * The answer is given when the bus has said that the message is durable.  If
- * that takes longer than 8 s the carrier gets the link's nack_code and will
- * send it again; the store finds the second one.  Unanswered ones are bounded
- * per bind; more are refused with ESME_RMSGQFUL, and the bind is read on, so
- * that enquire_link and answers never wait behind them.
+ * that takes longer than deliver_timeout the carrier gets the link's nack_code
+ * and will send it again; the store finds the second one.  Unanswered ones are
+ * bounded per bind; more are refused with ESME_RMSGQFUL, and the bind is read
+ * on, so that enquire_link and answers never wait behind them.
  */
 #ifndef BOXES_SMPPC_DELIVER_H
 #define BOXES_SMPPC_DELIVER_H
@@ -21,7 +21,6 @@ struct link;
 struct smpp_pdu;
 
 #define DELIVER_MAX_PER_BIND 1000
-#define DELIVER_WAIT_MS      8000
 
 void deliver_on_pdu(struct bind *, const struct smpp_pdu *);
 /* Settled by the bus; cookie is the one that went with the item. */

@@ -16,7 +16,6 @@
 #define LINK_OPEN_BYTES    (1024 * 1024) /* byte credit: never the limit */
 #define LINK_AHEAD_MS      20    /* of the measured rate, beyond free slots */
 #define LINK_BUS_AWAY_MS   5000  /* then nothing new is written */
-#define LINK_QUIET_MS      10000 /* for the last answers at a drain */
 #define LINK_BUS_FINISH_MS 10000 /* for the bus to take the last results */
 #define LINK_MAX_REFS      (FRAME_MAX_PAYLOAD / 12)
 
@@ -65,8 +64,8 @@ link_enter_state(struct link *l, enum link_state next)
 		link_tell(l);
 		submit_return_all(l, "connector is stopping");
 		for (i = 0; i < l->n_binds; i++)
-			bind_stop(
-			    &l->bind[i], LINK_QUIET_MS, false, "stopping");
+			bind_stop(&l->bind[i], l->profile->answer_ms, false,
+			    "stopping");
 		break;
 	case LINK_CLOSING:
 		break;
@@ -273,7 +272,9 @@ link_grant(struct link *l)
 	bool throttled = false;
 	unsigned i;
 
-	if (l->state != LINK_UP || !box_ready(l->box))
+	/* No more while the results of what we had wait for room. */
+	if (l->state != LINK_UP || !box_ready(l->box) ||
+	    !box_can_send(l->box) || !TAILQ_EMPTY(&l->finished))
 		return;
 	for (i = 0; i < l->n_binds; i++) {
 		want += bind_room(&l->bind[i]);
@@ -478,8 +479,8 @@ link_rebind_next(struct link *l)
 					 : l->bind[l->rebind_at - 1].state;
 		if (last != BIND_IDLE && last != BIND_BOUND)
 			return;
-		bind_stop(&l->bind[l->rebind_at++], LINK_QUIET_MS, true,
-		    "to be bound again");
+		bind_stop(&l->bind[l->rebind_at++], l->profile->response_ms,
+		    true, "to be bound again");
 	}
 }
 

@@ -10,6 +10,8 @@
 #include "common/xalloc.h"
 #include "proto/smpp_pdu.h"
 
+#define PROFILE_ANSWER_MS 10000
+
 /*
  * Statuses that are the link's fault or the hour's, not the message's.  Like
  * Kannel and Jasmin we take all others for permanent: a message that the
@@ -189,9 +191,13 @@ profile_new(const struct conf_group *g, const char *name, struct buf *why)
 
 	p->enquire_ms = conf_duration(g, "enquire_link");
 	p->response_ms = conf_duration(g, "response_timeout");
+	p->answer_ms = p->response_ms < PROFILE_ANSWER_MS ? p->response_ms
+							  : PROFILE_ANSWER_MS;
 	p->late_ms = conf_duration(g, "late_limit");
 	p->connect_ms = conf_duration(g, "connect_timeout");
 	conf_range(g, "reconnect", &p->reconnect_ms, &p->reconnect_max_ms);
+	p->hold_ms = conf_duration(g, "throttle_hold");
+	p->deliver_ms = conf_duration(g, "deliver_timeout");
 
 	p->source_ton = (int)conf_int(g, "source_ton");
 	p->source_npi = (int)conf_int(g, "source_npi");
@@ -275,5 +281,6 @@ profile_same_login(const struct profile *a, const struct profile *b)
 	    strcmp(a->system_type, b->system_type) == 0 &&
 	    strcmp(a->address_range, b->address_range) == 0 &&
 	    a->interface_version == b->interface_version &&
-	    a->window == b->window && a->enquire_ms == b->enquire_ms;
+	    a->window == b->window && a->enquire_ms == b->enquire_ms &&
+	    a->answer_ms == b->answer_ms;
 }

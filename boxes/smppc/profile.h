@@ -42,6 +42,9 @@ struct profile {
 	unsigned tps; /* segments a second; 0: no limit */
 
 	uint64_t enquire_ms, response_ms, late_ms, connect_ms;
+	uint64_t answer_ms;  /* for enquire_link, unbind, the rest of a PDU */
+	uint64_t hold_ms;    /* a throttled message stays here */
+	uint64_t deliver_ms; /* for the store to take a deliver_sm */
 	uint64_t reconnect_ms, reconnect_max_ms;
 
 	int source_ton, source_npi, dest_ton, dest_npi; /* -1: find out */

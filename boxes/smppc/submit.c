@@ -16,8 +16,6 @@
 #include "proto/smpp_pdu.h"
 #include "proto/smpp_time.h"
 
-/* How long a message keeps its place here while the carrier throttles. */
-#define SUBMIT_HOLD_MS     10000
 #define SUBMIT_PAUSE_MS    1000 /* THROTTLED: the bus waits that long */
 #define SUBMIT_ARENA       (192 * 1024)
 #define SUBMIT_ID_ROOM     72 /* a part's octets later hold its id, <= 65 */
@@ -816,7 +814,7 @@ submit_may_hold(struct message *m, struct bind *b, uint64_t now)
 	if (m->throttled_ms == 0)
 		m->throttled_ms = now;
 	return !m->stop && b->state == BIND_BOUND &&
-	    now - m->throttled_ms < SUBMIT_HOLD_MS &&
+	    now - m->throttled_ms < m->link->profile->hold_ms &&
 	    (m->expires_ms == 0 || now < m->expires_ms);
 }
 
@@ -956,7 +954,7 @@ submit_sweep(struct link *l, uint64_t now)
 		if (m->expires_ms != 0 && now >= m->expires_ms)
 			submit_return(m, RESULT(NOT_NOW), "expired");
 		else if (m->throttled_ms != 0 &&
-		    now - m->throttled_ms >= SUBMIT_HOLD_MS)
+		    now - m->throttled_ms >= l->profile->hold_ms)
 			submit_return(
 			    m, RESULT(THROTTLED), "throttled by the SMSC");
 	}

@@ -39,7 +39,7 @@ class Link:
         self.process = None
         self.ref = 0
         self.configure(host=self.smsc.host, system_id="test",
-                       password="secret", reconnect="1s..2s")
+                       password="secret", reconnect="50ms..200ms")
 
     def configure(self, **settings):
         self.settings.update(settings)

@@ -181,6 +181,8 @@ class Session:
             if reset:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                      struct.pack("ii", 1, 0))
+                # Ends the recv() of the thread, which holds the socket open.
+                self.sock.shutdown(socket.SHUT_RD)
             else:
                 self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -203,6 +205,7 @@ class Session:
                     break
                 self._handle(Pdu(data[:size]))
                 data = data[size:]
+        self.sock.close()
         with self.smsc.cond:
             self.closed = True
             self.smsc.cond.notify_all()
@@ -276,6 +279,7 @@ class Smsc:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session = Session(self, sock)
             with self.cond:
                 self.sessions.append(session)

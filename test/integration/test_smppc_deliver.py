@@ -71,8 +71,9 @@ def test_receipt_in_data_sm(link):
         + smpp.tlv(smpp.TLV_STATE, b"\2")))
     assert notice(box).smsc_id == b"77"
     assert session.wait_answer(seq) == 0
-    answer = [p for p in session.pdus if p.seq == seq][0]
-    assert answer.command == smpp.DATA_SM | smpp.RESP
+    answer = [p for p in session.pdus
+              if p.seq == seq and p.command & smpp.RESP]
+    assert [p.command for p in answer] == [smpp.DATA_SM | smpp.RESP]
 
 
 @pytest.mark.parametrize("dcs,octets,text", [
@@ -120,16 +121,16 @@ def test_mo_keyword_udh_and_binary(link):
 
 
 def test_bus_that_does_not_answer(link):
-    """No ack within 8 s: the carrier gets nack_code and may send again; the
-    late ack does no harm."""
+    """No ack in time: the carrier gets nack_code and may send again; the late
+    ack does no harm."""
     link.bus.auto_ack.discard(pb.INBOUND)
-    link.configure(nack_code="ESME_RX_R_APPN")
+    link.configure(nack_code="ESME_RX_R_APPN", deliver_timeout="500ms")
     box = link.up()
     session = link.smsc.live()[0]
     start = time.monotonic()
     seq = session.receipt("1")
     assert session.wait_answer(seq, 12) == 0x66
-    assert 7.5 < time.monotonic() - start < 10
+    assert time.monotonic() - start > 0.4
     box.ack()
     seq = session.receipt("2")
     box.wait(lambda: len(box.inbound) == 2)
