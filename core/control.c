@@ -22,6 +22,7 @@
 #include "common/uuid.h"
 #include "common/xalloc.h"
 #include "core/broker.h"
+#include "proto/segment.h"
 
 #define CALLS_MAX   4096
 #define TIMEOUT_MS  10000
@@ -433,6 +434,39 @@ on_routes(struct control *c)
 	reply_json(c, &out);
 }
 
+static void
+on_accounts(struct control *c)
+{
+	const struct account_table *t = c->b->engine->accounts;
+	struct json j;
+	struct buf out;
+
+	buf_init(&out);
+	json_init(&j, &out);
+	json_open_array(&j, NULL);
+	for (size_t i = 0; i < t->count; i++) {
+		const struct account *a = &t->account[i];
+
+		if (buf_len(&out) > FRAME_MAX_PAYLOAD - 8192)
+			break; /* 10,000 accounts are no list for people */
+		json_open_object(&j, NULL);
+		json_str(&j, "account", a->id);
+		json_str(&j, "username", a->username);
+		json_bool(&j, "enabled", !a->disabled);
+		json_str(&j, "class", class_name(a->class));
+		json_uint(&j, "tps", a->tps);
+		json_uint(&j, "api_keys", conf_list_len(a->group, "api_keys"));
+		json_bool(&j, "webhook", conf_sub(a->group, "webhook") != NULL);
+		json_str(&j, "hook", a->hook);
+		json_uint(&j, "accepted", a->accepted);
+		json_uint(&j, "refused", a->refused);
+		json_str(&j, "where", conf_where(a->group, NULL));
+		json_close_object(&j);
+	}
+	json_close_array(&j);
+	reply_json(c, &out);
+}
+
 static struct bytes
 arg_bytes(const char *s)
 {
@@ -502,6 +536,37 @@ on_config_show(struct control *c)
 	json_text(&j, "text", buf_data(&text), buf_len(&text));
 	json_close_object(&j);
 	buf_fini(&text);
+	reply_json(c, &out);
+}
+
+/* What a reload would change. */
+static void
+on_config_diff(struct control *c)
+{
+	const struct conf *now = c->b->engine->conf;
+	struct buf err, diff, out;
+	struct conf *file;
+	struct json j;
+
+	buf_init(&err);
+	file = conf_load(conf_file(now), &err);
+	if (file == NULL) {
+		fail(c, 422, buf_str(&err));
+		buf_fini(&err);
+		return;
+	}
+	buf_init(&diff);
+	buf_init(&out);
+	conf_diff(now, file, &diff);
+	json_init(&j, &out);
+	json_open_object(&j, NULL);
+	json_str(&j, "file", conf_file(now));
+	json_text(&j, "diff", buf_data(&diff), buf_len(&diff));
+	json_text(&j, "warnings", buf_data(&err), buf_len(&err));
+	json_close_object(&j);
+	conf_free(file);
+	buf_fini(&diff);
+	buf_fini(&err);
 	reply_json(c, &out);
 }
 
@@ -633,6 +698,48 @@ on_cancel(struct control *c)
 	engine_cancel(c->b->engine, id, account, pc->correlation);
 }
 
+static void
+on_replay(struct control *c)
+{
+	const char *text = arg_str(c, "id");
+	bool force = json_is_true(json_object_get(c->args, "force"));
+	struct pending_call *pc;
+	uint8_t id[16], new_id[16];
+
+	if (text == NULL || !uuid_parse(text, strlen(text), id)) {
+		fail(c, 400, "\"id\" is not a message id");
+		return;
+	}
+	pc = wait_for(c->b, c->peer, c->correlation, NULL, TIMEOUT_MS);
+	if (pc == NULL) {
+		fail(c, 503, "too many calls are waiting");
+		return;
+	}
+	uuid_new(new_id);
+	memcpy(pc->id, new_id, 16);
+	pc->has_id = true;
+	log_info("message.replay", "by=%s force=%s", c->peer->name,
+	    force ? "yes" : "no");
+	engine_replay(c->b->engine, id, new_id, force, pc->correlation);
+}
+
+/* Parts as the standard profile counts them; 0 with *why when there is no
+ * way. */
+static unsigned
+count_parts(const char *text, const char **why)
+{
+	static struct segment_plan plan;
+	static uint8_t encoded[16384];
+	struct segment_intent in = SEGMENT_INTENT_INIT;
+	struct segment_profile profile = { .max_parts = 0 };
+	enum segment_error err;
+
+	in.text = arg_bytes(text);
+	err = segment_plan(&plan, &in, &profile, encoded, sizeof(encoded));
+	*why = segment_strerror(err);
+	return err == SEGMENT_OK ? plan.segments : 0;
+}
+
 /* hopctl send: the bus is the front end. */
 static void
 on_send(struct control *c)
@@ -644,9 +751,12 @@ on_send(struct control *c)
 	const char *to = arg_str(c, "to"), *from = arg_str(c, "from");
 	const char *text = arg_str(c, "text"), *account = arg_str(c, "account");
 	const struct account_table *accounts = c->b->engine->accounts;
+	const char *class = arg_str(c, "class"), *why;
 	uint8_t memory[3][4096];
+	struct account *sender;
 	struct pending_call *pc;
 	struct item it;
+	unsigned parts;
 	uint8_t id[16];
 
 	if (account == NULL && accounts->count > 0)
@@ -655,11 +765,22 @@ on_send(struct control *c)
 		fail(c, 400, "send needs \"to\", \"text\" and an account");
 		return;
 	}
+	if (class != NULL && class_parse(class) < 0) {
+		fail(c, 400, "\"class\" is otp, alert, txn or bulk");
+		return;
+	}
+	sender = account_get(accounts, account, strlen(account));
+	if (from == NULL && sender != NULL)
+		from = conf_str(sender->group, "default_from");
 	if (*to == '+')
 		to++;
 	if (strlen(text) > 3000 || strlen(to) > 20 ||
 	    (from != NULL && strlen(from) > 20) || strlen(account) > 64) {
 		fail(c, 400, "text or address is too long");
+		return;
+	}
+	if ((parts = count_parts(text, &why)) == 0) {
+		fail(c, 422, why);
 		return;
 	}
 	pc = wait_for(c->b, c->peer, c->correlation, NULL, TIMEOUT_MS);
@@ -679,6 +800,12 @@ on_send(struct control *c)
 	if (from != NULL) {
 		env.has_from = true;
 		env.from = BIN(from);
+	}
+	env.has_parts = true;
+	env.parts = parts;
+	if (class != NULL) {
+		env.has_class_ = true;
+		env.class_ = (Hopyard__V1__Class)(class_parse(class) + 1);
 	}
 	env.has_report_mask = true;
 	env.report_mask = 1 | 2;
@@ -843,10 +970,16 @@ on_tap(struct control *c)
 {
 	const char *peer = arg_str(c, "peer");
 
+	if (c->b->tap_peer != 0 && c->b->tap_peer != c->peer->id &&
+	    broker_peer(c->b, c->b->tap_peer) != NULL) {
+		fail(c, 409, "somebody else is watching; one at a time");
+		return;
+	}
 	c->b->tap_peer = c->peer->id;
 	c->b->tap_correlation = c->correlation;
 	snprintf(c->b->tap_filter, sizeof(c->b->tap_filter), "%s",
 	    peer != NULL ? peer : "");
+	reply_ok(c);
 }
 
 void
@@ -891,12 +1024,15 @@ static const struct {
 	{ "boxes", on_boxes, "C", true },
 	{ "routes", on_routes, "C", true },
 	{ "routes.test", on_routes_test, "C", true },
+	{ "accounts", on_accounts, "C", true },
 	{ "config.show", on_config_show, "C", true },
+	{ "config.diff", on_config_diff, "C", true },
 	{ "reload", on_reload, "C", true },
 	{ "link.set", on_link_set, "C", true },
 	{ "queue.hold", on_queue_hold, "C", true },
 	{ "queue.release", on_queue_release, "C", true },
 	{ "message.cancel", on_cancel, "CF", true },
+	{ "message.replay", on_replay, "C", true },
 	{ "send", on_send, "C", true },
 	{ "account.get", on_account_get, "F", false },
 	{ "webhook.get", on_webhook_get, "H", true },

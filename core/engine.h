@@ -86,9 +86,12 @@ struct lookup {
 	uint64_t correlation;
 	enum {
 		LOOKUP_RESULT,
-		LOOKUP_CANCEL
+		LOOKUP_CANCEL,
+		LOOKUP_REPLAY
 	} why;
 	uint8_t id[16];
+	uint8_t new_id[16]; /* replay */
+	bool force;         /* replay: also what was sent */
 	uint64_t ref;
 	struct target *target;
 	uint32_t peer;
@@ -222,6 +225,12 @@ void engine_store_gone(struct engine *);
 /* The answer comes through ops->answer with this token, perhaps at once. */
 void engine_cancel(struct engine *, const uint8_t id[16], struct bytes account,
     uint64_t token);
+/*
+ * Submit the content of a message that has ended without success again, under
+ * new_id; with `force` also one that was sent.  The answer as above.
+ */
+void engine_replay(struct engine *, const uint8_t id[16],
+    const uint8_t new_id[16], bool force, uint64_t token);
 void engine_set_admin(struct engine *, struct target *, enum target_admin);
 void engine_hold(struct engine *, struct queue *, bool hold);
 
@@ -268,6 +277,8 @@ void engine_finish_result(struct engine *, struct msg *,
     const Hopyard__V1__Result *, struct bytes raw, uint32_t peer,
     uint64_t number);
 void engine_keep_notice(struct engine *, struct msg *notice);
+/* The message of a replay is here; does not take it. */
+void engine_replay_found(struct engine *, const struct lookup *);
 /* Try another way for an item in MSG_READY; true when it has moved. */
 bool engine_failover(struct engine *, struct msg *);
 bool engine_target_failed(const struct engine *, const struct target *);

@@ -769,3 +769,107 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 		return;
 	}
 }
+
+/* ---------------------------------------------------------------- replay */
+
+void
+engine_replay(struct engine *e, const uint8_t id[16], const uint8_t new_id[16],
+    bool force, uint64_t token)
+{
+	Hopyard__V1__Page p = HOPYARD__V1__PAGE__INIT;
+	struct lookup *l;
+
+	if (map_get(&e->by_id, id, 16) != NULL) {
+		e->ops->answer(
+		    e->arg, token, 409, "the message is still being sent");
+		return;
+	}
+	if (!e->open || e->lookups.count >= 65536) {
+		e->ops->answer(e->arg, token, 503, "try again later");
+		return;
+	}
+	l = xcalloc(1, sizeof(*l));
+	l->correlation = ENGINE_PAGE_LOOKUP | ++e->next_lookup;
+	l->why = LOOKUP_REPLAY;
+	memcpy(l->id, id, 16);
+	memcpy(l->new_id, new_id, 16);
+	l->force = force;
+	l->number = token;
+	map_put_u64(&e->lookups, l->correlation, l);
+	p.has_id = true;
+	p.id = binary(l->id, 16);
+	p.limit = 64;
+	e->ops->page(e->arg, l->correlation, &p);
+}
+
+static const char *
+replay_refusal(const struct lookup *l)
+{
+	switch (l->state) {
+	case HOPYARD__V1__STATE__UNDELIVERABLE:
+	case HOPYARD__V1__STATE__EXPIRED:
+	case HOPYARD__V1__STATE__REJECTED:
+	case HOPYARD__V1__STATE__CANCELLED:
+	case HOPYARD__V1__STATE__DEAD:
+		return NULL;
+	case HOPYARD__V1__STATE__UNKNOWN:
+	case HOPYARD__V1__STATE__SUBMITTED:
+	case HOPYARD__V1__STATE__BUFFERED:
+	case HOPYARD__V1__STATE__SENT:
+	case HOPYARD__V1__STATE__DELIVERED:
+		return l->force ? NULL
+				: "it was sent, and may arrive twice; force "
+				  "it if that is wanted";
+	default:
+		return "the message is still on its way";
+	}
+}
+
+/* Says on the old message what became of it. */
+static void
+record_replay(struct engine *e, const struct lookup *l)
+{
+	Hopyard__V1__Record r;
+	struct bytes none = { NULL, 0 };
+
+	event_init(e, &r, l->msg, HOPYARD__V1__RECORD__EVENT__REPLAYED);
+	/* As bytes: the text form is for people. */
+	r.has_detail = true;
+	r.detail = binary(l->new_id, sizeof(l->new_id));
+	engine_record(e, &r, none, none, none);
+}
+
+void
+engine_replay_found(struct engine *e, const struct lookup *l)
+{
+	const Hopyard__V1__Envelope *was;
+	Hopyard__V1__Envelope env;
+	const char *refusal = replay_refusal(l);
+	uint64_t accepted = e->count.accepted;
+	uint8_t *packed;
+	struct item it;
+
+	was = engine_envelope(e, msg_envelope(l->msg));
+	if (refusal != NULL || was == NULL) {
+		e->ops->answer(e->arg, l->number, 409,
+		    refusal != NULL ? refusal : "it cannot be read any more");
+		return;
+	}
+	/* All of the old envelope but the name and the time to wait. */
+	env = *was;
+	env.id = binary(l->new_id, sizeof(l->new_id));
+	env.has_delay_ms = false;
+	env.has_reply_to = true;
+	env.reply_to = binary(l->id, sizeof(l->id));
+	it.envelope.len = hopyard__v1__envelope__get_packed_size(&env);
+	packed = xmalloc(it.envelope.len);
+	hopyard__v1__envelope__pack(&env, packed);
+	it.envelope.p = packed;
+	it.body = msg_body(l->msg);
+	it.report = msg_report(l->msg);
+	it.context = (struct bytes){ NULL, 0 };
+	engine_submit(e, ENGINE_PEER_CALL, l->number, "replay", 60000, &it);
+	free(packed);
+	if (e->count.accepted != accepted)
+		record_replay(e, l);
+}

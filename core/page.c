@@ -308,6 +308,8 @@ lookup_wants(const struct lookup *l, const struct engine *e,
 
 	if (l->why == LOOKUP_RESULT)
 		return pg->seq == l->ref;
+	if (l->why == LOOKUP_REPLAY)
+		return m->kind == HOPYARD__V1__KIND__MT;
 	q = map_get_u64(&e->queue_by_number, pg->queue);
 	/* The account of the asker, if it has one. */
 	if (l->result_len > 0 &&
@@ -326,6 +328,15 @@ lookup_done(struct engine *e, struct lookup *l)
 	struct msg *m = l->msg;
 	struct queue *q;
 
+	if (l->why == LOOKUP_REPLAY) {
+		if (l->found)
+			engine_replay_found(e, l);
+		else
+			e->ops->answer(
+			    e->arg, l->number, 404, "no such message");
+		msg_free(m);
+		return;
+	}
 	/* It may have been loaded by a page meanwhile. */
 	if (m != NULL && map_get_u64(&e->by_seq, m->seq) != NULL) {
 		msg_free(m);
@@ -392,6 +403,7 @@ page_of_lookup(struct engine *e, struct lookup *l, struct items *its)
 		}
 		l->found = true;
 		l->closed = pg->closed || home == NULL;
+		l->state = pg->state;
 		l->msg = m;
 		if (home != NULL) {
 			load_queue(e, m, home, pg);

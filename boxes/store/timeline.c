@@ -380,6 +380,16 @@ told_simple(const struct told *d, const char *event, const char *why)
 	json_close_object(d->j);
 }
 
+/* By an operator, under another id. */
+static void
+told_replayed(const struct told *d)
+{
+	open_event(d->j, d->e->at, "replayed");
+	if (d->rec->detail.len == UUID_LEN)
+		json_uuid(d->j, "as", d->rec->detail.data);
+	json_close_object(d->j);
+}
+
 /* The report that this event is about: the state that it told. */
 static const char *
 told_report(const struct told *d)
@@ -445,7 +455,7 @@ tell_event(const struct timeline *t, const struct timeline_event *e)
 		told_notified(&d, d.report ? told_report(&d) : NULL);
 		break;
 	case EVENT(REPLAYED):
-		told_simple(&d, "replayed", "why");
+		told_replayed(&d);
 		break;
 	default:
 		break;
@@ -502,6 +512,8 @@ tell_admission(const struct timeline *t, const Hopyard__V1__Record *rec,
 	struct json *j = t->json;
 
 	open_event(j, rec->at, mt ? "accepted" : "received");
+	if (env != NULL && env->reply_to.len == UUID_LEN)
+		json_uuid(j, "reply_to", env->reply_to.data);
 	if (t->control) {
 		if (mt)
 			put_bytes(j, "front", rec->detail);
