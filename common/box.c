@@ -83,6 +83,8 @@ struct box_ask {
 };
 TAILQ_HEAD(box_asks, box_ask);
 
+bool (*box_reload)(struct buf *);
+
 struct box {
 	uv_loop_t *loop;
 	const struct box_ops *ops;
@@ -951,6 +953,29 @@ box_write_ping(const struct box *b, struct buf *out)
 	json_close_object(&j);
 }
 
+static void
+box_answer_reload(struct box *b, uint64_t correlation)
+{
+	struct buf lines, out;
+	struct json j;
+
+	buf_init(&lines);
+	buf_init(&out);
+	if (box_reload(&lines)) {
+		json_init(&j, &out);
+		json_open_object(&j, NULL);
+		json_bool(&j, "ok", true);
+		json_text(&j, "diff", buf_data(&lines), buf_len(&lines));
+		json_close_object(&j);
+		box_reply(b, correlation, 0, NULL, buf_data(&out),
+		    buf_len(&out), false);
+	} else {
+		box_reply(b, correlation, 422, buf_str(&lines), NULL, 0, false);
+	}
+	buf_fini(&out);
+	buf_fini(&lines);
+}
+
 /* True when the method is one of those that every box has. */
 static bool
 box_answer_common(
@@ -967,6 +992,9 @@ box_answer_common(
 	} else if (strcmp(call->method, "stats") == 0) {
 		json_init(&j, &out);
 		stats_json(&j, NULL);
+	} else if (strcmp(call->method, "reload") == 0 && box_reload != NULL) {
+		box_answer_reload(b, correlation);
+		return true;
 	} else {
 		return false;
 	}

@@ -114,7 +114,14 @@ void box_reply(struct box *, uint64_t correlation, unsigned code,
 
 /*
  * Methods that are answered here, before ops->call: "stats" (JSON),
- * "prometheus" (text), "ping" (JSON).
+ * "prometheus" (text), "ping" (JSON), and "reload" where box_reload is set.
  */
+
+struct buf;
+/*
+ * Load the configuration again; true with what has changed, or false with the
+ * complaints.  daemon_run() sets it.
+ */
+extern bool (*box_reload)(struct buf *lines);
 
 #endif

@@ -20,6 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/box.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/conf.h"
@@ -572,6 +573,12 @@ daemon_open_loop(struct daemon *d)
 
 /* --------------------------------------------------------------- interface */
 
+static bool
+daemon_reload_asked(struct buf *lines)
+{
+	return daemon_reload(&the_daemon, lines);
+}
+
 int
 daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 {
@@ -608,6 +615,7 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 	    "version=%s program=%s type=%s pid=%d config=%s hash=%016" PRIx64,
 	    hopyard_version, box->program, d->type, (int)getpid(), d->file,
 	    conf_hash(d->conf));
+	box_reload = daemon_reload_asked;
 	rc = box->start(d, arg);
 	if (rc == 0 && d->state == DAEMON_STARTING)
 		daemon_enter_state(d, DAEMON_RUNNING);
