@@ -129,7 +129,7 @@ static const struct conf_row conf_table_http_rows[] = {
 	{ "max_body", CONF_SIZE, CONF_ANY, CONF_RESTART, .dflt = "1MiB",
 	  .min = KIB(1), .max = MIB(64), .help = "Largest request body." },
 	{ "hold", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "5s",
-	  .max = SEC(600),
+	  .min = MS(100), .max = SEC(600),
 	  .help = "How long a request waits while the bus or the store is "
 	      "away, before the answer is 503." },
 	{ "max_connections", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "4096",
@@ -253,7 +253,7 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	  .dflt = "ESME_RX_T_APPN",
 	  .help = "Answer to a deliver_sm that cannot be stored now." },
 	{ "our_host", CONF_STR, CONF_ANY, CONF_REBIND,
-	  .help = "Local address to connect from." },
+	  .help = "Local address to connect from, in numbers." },
 	{ "source_autodetect", CONF_BOOL, CONF_ANY, CONF_REBIND,
 	  .dflt = "true",
 	  .help = "Letters in the sender make it alphanumeric." },

@@ -89,8 +89,9 @@ struct conn {
 	uv_connect_t connect;
 	uv_timer_t timer;
 	struct conn_lookup *lookup;
-	struct addrinfo *addrs; /* answer of the look-up, owned */
-	struct addrinfo *addr;  /* the one being tried */
+	struct addrinfo *addrs;        /* answer of the look-up, owned */
+	struct addrinfo *addr;         /* the one being tried */
+	struct sockaddr_storage local; /* family 0: none */
 
 	pid_t peer_pid;
 	uid_t peer_uid;
@@ -380,9 +381,14 @@ static void conn_next_address_cb(uv_handle_t *);
 static void
 conn_try_address(struct conn *c, const struct sockaddr *sa)
 {
-	int rc;
+	int rc = 0;
 
-	rc = uv_tcp_connect(&c->connect, &c->u.tcp, sa, conn_connect_cb);
+	if (c->local.ss_family != AF_UNSPEC)
+		rc = uv_tcp_bind(
+		    &c->u.tcp, (const struct sockaddr *)&c->local, 0);
+	if (rc == 0)
+		rc =
+		    uv_tcp_connect(&c->connect, &c->u.tcp, sa, conn_connect_cb);
 	if (rc != 0)
 		conn_connect_cb(&c->connect, rc);
 }
@@ -471,22 +477,32 @@ conn_start_lookup(struct conn *c, const struct address *a)
 	c->lookup = lookup;
 }
 
+static bool
+conn_parse_numeric(const char *host, int port, struct sockaddr_storage *ss)
+{
+	return uv_ip4_addr(host, port, (struct sockaddr_in *)ss) == 0 ||
+	    uv_ip6_addr(host, port, (struct sockaddr_in6 *)ss) == 0;
+}
+
 struct conn *
 conn_connect(uv_loop_t *loop, const char *address, const struct conn_opts *opts,
     conn_cb *cb, void *arg)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss, local = { .ss_family = AF_UNSPEC };
 	struct address a;
 	struct conn *c;
 	const char *host;
-	int port;
 
 	if (address_parse(&a, address) != 0)
+		return NULL;
+	if (opts != NULL && opts->local != NULL &&
+	    !conn_parse_numeric(opts->local, 0, &local))
 		return NULL;
 	c = conn_new(loop, a.kind == ADDRESS_UNIX, opts);
 	c->cb = cb;
 	c->arg = arg;
 	c->connect.data = c;
+	c->local = local;
 	snprintf(c->peer, sizeof(c->peer), "%s", address);
 	if (a.kind == ADDRESS_UNIX) {
 		uv_pipe_connect(
@@ -494,13 +510,10 @@ conn_connect(uv_loop_t *loop, const char *address, const struct conn_opts *opts,
 		return c;
 	}
 	host = a.host[0] != '\0' ? a.host : "127.0.0.1";
-	port = atoi(a.port);
-	if (uv_ip4_addr(host, port, (struct sockaddr_in *)&ss) == 0 ||
-	    uv_ip6_addr(host, port, (struct sockaddr_in6 *)&ss) == 0) {
+	if (conn_parse_numeric(host, atoi(a.port), &ss))
 		conn_try_address(c, (struct sockaddr *)&ss);
-	} else {
+	else
 		conn_start_lookup(c, &a);
-	}
 	return c;
 }
 

@@ -47,13 +47,16 @@ struct conn_opts {
 	 * credit bounds what is written.
 	 */
 	bool read_always;
+	/* conn_connect(): numeric address to come from, NULL: the kernel's
+	 * choice. */
+	const char *local;
 };
 
 /*
  * Address text: "unix:/path", "/path", "host:port", "[v6]:port", ":port".
  * Starts connecting; name look-up is asynchronous.  CONNECTED or ERROR
  * follows.  Returns NULL only for a text that is no address (logged by the
- * caller).
+ * caller), or a `local` that is none.
  */
 struct conn *conn_connect(uv_loop_t *, const char *address,
     const struct conn_opts *, conn_cb *, void *arg);

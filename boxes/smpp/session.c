@@ -74,10 +74,12 @@ struct session *
 session_connect(uv_loop_t *loop, const char *address,
     const struct session_opts *opts, const struct session_ops *ops, void *arg)
 {
+	const struct conn_opts conn_opts = { .local = opts->local };
 	struct session *s = session_new(opts, ops, arg);
 
+	s->opts.local = NULL;
 	s->state = SESSION_CONNECTING;
-	s->conn = conn_connect(loop, address, NULL, session_conn_cb, s);
+	s->conn = conn_connect(loop, address, &conn_opts, session_conn_cb, s);
 	if (s->conn == NULL) {
 		session_free(s);
 		return NULL;

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/xalloc.h"
 
 #define BIND_STEADY_MS      10000 /* a bind that lived this long was a success */
 #define BIND_NEXT_HOST_MS   50
@@ -54,12 +55,14 @@ bind_kind_name(enum bind_kind kind)
 	return bind_kinds[kind].name;
 }
 
-void
-bind_init(struct bind *b, struct link *l, enum bind_kind kind, unsigned number)
+struct bind *
+bind_new(struct link *l, enum bind_kind kind, unsigned number)
 {
-	memset(b, 0, sizeof(*b));
+	struct bind *b = xcalloc(1, sizeof(*b));
+
 	b->link = l;
 	b->kind = kind;
+	b->number = number;
 	snprintf(
 	    b->name, sizeof(b->name), "%s%u", bind_kinds[kind].prefix, number);
 	uv_timer_init(l->loop, &b->timer);
@@ -68,13 +71,19 @@ bind_init(struct bind *b, struct link *l, enum bind_kind kind, unsigned number)
 	TAILQ_INIT(&b->started);
 	TAILQ_INIT(&b->inbound);
 	b->entered_ms = clock_mono_ms();
+	return b;
+}
+
+static void
+bind_close_cb(uv_handle_t *handle)
+{
+	free(handle->data);
 }
 
 void
-bind_fini(struct bind *b)
+bind_free(struct bind *b)
 {
-	if (!uv_is_closing((uv_handle_t *)&b->timer))
-		uv_close((uv_handle_t *)&b->timer, NULL);
+	uv_close((uv_handle_t *)&b->timer, bind_close_cb);
 }
 
 /* ----------------------------------------------------------------- states */
@@ -414,7 +423,7 @@ bind_on_closed(struct session *s, const char *reason, void *arg)
 	submit_on_closed(b);
 	deliver_on_closed(b);
 
-	if (l->state >= LINK_DRAINING) {
+	if (l->state >= LINK_DRAINING || b->retired) {
 		b->bound_ms = 0;
 		bind_enter_state(b, BIND_STOPPED);
 		return;
@@ -447,6 +456,7 @@ bind_connect(struct bind *b)
 		.answer_ms = p->answer_ms,
 		.partial_ms = p->answer_ms,
 		.decode = SMPP_LENIENT,
+		.local = p->our_host,
 	};
 
 	/* A reload may have left fewer hosts. */

@@ -7,7 +7,7 @@
  * maximum, also after a wrong password.  The slots of the window are freed by
  * answers and by the end of the connection, by nothing else (R-26).
  *
- * Embedded in the array of its link, from link_new() to the end of the process.
+ * Owned by its link, which frees it once it is STOPPED.
  */
 #ifndef BOXES_SMPPC_BIND_H
 #define BOXES_SMPPC_BIND_H
@@ -48,6 +48,7 @@ enum bind_state {
 struct bind {
 	struct link *link;
 	enum bind_kind kind;
+	unsigned number;         /* of its kind, from 1 */
 	char name[16];           /* "trx1" */
 	enum bind_state state;   /* written only by bind_enter_state() */
 	struct session *session; /* owned; NULL in IDLE and STOPPED */
@@ -58,6 +59,7 @@ struct bind {
 	size_t host;        /* index of the host that is tried or bound */
 	uint32_t login_seq; /* of our bind or unbind */
 	bool rebind;        /* the next try comes at once */
+	bool retired;       /* no longer configured: stops for good */
 	char why[160];      /* end of the last connection, for people */
 
 	/* Messages with parts still to write, that must come on this bind. */
@@ -76,8 +78,9 @@ struct bind {
 	uint32_t rtt_us; /* smoothed, 1/8 */
 };
 
-void bind_init(struct bind *, struct link *, enum bind_kind, unsigned number);
-void bind_fini(struct bind *);
+struct bind *bind_new(struct link *, enum bind_kind, unsigned number);
+/* When STOPPED, or after the loop has ended. */
+void bind_free(struct bind *);
 
 /* Begin, `delay_ms` from now. */
 void bind_start(struct bind *, uint64_t delay_ms);

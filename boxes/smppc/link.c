@@ -64,7 +64,7 @@ link_enter_state(struct link *l, enum link_state next)
 		link_tell(l);
 		submit_return_all(l, "connector is stopping");
 		for (i = 0; i < l->n_binds; i++)
-			bind_stop(&l->bind[i], l->profile->answer_ms, false,
+			bind_stop(l->bind[i], l->profile->answer_ms, false,
 			    "stopping");
 		break;
 	case LINK_CLOSING:
@@ -82,7 +82,7 @@ link_count_binds(const struct link *l, bool (*is)(const struct bind *))
 	unsigned i, n = 0;
 
 	for (i = 0; i < l->n_binds; i++)
-		n += is(&l->bind[i]);
+		n += is(l->bind[i]);
 	return n;
 }
 
@@ -91,8 +91,8 @@ link_on_bind(struct link *l)
 {
 	bool up = link_count_binds(l, bind_writable) > 0;
 
-	if (l->bind == NULL || l->state > LINK_UP)
-		return; /* link_new() is still at it, or we stop */
+	if (l->state > LINK_UP)
+		return;
 	if (up && l->state == LINK_DOWN)
 		link_enter_state(l, LINK_UP);
 	else if (!up && l->state == LINK_UP)
@@ -109,8 +109,8 @@ link_in_flight(const struct link *l)
 	unsigned i;
 
 	for (i = 0; i < l->n_binds; i++)
-		if (l->bind[i].session != NULL)
-			n += session_in_flight(l->bind[i].session);
+		if (l->bind[i]->session != NULL)
+			n += session_in_flight(l->bind[i]->session);
 	return n;
 }
 
@@ -120,7 +120,7 @@ link_window(const struct link *l)
 	unsigned i, n = 0;
 
 	for (i = 0; i < l->n_binds; i++)
-		n += bind_is_bound(&l->bind[i]) && bind_can_send(&l->bind[i]);
+		n += bind_is_bound(l->bind[i]) && bind_can_send(l->bind[i]);
 	return n * l->profile->window;
 }
 
@@ -132,11 +132,11 @@ link_rate(const struct link *l)
 	unsigned i;
 
 	for (i = 0; i < l->n_binds; i++) {
-		if (!bind_writable(&l->bind[i]))
+		if (!bind_writable(l->bind[i]))
 			continue;
-		if (l->bind[i].rate <= 0)
+		if (l->bind[i]->rate <= 0)
 			return l->profile->tps;
-		sum += l->bind[i].rate;
+		sum += l->bind[i]->rate;
 	}
 	if (sum <= 0 || (l->profile->tps != 0 && sum > l->profile->tps))
 		return l->profile->tps;
@@ -158,7 +158,7 @@ link_detail(const struct link *l, char *dst, size_t cap)
 		return;
 	}
 	for (i = 0; i < l->n_binds; i++) {
-		b = &l->bind[i];
+		b = l->bind[i];
 		if (!bind_can_send(b))
 			continue;
 		if (b->state == BIND_LATE) {
@@ -257,8 +257,8 @@ link_roll_second(struct link *l, uint64_t now)
 	l->sent_last = l->sent_window;
 	l->sent_window = 0;
 	for (i = 0; i < l->n_binds; i++) {
-		l->bind[i].sent_last = l->bind[i].sent_window;
-		l->bind[i].sent_window = 0;
+		l->bind[i]->sent_last = l->bind[i]->sent_window;
+		l->bind[i]->sent_window = 0;
 	}
 	link_tell(l); /* the rate may have changed */
 }
@@ -277,8 +277,8 @@ link_grant(struct link *l)
 	    !box_can_send(l->box) || !TAILQ_EMPTY(&l->finished))
 		return;
 	for (i = 0; i < l->n_binds; i++) {
-		want += bind_room(&l->bind[i]);
-		throttled |= l->bind[i].rate > 0;
+		want += bind_room(l->bind[i]);
+		throttled |= l->bind[i]->rate > 0;
 	}
 	if (!throttled) {
 		limit = (uint64_t)l->sent_last * LINK_AHEAD_MS / 1000;
@@ -332,7 +332,7 @@ link_pump(struct link *l)
 
 	link_refill(l, now);
 	for (i = 0; i < l->n_binds; i++)
-		link_pump_bind(l, &l->bind[(l->turn + i) % l->n_binds], fresh);
+		link_pump_bind(l, l->bind[(l->turn + i) % l->n_binds], fresh);
 	l->turn = (l->turn + 1) % l->n_binds;
 	link_grant(l);
 }
@@ -463,7 +463,7 @@ link_show(struct link *l, struct buf *out)
 	json_close_array(&j);
 	json_open_array(&j, "binds");
 	for (i = 0; i < l->n_binds; i++)
-		bind_show(&l->bind[i], &j);
+		bind_show(l->bind[i], &j);
 	json_close_array(&j);
 	json_close_object(&j);
 }
@@ -476,10 +476,10 @@ link_rebind_next(struct link *l)
 
 	while (l->rebind_at < l->n_binds && l->state <= LINK_UP) {
 		last = l->rebind_at == 0 ? BIND_IDLE
-					 : l->bind[l->rebind_at - 1].state;
+					 : l->bind[l->rebind_at - 1]->state;
 		if (last != BIND_IDLE && last != BIND_BOUND)
 			return;
-		bind_stop(&l->bind[l->rebind_at++], l->profile->response_ms,
+		bind_stop(l->bind[l->rebind_at++], l->profile->response_ms,
 		    true, "to be bound again");
 	}
 }
@@ -541,6 +541,78 @@ static const struct box_ops link_box_ops = {
 	.writable = link_box_writable,
 };
 
+/* ------------------------------------------------------------------- binds */
+
+static void
+link_add_bind(struct link *l, enum bind_kind kind, unsigned number)
+{
+	l->bind = xrealloc(l->bind, (l->n_binds + 1) * sizeof(struct bind *));
+	l->bind[l->n_binds] = bind_new(l, kind, number);
+	bind_start(l->bind[l->n_binds++], 0);
+}
+
+/* Is there one of this kind and number that is to stay? */
+static bool
+link_has_bind(const struct link *l, enum bind_kind kind, unsigned number)
+{
+	unsigned i;
+
+	for (i = 0; i < l->n_binds; i++)
+		if (l->bind[i]->kind == kind && l->bind[i]->number == number &&
+		    !l->bind[i]->retired)
+			return true;
+	return false;
+}
+
+/* As many binds as the profile says; those that are too many go when they have
+ * their answers. */
+static void
+link_fit_binds(struct link *l)
+{
+	static const enum bind_kind kinds[] = { BIND_TRANSCEIVER,
+		BIND_TRANSMITTER, BIND_RECEIVER };
+	const struct profile *p = l->profile;
+	unsigned i, k;
+
+	for (i = 0; i < l->n_binds; i++) {
+		struct bind *b = l->bind[i];
+
+		if (b->retired ||
+		    ((b->kind != BIND_TRANSCEIVER) == p->separate &&
+			b->number <= p->sessions))
+			continue;
+		b->retired = true;
+		bind_stop(b, p->response_ms, false, "no longer configured");
+	}
+	for (i = 1; i <= p->sessions; i++)
+		for (k = 0; k < ARRAY_LEN(kinds); k++)
+			if ((kinds[k] != BIND_TRANSCEIVER) == p->separate &&
+			    !link_has_bind(l, kinds[k], i))
+				link_add_bind(l, kinds[k], i);
+	l->rebind_at = l->n_binds;
+}
+
+static void
+link_drop_retired(struct link *l)
+{
+	unsigned i = 0;
+
+	while (i < l->n_binds) {
+		if (!l->bind[i]->retired || l->bind[i]->state != BIND_STOPPED) {
+			i++;
+			continue;
+		}
+		log_info("link.retired", "bind=%s", l->bind[i]->name);
+		bind_free(l->bind[i]);
+		l->n_binds--;
+		memmove(&l->bind[i], &l->bind[i + 1],
+		    (l->n_binds - i) * sizeof(struct bind *));
+		if (l->rebind_at > i)
+			l->rebind_at--;
+		link_tell(l);
+	}
+}
+
 /* ------------------------------------------------------------------- timer */
 
 static bool
@@ -588,38 +660,19 @@ link_tick_cb(uv_timer_t *timer)
 	unsigned i;
 
 	for (i = 0; i < l->n_binds; i++)
-		bind_tick(&l->bind[i], now);
+		bind_tick(l->bind[i], now);
 	link_roll_second(l, now);
 	submit_sweep(l, now);
 	if (!submit_flush(l))
 		log_debug("bus.full", "unacked=%zu", box_unacked(l->box));
 	link_rebind_next(l);
+	link_drop_retired(l);
 	link_pump(l);
 	link_update_meter(l);
 	link_watch_drain(l, now);
 }
 
 /* ------------------------------------------------------------- life of a link */
-
-static void
-link_make_binds(struct link *l)
-{
-	const struct profile *p = l->profile;
-	unsigned i, per = p->separate ? 2 : 1;
-	struct bind *bind;
-
-	bind = xcalloc(p->sessions * per, sizeof(*bind));
-	for (i = 0; i < p->sessions; i++) {
-		if (!p->separate) {
-			bind_init(&bind[i], l, BIND_TRANSCEIVER, i + 1);
-			continue;
-		}
-		bind_init(&bind[2 * i], l, BIND_TRANSMITTER, i + 1);
-		bind_init(&bind[2 * i + 1], l, BIND_RECEIVER, i + 1);
-	}
-	l->bind = bind;
-	l->n_binds = l->rebind_at = p->sessions * per;
-}
 
 struct link *
 link_new(uv_loop_t *loop, const char *name, const char *bus_address,
@@ -631,7 +684,6 @@ link_new(uv_loop_t *loop, const char *name, const char *bus_address,
 		.type = "smppc",
 		.address = bus_address,
 	};
-	unsigned i;
 
 	l->loop = loop;
 	l->name = name;
@@ -646,31 +698,26 @@ link_new(uv_loop_t *loop, const char *name, const char *bus_address,
 	buf_init(&l->scratch);
 	meter_init(&l->meter, name);
 	l->box = box_new(loop, &opts, &link_box_ops, l);
-	link_make_binds(l);
-	for (i = 0; i < l->n_binds; i++)
-		bind_start(&l->bind[i], 0);
+	link_fit_binds(l);
 	uv_timer_init(loop, &l->tick);
 	l->tick.data = l;
 	uv_timer_start(&l->tick, link_tick_cb, LINK_TICK_MS, LINK_TICK_MS);
 	return l;
 }
 
-bool
-link_reload(struct link *l, struct profile *p, struct buf *why)
+void
+link_reload(struct link *l, struct profile *p)
 {
 	struct profile *old = l->profile;
 
-	if (!profile_same_binds(old, p)) {
-		buf_printf(why,
-		    "%s: sessions or bind have changed: restart this box\n",
-		    l->name);
-		return false;
-	}
 	l->profile = p;
-	if (!profile_same_login(old, p))
-		link_rebind(l, "the configuration has changed");
+	if (l->state <= LINK_UP) {
+		link_fit_binds(l);
+		if (!profile_same_login(old, p))
+			link_rebind(l, "the configuration has changed");
+		link_tell(l);
+	}
 	profile_free(old);
-	return true;
 }
 
 void
@@ -687,10 +734,14 @@ link_free(struct link *l)
 {
 	unsigned i;
 
+	/* Without a drain libuv and the sessions still hold on to all of it,
+	 * and the process is about to end. */
+	if (l->state != LINK_CLOSED)
+		return;
 	submit_free_all(l);
 	deliver_free_all(l);
 	for (i = 0; i < l->n_binds; i++)
-		bind_fini(&l->bind[i]);
+		bind_free(l->bind[i]);
 	if (!uv_is_closing((uv_handle_t *)&l->tick))
 		uv_close((uv_handle_t *)&l->tick, NULL);
 	/* Lets libuv forget the timers before their memory goes. */

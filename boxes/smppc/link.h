@@ -50,7 +50,7 @@ struct link {
 	void (*done)(void *arg); /* after a drain */
 	void *done_arg;
 
-	struct bind *bind;
+	struct bind **bind; /* owned, as each of them */
 	unsigned n_binds;
 	unsigned turn;      /* the bind that writes first */
 	unsigned rebind_at; /* the next one to be bound again; n_binds: none */
@@ -90,10 +90,10 @@ struct link {
 struct link *link_new(
     uv_loop_t *, const char *name, const char *bus_address, struct profile *);
 /*
- * Takes the profile, or false with a reason in why: it needs a restart.  Binds
- * whose login has changed are bound again one after the other.
+ * Takes the profile.  Binds come and go as it says; if the login has changed
+ * they are bound again one after the other, else they stay as they are.
  */
-bool link_reload(struct link *, struct profile *, struct buf *why);
+void link_reload(struct link *, struct profile *);
 /*
  * No new messages; waits for answers, unbinds, waits until the bus has all
  * results.  done() is called once, then link_free() may be.

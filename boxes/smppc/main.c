@@ -60,10 +60,8 @@ smppc_reload(
 	p = profile_new(conf_box(conf, daemon_name(d)), daemon_name(d), why);
 	if (p == NULL)
 		return false;
-	if (link_reload(smppc_link, p, why))
-		return true;
-	profile_free(p);
-	return false;
+	link_reload(smppc_link, p);
+	return true;
 }
 
 static void

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include "common/buf.h"
 #include "common/conf.h"
@@ -163,6 +164,21 @@ profile_hosts(struct profile *p, const struct conf_group *g, struct buf *why)
 		    why, g, "host", "no host; write \"smsc.example:2775\"");
 }
 
+static void
+profile_our_host(struct profile *p, const struct conf_group *g, struct buf *why)
+{
+	const char *s = conf_str(g, "our_host");
+	uint8_t address[16];
+
+	if (s == NULL || *s == '\0')
+		return;
+	if (uv_inet_pton(AF_INET, s, address) != 0 &&
+	    uv_inet_pton(AF_INET6, s, address) != 0)
+		profile_complain(why, g, "our_host",
+		    "not a numeric address such as \"192.0.2.1\"");
+	p->our_host = xstrdup(s);
+}
+
 struct profile *
 profile_new(const struct conf_group *g, const char *name, struct buf *why)
 {
@@ -171,6 +187,7 @@ profile_new(const struct conf_group *g, const char *name, struct buf *why)
 	const char *s;
 
 	profile_hosts(p, g, why);
+	profile_our_host(p, g, why);
 	p->system_id =
 	    profile_field(g, "system_id", conf_str(g, "system_id"), 15, why);
 	p->password =
@@ -241,6 +258,7 @@ profile_free(struct profile *p)
 	for (i = 0; i < p->n_hosts; i++)
 		free(p->host[i]);
 	free(p->host);
+	free(p->our_host);
 	free(p->system_id);
 	if (p->password != NULL)
 		explicit_bzero(p->password, strlen(p->password));
@@ -261,17 +279,13 @@ profile_verdict(const struct profile *p, uint32_t status)
 }
 
 bool
-profile_same_binds(const struct profile *a, const struct profile *b)
-{
-	return a->separate == b->separate && a->sessions == b->sessions;
-}
-
-bool
 profile_same_login(const struct profile *a, const struct profile *b)
 {
 	size_t i;
 
-	if (a->n_hosts != b->n_hosts)
+	if (a->n_hosts != b->n_hosts ||
+	    (a->our_host == NULL) != (b->our_host == NULL) ||
+	    (a->our_host != NULL && strcmp(a->our_host, b->our_host) != 0))
 		return false;
 	for (i = 0; i < a->n_hosts; i++)
 		if (strcmp(a->host[i], b->host[i]) != 0)

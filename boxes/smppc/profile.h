@@ -32,6 +32,7 @@ enum verdict {
 struct profile {
 	char **host;
 	size_t n_hosts;
+	char *our_host; /* to connect from, or NULL */
 	char *system_id, *password, *system_type, *address_range;
 	char *service_type;
 	char *scope;
@@ -63,8 +64,7 @@ struct profile *profile_new(
 void profile_free(struct profile *);
 
 enum verdict profile_verdict(const struct profile *, uint32_t status);
-/* A change from a to b needs new binds, or even other binds. */
-bool profile_same_binds(const struct profile *a, const struct profile *b);
+/* A change from one to the other needs no new binds. */
 bool profile_same_login(const struct profile *a, const struct profile *b);
 
 #endif

@@ -127,6 +127,7 @@ class Session:
     def __init__(self, smsc, sock):
         self.smsc = smsc
         self.sock = sock
+        self.peer = sock.getpeername()
         self.bound = False
         self.kind = 0
         self.bind_pdu = None

@@ -375,8 +375,79 @@ def test_reload(link):
     assert box.wait_result(1).code == RESULT.OK
 
 
+def test_reload_keeps_binds_that_need_not_go(link):
+    """tps and the meaning of errors are in force at once, on the same bind."""
+    link.smsc.on_submit = lambda s, p: 0x0b
+    box = link.up()
+    session = link.smsc.live()[0]
+    link.configure(tps=20, errors={"retry": ["ESME_RINVDSTADR"]})
+    link.process.kill(signal.SIGHUP)
+    link.process.wait_log("config.reloaded")
+    box.wait(lambda: box.link_states[-1].rate == 20)
+    box.deliver(ref=1)
+    assert box.wait_result(1).code == RESULT.RETRY
+    assert link.smsc.live() == [session] and len(link.smsc.sessions) == 1
+
+
+def test_reload_changes_the_number_of_sessions(link):
+    """More are added, and those that are too many leave when they have their
+    answers; the others stay."""
+    link.smsc.on_submit = lambda s, p: None
+    box = link.up()
+    first = link.smsc.live()[0]
+    link.configure(sessions=3)
+    link.process.kill(signal.SIGHUP)
+    box.wait_up(bound=3)
+    for ref in range(1, 7):
+        box.deliver(ref=ref)
+    link.smsc.wait_submits(6)
+    link.configure(sessions=1)
+    link.process.kill(signal.SIGHUP)
+    box.wait(lambda: box.credit() >= 8)
+    assert len(link.smsc.live()) == 3  # two of them wait for answers
+    for session, p in list(link.smsc.submits):
+        session.answer(p)
+    for ref in range(1, 7):
+        assert box.wait_result(ref).code == RESULT.OK
+    link.smsc.wait(lambda: link.smsc.live() == [first])
+    assert all(s.unbind_seen for s in link.smsc.sessions[1:])
+    box.wait(lambda: len(link.show(box)["binds"]) == 1)
+    assert all(s.state == pb.LinkState.UP for s in box.link_states[1:])
+    link.configure(bind="separate")
+    link.process.kill(signal.SIGHUP)
+    link.smsc.wait_bound(kind=smpp.BIND_TRANSMITTER)
+    link.smsc.wait_bound(kind=smpp.BIND_RECEIVER)
+    link.smsc.wait(lambda: not link.smsc.live(smpp.BIND_TRANSCEIVER))
+    box.wait_up(bound=2)
+    assert first.unbind_seen
+
+
+def test_our_host(link):
+    """The connection comes from the address that is configured."""
+    link.configure(our_host="127.0.0.77")
+    link.up()
+    assert link.smsc.live()[0].peer[0] == "127.0.0.77"
+    link.configure(our_host="127.0.0.78")
+    link.process.kill(signal.SIGHUP)
+    link.smsc.wait(lambda: any(s.peer[0] == "127.0.0.78"
+                               for s in link.smsc.live()))
+
+
+def test_second_signal_ends_at_once(link):
+    """With answers outstanding, without waiting for them."""
+    link.smsc.on_submit = lambda s, p: None
+    box = link.up()
+    box.deliver(ref=1)
+    link.smsc.wait_submits(1)
+    link.process.kill(signal.SIGTERM)
+    box.wait_down()
+    link.process.kill(signal.SIGTERM)
+    assert link.process.wait(5) is not None
+
+
 @pytest.mark.parametrize("settings,want", [
     (dict(nack_code="ESME_ROK"), "nack_code"),
+    (dict(our_host="example.org"), "our_host"),
     (dict(late_limit="10s"), "late_limit"),
     (dict(system_id="0123456789abcdef"), "system_id"),
     (dict(errors={"retry": ["ESME_NONSENSE"]}), "ESME_NONSENSE"),
