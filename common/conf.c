@@ -1140,6 +1140,14 @@ fail:
 	return false;
 }
 
+static bool
+load_parsed(config_t *cfg, struct buf *text)
+{
+	/* libconfig 1.5 refuses a comment that ends the file without it. */
+	buf_addc(text, '\n');
+	return config_read_string(cfg, buf_str(text)) == CONFIG_TRUE;
+}
+
 static void
 load_file(struct loader *l, const char *path, bool included)
 {
@@ -1156,7 +1164,7 @@ load_file(struct loader *l, const char *path, bool included)
 	} else if (!conf_scan(path, buf_str(&text), buf_len(&text), l->err)) {
 		l->errors++;
 		l->broken = true;
-	} else if (config_read_string(&cfg, buf_str(&text)) != CONFIG_TRUE) {
+	} else if (!load_parsed(&cfg, &text)) {
 		load_complain(l, (unsigned)config_error_line(&cfg), "%s",
 		    config_error_text(&cfg));
 		l->broken = true;

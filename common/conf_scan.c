@@ -555,6 +555,15 @@ conf_scan(const char *file, const char *text, size_t len, struct buf *err)
 		.key = "",
 	};
 
+	const char *nul = len == 0 ? NULL : memchr(text, '\0', len), *p;
+
+	/* libconfig would end there, even inside a comment. */
+	if (nul != NULL) {
+		for (p = text; p < nul; p++)
+			s.line += *p == '\n';
+		scan_complain(&s, s.line, "byte 0x00 has no meaning in a text");
+		return false;
+	}
 	/* A byte order mark is all that some editors add. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		scan_complain(&s, 1,
