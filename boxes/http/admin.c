@@ -355,7 +355,8 @@ admin_id(struct http_request *r, struct bytes s, struct buf *body)
 	return true;
 }
 
-/* GET /admin/v1/messages/ID and /admin/v1/trace/ID */
+/* GET /admin/v1/messages/ID: the timeline; /admin/v1/trace/ID: the rows.  The
+ * route has the name of the store's method. */
 static void
 admin_show_message(struct http_request *r, void *arg)
 {
@@ -366,7 +367,7 @@ admin_show_message(struct http_request *r, void *arg)
 		return;
 	buf_init(&body);
 	if (admin_id(r, http_rest(r), &body))
-		admin_ask(a, r, "store", "message.show", &body);
+		admin_ask(a, r, "store", http_route_name(r), &body);
 	buf_fini(&body);
 }
 
@@ -521,7 +522,7 @@ static const struct http_route admin_routes[] = {
 	{ "/admin/v1/messages", false, READ, "message.find", admin_find },
 	{ "/admin/v1/messages/", true, READ, "message.show",
 	    admin_show_message },
-	{ "/admin/v1/trace/", true, READ, "message.show", admin_show_message },
+	{ "/admin/v1/trace/", true, READ, "message.trace", admin_show_message },
 	{ "/admin/v1/links/", true, POST, "link.set", admin_act_link },
 	{ "/admin/v1/queues/hold", false, POST, "queue.hold", admin_act },
 	{ "/admin/v1/queues/release", false, POST, "queue.release", admin_act },

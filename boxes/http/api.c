@@ -740,7 +740,7 @@ static bool
 api_find_query(struct http_request *r, struct json *j)
 {
 	static const char *const names[] = { "to", "from", "status",
-		"client_ref", "since", "until", "cursor", "limit" };
+		"client_ref", "kind", "since", "until", "cursor", "limit" };
 	struct bytes query = http_query(r), name, value;
 	uint8_t plain[512], number[DRAFT_NUMBER_MAX];
 	struct form f;
@@ -756,7 +756,7 @@ api_find_query(struct http_request *r, struct json *j)
 		if (i == ARRAY_LEN(names) || value.len > sizeof(plain)) {
 			api_refuse(r, 400, "bad_request",
 			    "Parameters are to, from, status, client_ref, "
-			    "since, until, limit and cursor.",
+			    "kind, since, until, limit and cursor.",
 			    NULL);
 			return false;
 		}

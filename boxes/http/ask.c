@@ -40,25 +40,20 @@ asked_refuse(const struct asked *a, const Hopyard__V1__Reply *reply)
 		problem_reply(a->request, 409, "too_late",
 		    error != NULL ? error : "It is too late.");
 		return;
-	case 403:
 	case 413:
-	case 422:
-		if (!a->by_account) {
-			problem_reply(a->request, reply->code,
-			    reply->code == 403       ? "denied"
-				: reply->code == 413 ? "answer_too_large"
-						     : "refused",
-			    error);
-			return;
-		}
-		break;
+		problem_reply(a->request, 413, "answer_too_large",
+		    "The answer is too long. Ask for less.");
+		return;
 	case 504:
-		if (!a->by_account) {
-			problem_reply_extra(
-			    a->request, 504, "timeout", error, retry);
-			return;
-		}
-		break;
+		problem_reply_extra(a->request, 504, "timeout", error, retry);
+		return;
+	case 403:
+	case 422:
+		if (a->by_account)
+			break;
+		problem_reply(a->request, reply->code,
+		    reply->code == 403 ? "denied" : "refused", error);
+		return;
 	default:
 		break;
 	}
@@ -86,7 +81,7 @@ ask_reply_cb(struct box *box, const Hopyard__V1__Reply *reply, void *arg)
 	if (reply->code != 0) {
 		asked_refuse(a, reply);
 	} else if (a->too_long) {
-		problem_reply(a->request, 502, "answer_too_large",
+		problem_reply(a->request, 413, "answer_too_large",
 		    "The answer is too long. Ask for less.");
 	} else {
 		http_request_id(a->request);

@@ -54,6 +54,30 @@ static struct {
 			    (rd)->list, (rd)->base, "/" field, __VA_ARGS__);   \
 	} while (0)
 
+/* The same for a field whose name came from the client: "~" and "/" are written
+ * as RFC 6901 says. */
+static void
+fail_at(
+    struct reader *rd, const char *parent, const char *name, const char *detail)
+{
+	char field[160];
+	size_t n = (size_t)snprintf(field, sizeof(field), "%s/", parent), left;
+
+	rd->failed = true;
+	if (rd->list == NULL)
+		return;
+	for (left = 64; *name != '\0' && left > 0; name++, left--) {
+		if (*name == '~' || *name == '/') {
+			field[n++] = '~';
+			field[n++] = *name == '~' ? '0' : '1';
+		} else {
+			field[n++] = *name;
+		}
+	}
+	field[n] = '\0';
+	problem_add(rd->list, rd->base, field, "%s", detail);
+}
+
 #define SET(m, field, v)                                                       \
 	do {                                                                   \
 		(m)->has_##field = 1;                                          \
@@ -154,7 +178,6 @@ read_data(struct reader *rd, const json_t *v)
 	}
 	SET(&rd->draft->content, data,
 	    draft_bytes(bytes_of(decoded.data, (size_t)n)));
-	SET(&rd->draft->content, coding, HOPYARD__V1__CONTENT__CODING__BINARY);
 }
 
 static void
@@ -365,6 +388,7 @@ read_tlvs(struct reader *rd, const json_t *v)
 	Hopyard__V1__Tlv *tlv;
 	size_t i, count = json_array_size(v);
 	struct bytes s;
+	char place[24];
 	uint32_t tag;
 	int n;
 
@@ -381,10 +405,10 @@ read_tlvs(struct reader *rd, const json_t *v)
 		if (n < 0 ||
 		    !json_number(json_object_get(json_array_get(v, i), "tag"),
 			1, 0xffff, &tag)) {
-			FAIL(rd, "smpp/tlvs",
-			    "number %zu is not a tag (1 to "
-			    "65535) and a value in hex of up to %d octets",
-			    i + 1, MESSAGE_TLV);
+			snprintf(place, sizeof(place), "%zu", i);
+			fail_at(rd, "/smpp/tlvs", place,
+			    "needs a tag (1 to 65535) and a value in hex of "
+			    "up to 256 octets");
 			return;
 		}
 		tlv = &rd->draft->tlv[i];
@@ -415,6 +439,7 @@ read_smpp(struct reader *rd, const json_t *v)
 		{ "data_coding", 255, &c->has_data_coding, &c->data_coding },
 	};
 	const char *key;
+	char detail[40];
 	json_t *value;
 	struct bytes s;
 	size_t i;
@@ -442,13 +467,15 @@ read_smpp(struct reader *rd, const json_t *v)
 			if (strcmp(key, row[i].name) == 0)
 				break;
 		}
-		if (i == ARRAY_LEN(row))
-			FAIL(rd, "smpp", "has no field \"%s\"", key);
-		else if (!json_number(value, 0, row[i].max, row[i].value))
-			FAIL(rd, "smpp", "%s must be 0 to %d", key,
+		if (i == ARRAY_LEN(row)) {
+			fail_at(rd, "/smpp", key, "there is no such field");
+		} else if (!json_number(value, 0, row[i].max, row[i].value)) {
+			snprintf(detail, sizeof(detail), "must be 0 to %d",
 			    (int)row[i].max);
-		else
+			fail_at(rd, "/smpp", key, detail);
+		} else {
 			*row[i].has = 1;
+		}
 	}
 }
 
@@ -492,14 +519,7 @@ read_object(struct reader *rd, const json_t *object)
 			message_fields[i].read(rd, value);
 			continue;
 		}
-		rd->failed = true;
-		if (rd->list != NULL) {
-			char field[48];
-
-			snprintf(field, sizeof(field), "/%.40s", key);
-			problem_add(rd->list, rd->base, field, "%s",
-			    "there is no such field");
-		}
+		fail_at(rd, "", key, "there is no such field");
 	}
 }
 
@@ -536,8 +556,11 @@ read_finish(struct reader *rd)
 		FAIL(rd, "text", "is missing");
 	if (c->has_text && c->coding == HOPYARD__V1__CONTENT__CODING__BINARY)
 		FAIL(rd, "encoding", "binary needs data and no text");
-	if (c->has_data && c->coding != HOPYARD__V1__CONTENT__CODING__BINARY)
+	if (c->has_data && c->coding != HOPYARD__V1__CONTENT__CODING__AUTO &&
+	    c->coding != HOPYARD__V1__CONTENT__CODING__BINARY)
 		FAIL(rd, "encoding", "data can only be binary");
+	if (c->has_data)
+		SET(c, coding, HOPYARD__V1__CONTENT__CODING__BINARY);
 
 	if (!rd->has_dlr)
 		SET(env, report_mask, DLR_FINAL);

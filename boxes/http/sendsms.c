@@ -15,13 +15,13 @@
 #include "boxes/http/front.h"
 #include "boxes/http/server.h"
 #include "boxes/http/submit.h"
-#include "common/buf.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "proto/charset.h"
 #include "proto/form.h"
 
 #define SENDSMS_RECEIVERS 1000
+#define SENDSMS_IDS       50 /* in X-Message-Id */
 #define SENDSMS_UDH       140
 #define SENDSMS_ACCOUNT   64
 #define SENDSMS_URL       4096 /* longest dlr-url */
@@ -114,7 +114,7 @@ struct sms {
 	uint8_t plain_small[2048];
 	struct bytes receivers[SENDSMS_RECEIVERS]; /* digits in numbers */
 	unsigned receiver_count;
-	uint8_t (*numbers)[DRAFT_NUMBER_MAX];
+	uint8_t numbers[SENDSMS_RECEIVERS][DRAFT_NUMBER_MAX];
 	struct bytes from, udh, url, text;
 	uint8_t udh_bytes[SENDSMS_UDH + 1];
 	bool binary;
@@ -276,7 +276,6 @@ sms_init(struct sms *s, const struct http_request *r)
 
 	memset(s->param, 0, sizeof(s->param));
 	s->receiver_count = 0;
-	s->numbers = NULL;
 	s->plain = NULL;
 	s->form = sms_form_of(r, &charset);
 	if (s->form == SMS_FORM_OTHER)
@@ -300,7 +299,6 @@ static void
 sms_fini(struct sms *s)
 {
 	free(s->plain);
-	free(s->numbers);
 }
 
 /* -------------------------------------------------------------- checks */
@@ -316,9 +314,6 @@ sms_split_receivers(struct sms *s)
 	size_t i = 0, start, n, bad, k;
 	bool legal;
 
-	s->numbers = xmalloc(sizeof(s->numbers[0]) *
-	    (to.len / 2 + 1 < SENDSMS_RECEIVERS ? to.len / 2 + 1
-						: SENDSMS_RECEIVERS));
 	while (i < to.len && s->receiver_count < SENDSMS_RECEIVERS) {
 		while (i < to.len &&
 		    (to.p[i] == ' ' || to.p[i] == '\t' || to.p[i] == '\r' ||
@@ -722,39 +717,34 @@ batch_verdict(const struct batch *b)
 	return best;
 }
 
+/* "X-Message-Id: ID, ID": the ids of what was accepted, in the order of the
+ * receivers; only the first ones, as clients and proxies limit a header. */
 static void
 sendsms_accepted(
     struct http_request *r, const struct batch *b, const char *text)
 {
+	char extra[16 + SENDSMS_IDS * (UUID_TEXT_LEN + 1) + 3];
 	struct http_response resp = { .status = 202,
 		.type = "text/html",
 		.body = text,
-		.len = strlen(text) };
-	static const char name[] = "X-Message-Id: ";
-	char one[80];
-	struct buf many;
+		.len = strlen(text),
+		.extra = extra };
+	char *p = stpcpy(extra, "X-Message-Id: ");
 	enum submit_result v;
-	unsigned i, n = batch_count(b);
-	char id[UUID_TEXT_LEN];
+	unsigned i, n = 0;
 
-	if (n == 1) {
-		resp.extra = one;
-		resp.extra_len = (size_t)snprintf(one, sizeof(one), "%s%s\r\n",
-		    name, uuid_format(batch_id(b, 0), id));
-		http_reply(r, &resp);
-		return;
-	}
-	buf_init(&many);
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < batch_count(b) && n < SENDSMS_IDS; i++) {
 		v = batch_result(b, i);
-		if (v == SUBMIT_ACCEPTED || v == SUBMIT_LATER)
-			buf_printf(&many, "%s%s\r\n", name,
-			    uuid_format(batch_id(b, i), id));
+		if (v != SUBMIT_ACCEPTED && v != SUBMIT_LATER)
+			continue;
+		if (n++ > 0)
+			p = stpcpy(p, ", ");
+		uuid_format(batch_id(b, i), p);
+		p += UUID_TEXT_LEN - 1;
 	}
-	resp.extra = buf_data(&many);
-	resp.extra_len = buf_len(&many);
+	p = stpcpy(p, "\r\n");
+	resp.extra_len = (size_t)(p - extra);
 	http_reply(r, &resp);
-	buf_fini(&many);
 }
 
 static void
