@@ -1,0 +1,149 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""A connector box in Python, made from bus.proto alone (hopyard-protocol(7)).
+
+Its carrier is a file: a message is a line of the journal, on disk before it is
+reported; what the bus has not acknowledged is read back from it after a kill.
+"""
+import importlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+WINDOW, BYTES = 256, 1 << 20        # what we take on at a time
+HEADER = struct.Struct("<IHHQ")     # payload length, type, flags, correlation
+BUS, NAME, TYPE = (os.environ["HOPYARD_" + x] for x in ("BUS", "NAME", "TYPE"))
+PROTO = os.path.dirname(os.path.abspath(__file__)) + "/../../proto"
+
+with tempfile.TemporaryDirectory() as made:     # the classes of bus.proto
+    subprocess.check_call(["protoc", "--proto_path=" + PROTO, "--python_out=" + made,
+                           "hopyard/v1/bus.proto"])
+    sys.path.insert(0, made)
+    pb = importlib.import_module("hopyard.v1.bus_pb2")
+
+
+def uuid7():
+    b = bytearray(int(time.time() * 1000).to_bytes(6, "big") + os.urandom(10))
+    b[6], b[8] = b[6] & 0x0f | 0x70, b[8] & 0x3f | 0x80
+    return bytes(b)
+
+
+def reports(message, ref):
+    """Items for the bus: the carrier has taken it, and it has arrived."""
+    link, smsc_id = NAME.encode(), message.id.hex().encode()
+    result = pb.Result(ref=ref, id=message.id, code=pb.Result.OK, parts=1,
+                       part=[pb.Result.Part(part=1, smsc_id=smsc_id)])
+    envelope = pb.Envelope(id=uuid7(), kind=pb.RECEIPT, link=link)
+    notice = pb.Notice(     # as a carrier has it: from the handset, to us
+        state=pb.DELIVERED, smsc_id=smsc_id, done_at=int(time.time() * 1000),
+        link=link, to=getattr(message, "from"), **{"from": message.to})
+    items = (result, None), (envelope, notice)
+    return [pb.Item(envelope=e.SerializeToString(),
+                    body=b and b.SerializeToString()) for e, b in items]
+
+
+class Connector:
+    def __init__(self, path):
+        self.instance, self.epoch = os.urandom(16), None
+        self.outbox = []        # not acknowledged: (type, message id, item)
+        self.journal = open(path, "a+", encoding="ascii")
+        self.journal.seek(0)    # a line without its end is one that never was
+        whole = [json.loads(x) for x in self.journal if x.endswith("}\n")]
+        self.journal.write("\n")
+        last = {e["id"]: e for e in whole}
+        self.owed = {id_: e for id_, e in last.items() if "items" in e}
+        for id_ in self.owed:
+            self.report(id_)
+
+    def report(self, id_):
+        for type_, packed in zip((pb.RESULT, pb.INBOUND), self.owed[id_]["items"]):
+            self.outbox.append((type_, id_, pb.Item.FromString(bytes.fromhex(packed))))
+
+    def deliver(self, items):
+        """To the carrier; one fsync for all, and only then flush() reports."""
+        for item in items:
+            message = pb.Envelope.FromString(item.envelope)
+            ref = pb.Dispatch.FromString(item.context).ref
+            id_ = message.id.hex()
+            self.got += 1
+            self.got_bytes += sum(len(field) for _, field in item.ListFields())
+            if id_ not in self.owed:    # else the bus was not sure: we are
+                self.owed[id_] = {"id": id_, "items": [
+                    x.SerializeToString().hex() for x in reports(message, ref)]}
+                self.journal.write(json.dumps(self.owed[id_]) + "\n")
+            self.report(id_)
+        self.journal.flush()
+        os.fsync(self.journal.fileno())
+
+    def on_frame(self, type_, correlation, data):
+        if type_ == pb.WELCOME:
+            self.epoch = pb.Welcome.FromString(data).epoch
+        elif type_ == pb.CREDIT:
+            self.credit = pb.Credit.FromString(data)
+        elif type_ == pb.DELIVER:
+            self.deliver(pb.Items.FromString(data).item)
+        elif type_ == pb.ACK:           # up to a number; a refusal is final too
+            count = max(0, pb.Ack.FromString(data).upto - self.settled)
+            for kind, id_, _ in self.outbox[:count]:
+                if kind == pb.INBOUND and self.owed.pop(id_, None):
+                    self.journal.write(json.dumps({"id": id_}) + "\n")
+            del self.outbox[:count]
+            self.settled += count
+        elif type_ == pb.PING:
+            self.send(pb.PONG, None, correlation)
+        elif type_ == pb.NAK:
+            raise ConnectionError("the bus says: " + pb.Nak.FromString(data).text)
+
+    def send(self, type_, message=None, correlation=0):
+        data = message.SerializeToString() if message is not None else b""
+        self.sock.sendall(HEADER.pack(len(data), type_, 0, correlation) + data)
+
+    def flush(self):
+        """Send what the bus takes, and grant it what we can take."""
+        for type_, _, item in self.outbox[self.number - self.settled:]:
+            used = self.used + len(item.envelope) + len(item.body)
+            if self.number == self.credit.items or used > self.credit.bytes:
+                break
+            self.number, self.used = self.number + 1, used
+            self.send(type_, pb.Items(first=self.number, item=[item]))
+        if self.number < self.results:  # those of earlier connections go first
+            return
+        if not self.granted:    # just connected, and all has its result
+            self.send(pb.IN_HAND, pb.InHand())
+            self.send(pb.LINK_STATE, pb.LinkState(state=pb.LinkState.UP))
+        self.granted = max(self.granted, self.got + WINDOW - len(self.outbox) // 2)
+        self.send(pb.CREDIT, pb.Credit(items=self.granted,
+                                       bytes=self.got_bytes + BYTES))
+
+    def serve(self):
+        """One connection, until it breaks.  All totals begin anew."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(BUS)
+        self.outbox.sort(key=lambda entry: entry[0] != pb.RESULT)
+        self.results = sum(type_ == pb.RESULT for type_, _, _ in self.outbox)
+        self.credit, self.number, self.used = pb.Credit(items=0, bytes=0), 0, 0
+        self.settled = self.got = self.got_bytes = self.granted = 0
+        self.send(pb.HELLO, pb.Hello(
+            proto_min=1, proto_max=1, name=NAME, type=TYPE, instance=self.instance,
+            pid=os.getpid(), last_epoch=self.epoch))
+        stream = self.sock.makefile("rb")
+        while len(header := stream.read(HEADER.size)) == HEADER.size:
+            size, type_, _, correlation = HEADER.unpack(header)
+            if len(data := stream.read(size)) == size:
+                self.on_frame(type_, correlation, data)
+                self.flush()
+        raise ConnectionError("the bus has gone")
+
+
+box = Connector(sys.argv[1] if len(sys.argv) > 1 else NAME + ".journal")
+while True:
+    try:
+        box.serve()
+    except OSError as error:
+        print("echo_connector:", error, file=sys.stderr)
+        time.sleep(0.2)
