@@ -1115,7 +1115,10 @@ relay(struct control *c)
 		box = c->b->store;
 	if (box == NULL)
 		box = broker_peer_by_name(c->b, c->call->target);
-	if (box == NULL || box->role == ROLE_CONTROL) {
+	/* The admin process is a box as well; an operator's tool is not. */
+	if (box == NULL ||
+	    (box->role == ROLE_CONTROL &&
+		conf_box(c->b->engine->conf, box->name) == NULL)) {
 		snprintf(text, sizeof(text), "box \"%s\" is not connected",
 		    c->call->target);
 		fail(c, 503, text);

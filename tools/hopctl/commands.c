@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * commands.c - the table of all commands, from which the help is made.
+ */
+#include <stddef.h>
+
+#include "tools/hopctl/config.h"
+#include "tools/hopctl/message.h"
+#include "tools/hopctl/request.h"
+#include "tools/hopctl/secret.h"
+#include "tools/hopctl/tap.h"
+#include "tools/hopctl/view.h"
+
+#define NONE                                                                   \
+	{                                                                      \
+		OPTIONS                                                        \
+	}
+
+/* clang-format off */
+const struct command commands[] = {
+	{ "status", NULL, "", 0, 0, view_status,
+	  "the bus, the store and all counts on one page", NULL,
+	  { OPTION_EVERY, OPTIONS } },
+
+	{ "boxes", NULL, "", 0, 0, view_boxes,
+	  "boxes of the configuration, and which are connected", NULL,
+	  { OPTION_EVERY, OPTIONS } },
+
+	{ "links", NULL, "", 0, 0, view_links,
+	  "links to carriers: state, binds, window, queue", NULL,
+	  { OPTION_EVERY, OPTIONS } },
+	{ "links", "show", "NAME", 1, 1, view_link,
+	  "everything that a connector says of its link and binds", NULL,
+	  { OPTION_EVERY, OPTIONS } },
+	{ "links", "drain", "NAME...", 1, -1, link_drain,
+	  "routes avoid it; its queue is still sent", NULL, NONE },
+	{ "links", "ready", "NAME...", 1, -1, link_ready,
+	  "in use again", NULL, NONE },
+	{ "links", "maint", "NAME...", 1, -1, link_maint,
+	  "nothing is sent on it, its binds stay", NULL, NONE },
+	{ "links", "rebind", "NAME...", 1, -1, link_rebind,
+	  "unbind and bind again, one session after the other", NULL, NONE },
+
+	{ "queues", NULL, "", 0, 0, view_queues,
+	  "queues, one for each box, class and account", NULL,
+	  { OPTION_EVERY, OPTIONS } },
+	{ "queues", "hold", "[QUEUE]", 0, 1, queue_hold,
+	  "send nothing from it until it is released",
+	  "QUEUE is box/class/account, as \"hopctl queues\" shows it.  "
+	  "Without it all queues are\nmeant that the options describe.",
+	  { OPTION_TARGET, OPTION_CLASS, OPTION_ACCOUNT, OPTIONS } },
+	{ "queues", "release", "[QUEUE]", 0, 1, queue_release,
+	  "go on with what is held", "As hold.",
+	  { OPTION_TARGET, OPTION_CLASS, OPTION_ACCOUNT, OPTIONS } },
+
+	{ "routes", NULL, "", 0, 0, view_routes,
+	  "routes in their order", NULL, NONE },
+	{ "routes", "test", "", 0, 0, view_routes_test,
+	  "each rule that is tried for a number, and the link",
+	  "Needs --to.  Sends nothing.",
+	  { OPTION_TO, OPTION_FROM, OPTION_ACCOUNT, OPTIONS } },
+
+	{ "accounts", NULL, "", 0, 0, view_accounts,
+	  "accounts with limits and counts", NULL, NONE },
+
+	{ "messages", "find", "", 0, 0, message_find,
+	  "search, newest first",
+	  "All options narrow it down.  A search is cheap in a short range of "
+	  "time, and for\na whole week of a busy system it may be refused.  "
+	  "-o json has \"next\" for --cursor.",
+	  { OPTION_TO, OPTION_FROM, OPTION_STATUS, OPTION_KIND,
+	    OPTION_ACCOUNT, OPTION_CLIENT_REF, OPTION_SINCE, OPTION_UNTIL,
+	    OPTION_LIMIT, OPTION_CURSOR, OPTION_TEXT, OPTIONS } },
+	{ "messages", "show", "ID...", 1, -1, message_show,
+	  "one message and all that became of it",
+	  "Times are local; the second column is the time since the line "
+	  "before.  \"-\" reads\nids from standard input.",
+	  { OPTION_TEXT, OPTIONS } },
+	{ "messages", "cancel", "ID...", 1, -1, message_cancel,
+	  "while it has not gone out", "\"-\" reads ids from standard input.",
+	  NONE },
+	{ "messages", "replay", "ID...", 1, -1, message_replay,
+	  "submit again what has failed, under a new id",
+	  "Prints the new id.  What has reached the carrier before is refused "
+	  "without --force.\n\"-\" reads ids from standard input.",
+	  { OPTION_FORCE, OPTIONS } },
+	{ "trace", NULL, "ID...", 1, -1, message_trace,
+	  "the stored records of a message, decoded",
+	  "What show makes its sentences of: with seq, epoch and all fields.",
+	  { OPTION_TEXT, OPTIONS } },
+	{ "receipts", "orphans", "", 0, 0, receipts_orphans,
+	  "receipts for which no message is known", NULL,
+	  { OPTION_SINCE, OPTION_UNTIL, OPTION_LIMIT, OPTIONS } },
+
+	{ "send", NULL, "TEXT", 1, -1, message_send,
+	  "send a message, and with --wait follow it",
+	  "Needs --to.  TEXT \"-\" is read from standard input.  Without "
+	  "--account the first one\nof the configuration pays.  Prints the id.",
+	  { OPTION_TO, OPTION_FROM, OPTION_ACCOUNT, OPTION_CLASS, OPTION_WAIT,
+	    OPTIONS } },
+
+	{ "tap", NULL, "[BOX]", 0, 1, tap,
+	  "watch frames go by: kinds and sizes, no content",
+	  "Until Ctrl-C.  One at a time; who cannot keep up misses frames.",
+	  { OPTION_COUNT, OPTION_FOR, OPTIONS } },
+
+	{ "config", "check", "[FILE]", 0, 1, config_check,
+	  "is it right?  Complaints have file and line", NULL, NONE },
+	{ "config", "show", "[FILE]", 0, 1, config_show,
+	  "all settings in force, secrets hidden", NULL,
+	  { OPTION_CHANGED, OPTION_RUNNING, OPTIONS } },
+	{ "config", "default", "", 0, 0, config_default,
+	  "all settings with their defaults", NULL, NONE },
+	{ "config", "doc", "SETTING...", 1, -1, config_doc,
+	  "what a setting means: boxes.smppc.window", NULL, NONE },
+	{ "config", "diff", "[OLD NEW]", 0, 2, config_diff,
+	  "what a reload would change; or between two files", NULL, NONE },
+	{ "reload", NULL, "[BOX...]", 0, -1, reload,
+	  "take the configuration file again",
+	  "The bus first, then every box.  A file that the bus refuses "
+	  "changes nothing.  Says\nwhat has changed, and what takes a "
+	  "restart.",
+	  { OPTION_BUS_ONLY, OPTIONS } },
+
+	{ "password", "hash", "", 0, 0, password_hash,
+	  "a yescrypt hash of a password from standard input", NULL, NONE },
+	{ "key", "new", "", 0, 0, key_new,
+	  "a new API key and its SHA-256 for the configuration", NULL, NONE },
+	{ "version", NULL, "", 0, 0, view_version,
+	  "version of hopctl, and of the bus if there is one", NULL, NONE },
+	{ .noun = NULL },
+};
