@@ -25,7 +25,6 @@ account_get(struct smsc *smsc, struct bytes name)
 		memcpy(a->name, name.p, name.len);
 	TAILQ_INIT(&a->receivers);
 	TAILQ_INIT(&a->ready);
-	a->tokens_ms = smsc->now_ms;
 	TAILQ_INSERT_TAIL(&smsc->account_list, a, link);
 	(void)map_put(&smsc->accounts, a->name, name.len, a);
 	return a;

@@ -11,17 +11,22 @@ encode_address(const char *p, size_t len)
 	struct message_address a = {
 		.ton = SMPP_TON_INTERNATIONAL,
 		.npi = SMPP_NPI_ISDN,
-		.digits = bytes_of(p, len),
 	};
+	bool plus = len > 1 && p[0] == '+';
 	size_t i;
 
+	if (plus) {
+		p++;
+		len--;
+	}
+	a.digits = bytes_of(p, len);
 	for (i = 0; i < len; i++) {
 		if (p[i] < '0' || p[i] > '9') {
 			a.ton = SMPP_TON_ALPHANUMERIC;
 			a.npi = SMPP_NPI_UNKNOWN;
 		}
 	}
-	if (len <= 6 && a.npi == SMPP_NPI_ISDN)
+	if (!plus && len <= 6 && a.npi == SMPP_NPI_ISDN)
 		a.ton = SMPP_TON_NETWORK; /* a short code */
 	return a;
 }

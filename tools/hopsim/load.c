@@ -32,6 +32,7 @@ static const char load_usage[] =
     "  --count N            so many (100000 without --for)\n"
     "  --for DUR            so long\n"
     "  --warmup DUR         leave the first answers out of the latency\n"
+    "  --wait DUR           for the peer at the start (10s)\n"
     "  --drain DUR          wait so long for the last answers (10s)\n"
     "  --timeout DUR        give up on an answer (30s)\n"
     "  --first N --digits N of the counter %n (0, 8)\n"
@@ -40,8 +41,8 @@ static const char load_usage[] =
     "  --system-id ID --password PW\n"
     "  --binds N --window N          (1, 10)\n"
     "  --transmitter                 not a transceiver\n"
-    "  --to P --from P --text P      patterns with %n and %t; a --to without\n"
-    "                                %n is a prefix\n"
+    "  --to P --from P --text P      patterns with %n and %t (4917%n50, HOPSIM,\n"
+    "                                message %n); a --to without %n is a prefix\n"
     "  --dlr [--dlr-wait DUR]        ask for receipts and wait for them (10s)\n"
     "HTTP\n"
     "  --connections N      (64)\n"
@@ -329,6 +330,7 @@ enum load_option {
 	OPT_COUNT,
 	OPT_FOR,
 	OPT_WARMUP,
+	OPT_WAIT,
 	OPT_DRAIN,
 	OPT_TIMEOUT,
 	OPT_FIRST,
@@ -358,6 +360,7 @@ static const struct option load_long[] = {
 	{ "count", required_argument, NULL, OPT_COUNT },
 	{ "for", required_argument, NULL, OPT_FOR },
 	{ "warmup", required_argument, NULL, OPT_WARMUP },
+	{ "wait", required_argument, NULL, OPT_WAIT },
 	{ "drain", required_argument, NULL, OPT_DRAIN },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "first", required_argument, NULL, OPT_FIRST },
@@ -405,6 +408,9 @@ load_option(struct load *l, struct load_smpp_options *smpp,
 		break;
 	case OPT_WARMUP:
 		l->warmup_us = option_duration(name, value) * 1000;
+		break;
+	case OPT_WAIT:
+		l->wait_us = option_duration(name, value) * 1000;
 		break;
 	case OPT_DRAIN:
 		l->drain_us = option_duration(name, value) * 1000;
@@ -475,11 +481,15 @@ load_option(struct load *l, struct load_smpp_options *smpp,
 int
 load_main(int argc, char **argv)
 {
-	static struct load load = { .drain_us = 10000000, .digits = 8 };
+	static struct load load = {
+		.wait_us = 10000000,
+		.drain_us = 10000000,
+		.digits = 8,
+	};
 	struct load_smpp_options smpp = {
 		.system_id = "hopsim",
 		.password = "",
-		.to = "4917%n",
+		.to = "4917%n50", /* never one of the magic numbers */
 		.from = "HOPSIM",
 		.text = "message %n",
 		.binds = 1,

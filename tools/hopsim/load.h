@@ -52,6 +52,7 @@ struct load {
 	uint64_t count;     /* 0: no limit */
 	uint64_t for_us;    /* 0: no limit */
 	uint64_t warmup_us; /* not in the histogram */
+	uint64_t wait_us;   /* for the peer at the start */
 	uint64_t drain_us;
 	uint64_t first; /* of the counter */
 	unsigned digits;

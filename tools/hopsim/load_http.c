@@ -22,7 +22,6 @@
 #include "tools/hopsim/option.h"
 #include "tools/hopsim/pattern.h"
 
-#define HTTP_START_MS 10000
 #define HTTP_RETRY_MS 100
 #define HTTP_HEAD_MAX 8192
 
@@ -255,7 +254,7 @@ load_http_second(void *arg)
 	unsigned i;
 
 	if (s->load->state == LOAD_WAITING &&
-	    now_us - s->waiting_since_us > HTTP_START_MS * 1000) {
+	    now_us - s->waiting_since_us > s->load->wait_us) {
 		log_error("load.start", "address=%s open=%u of=%u reason=%s",
 		    s->address, s->open, s->opt->connections, "cannot connect");
 		load_end(s->load, 1);

@@ -26,7 +26,6 @@
 #include "tools/hopsim/pattern.h"
 
 #define ESME_PDU_MAX    8192
-#define ESME_START_MS   10000 /* for the first bind of all */
 #define ESME_RETRY_MS   1000
 #define ESME_HURRY_MS   100 /* before the start */
 #define ESME_ENQUIRE_US 10000000
@@ -156,12 +155,14 @@ esme_enter_state(struct esme *e, enum esme_state next)
 static void
 esme_close(struct esme *e, const char *reason)
 {
+	static struct log_limit limit;
 	struct load_smpp *s = e->load;
 
 	if (e->state == ESME_DOWN || e->state == ESME_CLOSING)
 		return;
 	if (s->load->state != LOAD_ENDED) {
-		log_warn("load.link", "reason=%s", reason);
+		if (log_limit(&limit, 3))
+			log_warn("load.link", "reason=%s", reason);
 		if (s->load->state != LOAD_WAITING) {
 			s->load->errors++;
 			s->reconnects++;
@@ -495,7 +496,7 @@ load_smpp_second(void *arg)
 	unsigned i;
 
 	if (s->load->state == LOAD_WAITING &&
-	    now_us - s->waiting_since_us > ESME_START_MS * 1000) {
+	    now_us - s->waiting_since_us > s->load->wait_us) {
 		log_error("load.start", "address=%s bound=%u of=%u reason=%s",
 		    s->opt->address, s->ready, s->opt->binds, "cannot bind");
 		load_end(s->load, 1);

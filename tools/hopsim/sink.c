@@ -428,11 +428,12 @@ sink_start(struct sink *s)
 	rc = listener_open(
 	    s->loop, s->listen, 0, 0, NULL, sink_accept_cb, s, &s->listener);
 	if (rc != 0) {
-		log_error("listen.failed", "address=%s error=%s by=%s",
+		log_error("listen.failed", "address=%s error=%s hint=%s",
 		    s->listen, uv_strerror(rc),
 		    rc == UV_EADDRINUSE
 			? listener_who(s->listen, who, sizeof(who))
-			: "");
+			: rc == UV_EINVAL ? "write host:port"
+					  : "");
 		return rc;
 	}
 	s->answer_len = sink_format(s, s->answer, sizeof(s->answer), s->status);

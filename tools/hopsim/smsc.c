@@ -541,11 +541,12 @@ smsc_start(struct smsc *s)
 	rc = listener_open(s->loop, s->opt.listen, 0, 0, NULL, smsc_accept_cb,
 	    s, &s->listener);
 	if (rc != 0) {
-		log_error("listen.failed", "address=%s error=%s by=%s",
+		log_error("listen.failed", "address=%s error=%s hint=%s",
 		    s->opt.listen, uv_strerror(rc),
 		    rc == UV_EADDRINUSE
 			? listener_who(s->opt.listen, who, sizeof(who))
-			: "");
+			: rc == UV_EINVAL ? "write host:port"
+					  : "");
 		return rc;
 	}
 	s->stats_submits = s->count.submits;

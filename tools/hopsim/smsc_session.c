@@ -121,6 +121,9 @@ session_end(struct session *s, const char *reason, bool flush)
 	if (s->state == SESSION_CLOSING)
 		return;
 	log_info("bind.closed", "bind=%" PRIu64 " reason=%s", s->bind, reason);
+	/* The peer may see the end before smsc_settle(). */
+	if (smsc_journals(s->smsc))
+		journal_flush(&s->smsc->journal);
 	session_enter_state(s, SESSION_CLOSING);
 	if (flush)
 		conn_close_flush(s->conn);
