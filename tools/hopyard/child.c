@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tools/hopyard/child.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+
+#define WAIT_MIN 20
+#define WAIT_MAX 30000
+#define GROWN_UP 10000
+
+extern char **environ;
+
+enum child_state {
+	CHILD_IDLE = 0, /* never started */
+	CHILD_RUNNING,
+	CHILD_WAITING,  /* for its next start */
+	CHILD_STOPPING, /* signalled */
+	CHILD_STOPPED,
+};
+
+struct child {
+	struct child_opts opts;
+	char *name;
+	char **argv;
+	uv_loop_t *loop;
+	enum child_state state;
+	bool alive; /* may be signalled: a pid of 0 would mean ourselves */
+	uv_process_t process;
+	uv_timer_t timer;
+	uint64_t started, wait;
+	unsigned restarts;
+	int log_fd;
+	int status, signal; /* how it ended last */
+	char trouble[128];  /* why it could not be started at all */
+};
+
+static void ended_cb(uv_process_t *, int64_t, int);
+static void process_closed_cb(uv_handle_t *);
+
+static char **
+copy_argv(char **argv)
+{
+	size_t n = 0;
+	char **copy;
+
+	while (argv[n] != NULL)
+		n++;
+	copy = xcalloc(n + 1, sizeof(*copy));
+	for (size_t i = 0; i < n; i++)
+		copy[i] = xstrdup(argv[i]);
+	return copy;
+}
+
+struct child *
+child_new(uv_loop_t *loop, const struct child_opts *opts)
+{
+	struct child *c = xcalloc(1, sizeof(*c));
+
+	c->opts = *opts;
+	c->name = xstrdup(opts->name);
+	c->argv = copy_argv(opts->argv);
+	c->opts.log_file =
+	    opts->log_file == NULL ? NULL : xstrdup(opts->log_file);
+	c->opts.pid_file =
+	    opts->pid_file == NULL ? NULL : xstrdup(opts->pid_file);
+	c->opts.env = opts->env == NULL ? NULL : copy_argv(opts->env);
+	if (c->opts.stop_signal == 0)
+		c->opts.stop_signal = SIGTERM;
+	if (c->opts.kill_signal == 0)
+		c->opts.kill_signal = SIGKILL;
+	c->loop = loop;
+	c->wait = WAIT_MIN;
+	c->log_fd = -1;
+	uv_timer_init(loop, &c->timer);
+	c->timer.data = c;
+	return c;
+}
+
+/* ------------------------------------------------------------------ files */
+
+static void
+open_log(struct child *c)
+{
+	if (c->opts.log_file != NULL && c->log_fd < 0)
+		c->log_fd = open(c->opts.log_file,
+		    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
+
+/* Whoever reads it finds a whole number or no file. */
+static void
+write_pid(const struct child *c)
+{
+	char *tmp;
+	FILE *f;
+	bool ok;
+
+	if (c->opts.pid_file == NULL)
+		return;
+	tmp = xasprintf("%s.new", c->opts.pid_file);
+	f = fopen(tmp, "we");
+	ok = f != NULL && fprintf(f, "%d\n", (int)c->process.pid) > 0;
+	if (f != NULL && fclose(f) != 0)
+		ok = false;
+	if (!ok || rename(tmp, c->opts.pid_file) != 0)
+		log_warn("child.pid_file", "path=%s error=%s", c->opts.pid_file,
+		    strerror(errno));
+	free(tmp);
+}
+
+const char *
+child_last_line(const struct child *c, char *dst, size_t size)
+{
+	char tail[4096];
+	ssize_t n = 0;
+	size_t len;
+	char *nl;
+	off_t end;
+	int fd = -1;
+
+	snprintf(dst, size, "%s", c->trouble);
+	if (c->trouble[0] == '\0' && c->opts.log_file != NULL)
+		fd = open(c->opts.log_file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return dst;
+	end = lseek(fd, 0, SEEK_END);
+	if (end > 0)
+		n = pread(fd, tail, sizeof(tail) - 1,
+		    end > (off_t)sizeof(tail) - 1
+			? end - (off_t)(sizeof(tail) - 1)
+			: 0);
+	close(fd);
+	len = n > 0 ? (size_t)n : 0;
+	while (len > 0 && tail[len - 1] == '\n')
+		len--;
+	tail[len] = '\0';
+	nl = strrchr(tail, '\n');
+	snprintf(dst, size, "%s", nl != NULL ? nl + 1 : tail);
+	return dst;
+}
+
+/* ------------------------------------------------------------------- life */
+
+static void
+timer_cb(uv_timer_t *t)
+{
+	child_start(t->data);
+}
+
+static void
+again(struct child *c)
+{
+	c->state = CHILD_WAITING;
+	uv_timer_start(&c->timer, timer_cb, c->wait, 0);
+	c->wait = c->wait * 2 > WAIT_MAX ? WAIT_MAX : c->wait * 2;
+	c->restarts++;
+}
+
+static bool
+is_named(const char *entry, const char *other)
+{
+	size_t n = strcspn(other, "=");
+
+	return strncmp(entry, other, n) == 0 && entry[n] == '=';
+}
+
+/* Ours, but for what the child's own list sets. */
+static char **
+child_env(struct child *c)
+{
+	size_t n = 0, extra = 0, k = 0, i, j;
+	char **env, **own = c->opts.env;
+
+	while (environ[n] != NULL)
+		n++;
+	while (own != NULL && own[extra] != NULL)
+		extra++;
+	env = xcalloc(n + extra + 2, sizeof(*env));
+	env[k++] = xasprintf("HOPYARD_SUPERVISED=%d", (int)getpid());
+	for (i = 0; i < extra; i++)
+		env[k++] = xstrdup(own[i]);
+	for (i = 0; i < n; i++) {
+		/* A readiness socket of systemd is meant for us alone. */
+		if (is_named(environ[i], "HOPYARD_SUPERVISED") ||
+		    is_named(environ[i], "NOTIFY_SOCKET"))
+			continue;
+		for (j = 0; j < extra && !is_named(environ[i], own[j]); j++)
+			continue;
+		if (j == extra)
+			env[k++] = xstrdup(environ[i]);
+	}
+	return env;
+}
+
+static void
+free_list(char **list)
+{
+	for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+		free(list[i]);
+	free(list);
+}
+
+void
+child_start(struct child *c)
+{
+	uv_process_options_t o = { 0 };
+	uv_stdio_container_t io[3] = { { 0 } };
+	/* Also when a build has put another file in our place. */
+	char self[] = "/proc/self/exe", sig[16];
+	char **argv, **env;
+	size_t n = 0;
+	int rc;
+
+	assert(c->state == CHILD_IDLE || c->state == CHILD_WAITING);
+	while (c->argv[n] != NULL)
+		n++;
+	argv = xcalloc(n + 4, sizeof(*argv));
+	snprintf(sig, sizeof(sig), "%d", c->opts.stop_signal);
+	argv[0] = self;
+	argv[1] = (char[]){ "child" };
+	argv[2] = sig;
+	for (size_t i = 0; i < n; i++)
+		argv[3 + i] = c->argv[i];
+	env = child_env(c);
+	open_log(c);
+	io[0].flags = UV_IGNORE;
+	io[1].flags = io[2].flags = UV_INHERIT_FD;
+	io[1].data.fd = io[2].data.fd = c->log_fd >= 0 ? c->log_fd : 2;
+	o.file = self;
+	o.args = argv;
+	o.env = env;
+	o.flags = UV_PROCESS_DETACHED;
+	o.stdio = io;
+	o.stdio_count = 3;
+	o.exit_cb = ended_cb;
+	c->process.data = c;
+	rc = uv_spawn(c->loop, &c->process, &o);
+	free_list(env);
+	free(argv);
+	c->started = clock_mono_ms();
+	if (rc != 0) {
+		snprintf(c->trouble, sizeof(c->trouble), "cannot start: %s",
+		    uv_strerror(rc));
+		c->status = 127;
+		c->signal = 0;
+		c->state = CHILD_RUNNING;
+		uv_close((uv_handle_t *)&c->process, process_closed_cb);
+		return;
+	}
+	c->trouble[0] = '\0';
+	c->state = CHILD_RUNNING;
+	c->alive = true;
+	write_pid(c);
+}
+
+static void
+process_closed_cb(uv_handle_t *h)
+{
+	struct child *c = h->data;
+
+	if (c->state == CHILD_STOPPING || c->opts.once) {
+		c->state = CHILD_STOPPED;
+	} else {
+		if (clock_mono_ms() - c->started > GROWN_UP)
+			c->wait = WAIT_MIN;
+		again(c);
+	}
+	if (c->opts.ended != NULL)
+		c->opts.ended(c, c->status, c->signal, c->opts.arg);
+}
+
+static void
+ended_cb(uv_process_t *p, int64_t status, int sig)
+{
+	struct child *c = p->data;
+
+	c->alive = false;
+	c->status = (int)status;
+	c->signal = sig;
+	if (c->opts.pid_file != NULL)
+		(void)unlink(c->opts.pid_file);
+	uv_close((uv_handle_t *)p, process_closed_cb);
+}
+
+static void
+tell(struct child *c, int sig)
+{
+	/* One that has just ended on its own is no error. */
+	if (c->alive)
+		(void)uv_process_kill(&c->process, sig);
+}
+
+void
+child_stop(struct child *c)
+{
+	switch (c->state) {
+	case CHILD_RUNNING:
+		c->state = CHILD_STOPPING;
+		tell(c, c->opts.stop_signal);
+		break;
+	case CHILD_IDLE:
+	case CHILD_WAITING:
+		uv_timer_stop(&c->timer);
+		c->state = CHILD_STOPPED;
+		if (c->opts.ended != NULL)
+			c->opts.ended(c, 0, 0, c->opts.arg);
+		break;
+	case CHILD_STOPPING:
+	case CHILD_STOPPED:
+		break;
+	}
+}
+
+void
+child_kill(struct child *c)
+{
+	if (c->state == CHILD_RUNNING)
+		c->state = CHILD_STOPPING;
+	if (c->state == CHILD_STOPPING)
+		tell(c, c->opts.kill_signal);
+	else
+		child_stop(c);
+}
+
+void
+child_signal(struct child *c, int sig)
+{
+	if (c->state == CHILD_RUNNING)
+		tell(c, sig);
+}
+
+static void
+timer_closed_cb(uv_handle_t *h)
+{
+	struct child *c = h->data;
+
+	free_list(c->argv);
+	free_list(c->opts.env);
+	free((void *)(uintptr_t)c->opts.log_file);
+	free((void *)(uintptr_t)c->opts.pid_file);
+	free(c->name);
+	if (c->log_fd >= 0)
+		close(c->log_fd);
+	free(c);
+}
+
+void
+child_free(struct child *c)
+{
+	uv_close((uv_handle_t *)&c->timer, timer_closed_cb);
+}
+
+bool
+child_idle(const struct child *c)
+{
+	return c->state == CHILD_IDLE;
+}
+
+bool
+child_running(const struct child *c)
+{
+	return c->state == CHILD_RUNNING;
+}
+
+bool
+child_stopped(const struct child *c)
+{
+	return c->state == CHILD_STOPPED;
+}
+
+pid_t
+child_pid(const struct child *c)
+{
+	return c->alive ? (pid_t)c->process.pid : 0;
+}
+
+const char *
+child_name(const struct child *c)
+{
+	return c->name;
+}
+
+unsigned
+child_phase(const struct child *c)
+{
+	return c->opts.phase;
+}
+
+unsigned
+child_restarts(const struct child *c)
+{
+	return c->restarts;
+}
+
+int
+child_exec(int stop_signal, char **argv)
+{
+	const char *parent = getenv("HOPYARD_SUPERVISED");
+
+	/* It may be gone before it could be asked for. */
+	if (prctl(PR_SET_PDEATHSIG, stop_signal) != 0 || parent == NULL ||
+	    getppid() != (pid_t)atol(parent)) {
+		fprintf(stderr, "hopyard: the supervisor is gone\n");
+		return 1;
+	}
+	execv(argv[0], argv);
+	fprintf(
+	    stderr, "hopyard: cannot run %s: %s\n", argv[0], strerror(errno));
+	return 127;
+}

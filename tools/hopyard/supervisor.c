@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tools/hopyard/supervisor.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/attr.h"
+#include "common/conf.h"
+#include "common/xalloc.h"
+
+#define LIMIT_MS 12000
+
+const char *
+supervisor_bin(void)
+{
+	static char dir[PATH_MAX];
+	ssize_t n;
+	char *slash;
+
+	if (dir[0] != '\0')
+		return dir;
+	n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+	dir[n < 0 ? 0 : n] = '\0';
+	slash = strrchr(dir, '/');
+	if (slash != NULL)
+		*slash = '\0';
+	/* Installed, the boxes are not on the path of users. */
+	if (strcmp(dir, "/usr/bin") == 0)
+		snprintf(dir, sizeof(dir), "/usr/lib/hopyard");
+	return dir;
+}
+
+void
+supervisor_init(struct supervisor *s, uv_loop_t *loop)
+{
+	memset(s, 0, sizeof(*s));
+	s->loop = loop;
+	s->limit_ms = LIMIT_MS;
+	uv_timer_init(loop, &s->deadline);
+	s->deadline.data = s;
+}
+
+static unsigned
+phase_of(const char *type)
+{
+	if (strcmp(type, "http") == 0 || strcmp(type, "admin") == 0)
+		return PHASE_FRONT;
+	if (strcmp(type, "store") == 0)
+		return PHASE_STORE;
+	return PHASE_EDGE;
+}
+
+static const char *
+program_of(const char *type)
+{
+	/* The admin process is hop-http in another role. */
+	return strcmp(type, "admin") == 0 ? "http" : type;
+}
+
+const char *
+supervisor_name(const struct conf *conf, const struct conf_group *box)
+{
+	static char name[80];
+	const char *type = box == NULL ? "bus" : conf_str(box, "type");
+	size_t same = 0;
+
+	for (size_t i = 0; box != NULL && i < conf_count(conf, "boxes"); i++) {
+		const struct conf_group *g = conf_item(conf, "boxes", i);
+
+		same += conf_bool(g, "enabled") &&
+		    strcmp(conf_str(g, "type"), type) == 0;
+	}
+	if (box != NULL && (same > 1 || conf_str(box, "exec") != NULL))
+		snprintf(name, sizeof(name), "%s", conf_str(box, "name"));
+	else
+		snprintf(name, sizeof(name), "hop-%s", type);
+	return name;
+}
+
+/* The absolute path of the file: boxes have a working folder of their own. */
+static const char *
+conf_path(const struct conf *conf)
+{
+	static char file[PATH_MAX];
+
+	if (realpath(conf_file(conf), file) == NULL)
+		snprintf(file, sizeof(file), "%s", conf_file(conf));
+	return file;
+}
+
+char **
+supervisor_argv(const struct conf *conf, const struct conf_group *box,
+    char *err, size_t len)
+{
+	static char path[PATH_MAX], file[PATH_MAX], name[128], command[4096];
+	static char shell[] = "/bin/sh", minus_c[] = "-c", minus_n[] = "-n";
+	static char *argv[8];
+	const char *exec = box == NULL ? NULL : conf_str(box, "exec");
+	const char *type = box == NULL ? "bus" : conf_str(box, "type");
+	size_t n = 0;
+	int k;
+
+	if (exec != NULL) {
+		k = snprintf(command, sizeof(command), "exec %s", exec);
+		if (k < 0 || (size_t)k >= sizeof(command)) {
+			snprintf(err, len, "%s: exec is too long",
+			    conf_where(box, "exec"));
+			return NULL;
+		}
+		argv[n++] = shell;
+		argv[n++] = minus_c;
+		argv[n++] = command;
+		argv[n] = NULL;
+		return argv;
+	}
+	k = snprintf(path, sizeof(path), "%s/hop-%s", supervisor_bin(),
+	    program_of(type));
+	if (k < 0 || (size_t)k >= sizeof(path) || access(path, X_OK) != 0) {
+		snprintf(err, len, "%s: there is no program %s",
+		    box == NULL ? conf_file(conf) : conf_where(box, "type"),
+		    path);
+		return NULL;
+	}
+	snprintf(file, sizeof(file), "%s", conf_path(conf));
+	argv[n++] = path;
+	argv[n++] = minus_c;
+	argv[n++] = file;
+	if (box != NULL) {
+		snprintf(name, sizeof(name), "%s", conf_str(box, "name"));
+		argv[n++] = minus_n;
+		argv[n++] = name;
+	}
+	argv[n] = NULL;
+	return argv;
+}
+
+char **
+supervisor_env(const struct conf *conf, const struct conf_group *box)
+{
+	static char bus[512], name[128], type[128], file[PATH_MAX + 32];
+	static char *env[] = { bus, name, type, file, NULL };
+
+	snprintf(bus, sizeof(bus), "HOPYARD_BUS=%s",
+	    conf_str(conf_section(conf, "bus"), "socket"));
+	snprintf(name, sizeof(name), "HOPYARD_NAME=%s",
+	    box == NULL ? "bus" : conf_str(box, "name"));
+	snprintf(type, sizeof(type), "HOPYARD_TYPE=%s",
+	    box == NULL ? "bus" : conf_str(box, "type"));
+	snprintf(file, sizeof(file), "HOPYARD_CONFIG=%s", conf_path(conf));
+	return env;
+}
+
+/* -------------------------------------------------------------- stopping */
+
+static void
+next_phase(struct supervisor *s)
+{
+	bool waiting = false;
+
+	while (s->phase < PHASE_COUNT && !waiting) {
+		for (size_t i = 0; i < s->count; i++)
+			if (child_phase(s->child[i]) == s->phase &&
+			    !child_stopped(s->child[i]))
+				waiting = true;
+		if (!waiting)
+			s->phase++;
+	}
+	if (s->phase == PHASE_COUNT) {
+		uv_timer_stop(&s->deadline);
+		if (s->done != NULL)
+			s->done(s, s->arg);
+		s->done = NULL;
+	}
+}
+
+static void
+deadline_cb(uv_timer_t *t)
+{
+	struct supervisor *s = t->data;
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct child *c = s->child[i];
+
+		if (child_phase(c) != s->phase || child_stopped(c))
+			continue;
+		if (s->late != NULL)
+			s->late(c, s->arg);
+		child_kill(c);
+	}
+}
+
+static void
+stop_phase(struct supervisor *s)
+{
+	unsigned phase = s->phase;
+
+	if (s->step != NULL)
+		s->step(s, phase, s->arg);
+	uv_timer_start(&s->deadline, deadline_cb, s->limit_ms, s->limit_ms);
+	for (size_t i = 0; i < s->count && s->phase == phase; i++)
+		if (child_phase(s->child[i]) == phase)
+			child_stop(s->child[i]);
+}
+
+static void
+ended(struct child *c, int status, int sig, void *arg)
+{
+	struct supervisor *s = arg;
+	unsigned was = s->phase;
+
+	if (!s->stopping) {
+		if (s->died != NULL)
+			s->died(c, status, sig, s->arg);
+		return;
+	}
+	next_phase(s);
+	if (s->phase != was && s->phase < PHASE_COUNT)
+		stop_phase(s);
+}
+
+void
+supervisor_stop(struct supervisor *s)
+{
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	next_phase(s);
+	if (s->phase < PHASE_COUNT)
+		stop_phase(s);
+}
+
+void
+supervisor_kill(struct supervisor *s)
+{
+	s->limit_ms = 2000;
+	if (!s->stopping)
+		supervisor_stop(s);
+	for (size_t i = 0; i < s->count; i++)
+		child_kill(s->child[i]);
+}
+
+/* --------------------------------------------------------------- starting */
+
+struct child *
+supervisor_add(struct supervisor *s, const struct child_opts *opts)
+{
+	struct child_opts o = *opts;
+	char *log_file = NULL, *pid_file = NULL, *env[8];
+	size_t n = 0;
+
+	if (s->count == SUPERVISOR_MAX)
+		return NULL;
+	if (s->log_dir != NULL)
+		log_file = xasprintf("%s/%s.log", s->log_dir, opts->name);
+	if (s->run_dir != NULL && !opts->once)
+		pid_file = xasprintf("%s/%s.pid", s->run_dir, opts->name);
+	for (; opts->env != NULL && opts->env[n] != NULL; n++) {
+		assert(n < ARRAY_LEN(env) - 2);
+		env[n] = opts->env[n];
+	}
+	if (s->mark != NULL)
+		env[n++] = (char *)(uintptr_t)s->mark;
+	env[n] = NULL;
+	o.env = env;
+	o.log_file = log_file;
+	o.pid_file = pid_file;
+	o.ended = ended;
+	o.arg = s;
+	s->child[s->count++] = child_new(s->loop, &o);
+	free(log_file);
+	free(pid_file);
+	return s->child[s->count - 1];
+}
+
+static bool
+add_box(struct supervisor *s, const struct conf *conf,
+    const struct conf_group *box, char *err, size_t len)
+{
+	struct child_opts o = { .phase = PHASE_BUS };
+
+	o.name = supervisor_name(conf, box);
+	o.env = supervisor_env(conf, box);
+	o.argv = supervisor_argv(conf, box, err, len);
+	if (o.argv == NULL)
+		return false;
+	if (box != NULL)
+		o.phase = phase_of(conf_str(box, "type"));
+	if (supervisor_add(s, &o) == NULL) {
+		snprintf(err, len, "more than %d boxes", SUPERVISOR_MAX);
+		return false;
+	}
+	return true;
+}
+
+bool
+supervisor_add_conf(
+    struct supervisor *s, const struct conf *conf, char *err, size_t len)
+{
+	if (!add_box(s, conf, NULL, err, len))
+		return false;
+	for (size_t i = 0; i < conf_count(conf, "boxes"); i++) {
+		const struct conf_group *g = conf_item(conf, "boxes", i);
+
+		if (conf_bool(g, "enabled") && !add_box(s, conf, g, err, len))
+			return false;
+	}
+	return true;
+}
+
+struct child *
+supervisor_find(struct supervisor *s, const char *name)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (strcmp(child_name(s->child[i]), name) == 0)
+			return s->child[i];
+	return NULL;
+}
+
+void
+supervisor_start(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (child_idle(s->child[i]))
+			child_start(s->child[i]);
+}
+
+void
+supervisor_reload(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (child_phase(s->child[i]) != PHASE_BASE)
+			child_signal(s->child[i], SIGHUP);
+}
+
+void
+supervisor_fini(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		child_free(s->child[i]);
+	s->count = 0;
+	uv_close((uv_handle_t *)&s->deadline, NULL);
+}
