@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "boxes/store/page.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boxes/store/append.h"
+#include "boxes/store/out.h"
+#include "boxes/store/pg.h"
+#include "boxes/store/store.h"
+#include "boxes/store/stored.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/queue.h"
+#include "common/stats.h"
+#include "common/uuid.h"
+#include "common/xalloc.h"
+
+#define PAGE_RUNNING  4 /* in the pipeline at a time */
+#define PAGE_WAITING  100000
+#define PAGE_RUN_MS   30000
+#define PAGE_LIMIT    1024
+#define PAGE_LIMIT_ID 64
+#define PAGE_BYTES    (1024 * 1024)
+/* Where closed items are left out, so many rows are looked at for each. */
+#define PAGE_SCAN 8
+/* A record may wait for its commit this much less than the least time by
+ * which a due row lies ahead (core: 60 s). */
+#define PAGE_DUE_AHEAD 55000
+#define PAGE_SLACK_MS  3600000ULL
+
+/*
+ * Open partitions have no statistics, and a plan that reads one from end to
+ * end must never be chosen: these all go by index, row by row.
+ */
+#define PAGE_OPTIONS                                                           \
+	"-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off" \
+	" -c enable_bitmapscan=off -c jit=off"                                 \
+	" -c max_parallel_workers_per_gather=0"
+
+struct page_request {
+	TAILQ_ENTRY(page_request) link;
+	struct page *page;
+	uint64_t correlation;
+	unsigned bus; /* connection that asked */
+	enum {
+		PAGE_QUEUE,
+		PAGE_DUE,
+		PAGE_ID,
+	} kind;
+	uint32_t queue;
+	uint64_t after, after_due_at, until_due_at;
+	uint32_t limit;
+	uint64_t bytes;
+	bool verify;
+	uint8_t id[16];
+	uint64_t horizon; /* when it was run */
+	uint64_t due_cap;
+	uint32_t scan;
+};
+
+TAILQ_HEAD(page_list, page_request);
+
+struct page {
+	struct store *store;
+	struct pg *pg;
+	struct page_list waiting;
+	unsigned waiting_count, running;
+	bool closing;
+	struct stored stored;
+};
+
+static struct stat_value stat_pages = { .name = "store_pages_total",
+	.help = "Pages read for the bus",
+	.type = STAT_COUNTER };
+static struct stat_value stat_paged = { .name = "store_paged_items_total",
+	.help = "Items in them",
+	.type = STAT_COUNTER };
+
+/* ------------------------------------------------------------- statements */
+
+/* Columns before those of stored.h would shift them; these come behind. */
+enum {
+	PAGE_LOOKED = STORED_COLUMNS, /* rows looked at */
+	PAGE_TOP,                     /* the last one's seq */
+	PAGE_TOP_DUE_AT,
+	PAGE_ITEM_DUE_AT, /* of this item's due row */
+	PAGE_ITEM_DUE_SEQ,
+	PAGE_REF, /* item that the due row is about */
+	PAGE_CLOSED,
+};
+
+/* $1 queue, $2 after, $3 horizon, $4 lowest id, $5 lowest event time */
+#define PAGE_CANDIDATES(limit)                                                 \
+	"((SELECT seq, id, true AS msg FROM message WHERE queue = $1::int4"    \
+	" AND seq > $2::int8 AND seq <= $3::int8 AND id >= $4::uuid"           \
+	" ORDER BY seq LIMIT " limit ") UNION ALL"                             \
+	" (SELECT seq, id, false FROM event WHERE queue = $1::int4"            \
+	" AND seq > $2::int8 AND seq <= $3::int8 AND at >= $5::int8"           \
+	" ORDER BY seq LIMIT " limit "))"
+
+#define PAGE_JOIN_ITEM                                                         \
+	" LEFT JOIN message m ON m.id = l.id AND m.id >= $4::uuid"             \
+	" LEFT JOIN event e ON NOT l.msg AND e.queue = $1::int4"               \
+	" AND e.seq = l.seq AND e.at >= $5::int8"
+
+#define PAGE_ITEM(history)                                                     \
+	"l.seq, l.id, $1::int4, CASE WHEN l.msg THEN m.rec END,"               \
+	" CASE WHEN l.msg THEN m.envelope END,"                                \
+	" CASE WHEN l.msg THEN m.body ELSE e.body END, m.report,"              \
+	" m.account, m.dst, m.src, e.at,"                                      \
+	" CASE WHEN l.msg THEN m.expires_at END, " history
+
+/* $6 limit */
+static const char page_queue_sql[] = "SELECT " PAGE_ITEM(
+    "NULL::bytea[]") ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8,"
+		     " false"
+		     " FROM (SELECT * FROM " PAGE_CANDIDATES(
+			 "$6::int8") " c"
+				     " ORDER BY seq LIMIT $6::int8) l" PAGE_JOIN_ITEM
+				     " ORDER BY l.seq";
+
+/*
+ * The same without what is closed: $7 rows are looked at.  Events about items
+ * behind the cursor are not older than the batch that holds the next seq.
+ */
+#define PAGE_SINCE                                                             \
+	"coalesce((SELECT CASE WHEN b.first_seq <= $2::int8 + 1"               \
+	" THEN b.at - 3600000 END FROM batch b WHERE b.last_seq > $2::int8"    \
+	" ORDER BY b.last_seq LIMIT 1), $5::int8)"
+
+static const char page_verify_sql[] =
+    "WITH c AS MATERIALIZED (SELECT * FROM " PAGE_CANDIDATES(
+	"$7::int8") " c"
+		    " ORDER BY seq LIMIT $7::int8),"
+		    " s AS MATERIALIZED (SELECT " PAGE_SINCE " AS at),"
+		    " l AS MATERIALIZED (SELECT c.* FROM s, c WHERE NOT EXISTS"
+		    " (SELECT FROM event k WHERE k.ref = c.seq AND k.closes AND k.at >= s.at)"
+		    " ORDER BY c.seq LIMIT $6::int8)"
+		    " SELECT " PAGE_ITEM(STORED_HISTORY("l.seq",
+			"(SELECT at FROM s)")) ", n.looked, n.top, NULL::int8, NULL::int8, NULL::int8, NULL::int8, false"
+					       " FROM (SELECT count(*) AS looked, max(seq) AS top FROM c) n"
+					       " LEFT JOIN l ON true" PAGE_JOIN_ITEM
+					       " ORDER BY l.seq";
+
+/*
+ * $1 after_due_at, $2 after, $3 horizon, $4 lowest id, $5 lowest event time,
+ * $6 limit, $7 scan, $8 until.  A due row is over when an event behind the
+ * record that wrote it has closed its item.
+ */
+static const char page_due_sql[] =
+    "WITH c AS MATERIALIZED (SELECT due_at, seq, ref, id FROM due"
+    " WHERE (due_at, seq) > ($1::int8, $2::int8) AND due_at >= $1::int8"
+    " AND due_at <= $8::int8 ORDER BY due_at, seq LIMIT $7::int8),"
+    " l AS MATERIALIZED (SELECT c.* FROM c WHERE c.seq <= $3::int8"
+    " AND NOT EXISTS (SELECT FROM event k WHERE k.ref = c.ref"
+    " AND k.seq > c.seq AND k.closes AND k.at >= $5::int8)"
+    " ORDER BY c.due_at, c.seq LIMIT $6::int8)"
+    " SELECT coalesce(e.seq, m.seq), l.id, e.queue,"
+    " CASE WHEN e.seq IS NULL THEN m.rec END,"
+    " CASE WHEN e.seq IS NULL THEN m.envelope END,"
+    " CASE WHEN e.seq IS NULL THEN m.body ELSE e.body END, m.report,"
+    " m.account, m.dst, m.src, e.at,"
+    " CASE WHEN e.seq IS NULL THEN m.expires_at END, " STORED_HISTORY("l.ref",
+	"$5::int8") ", n.looked, t.seq, t.due_at, l.due_at, l.seq, l.ref, false"
+		    " FROM (SELECT count(*) AS looked FROM c) n"
+		    " LEFT JOIN (SELECT due_at, seq FROM c ORDER BY due_at DESC, seq DESC"
+		    " LIMIT 1) t ON true"
+		    " LEFT JOIN l ON true"
+		    " LEFT JOIN message m ON m.id = l.id AND m.id >= $4::uuid"
+		    " LEFT JOIN event e ON m.seq <> l.ref AND e.ref = m.seq"
+		    " AND e.seq = l.ref AND e.queue IS NOT NULL AND e.at >= $5::int8"
+		    " ORDER BY l.due_at, l.seq";
+
+/*
+ * $1 id, $2 horizon, $3 lowest event time, $4 limit.  An item that waits in
+ * the due table was closed by the RETRY_EV (3) that put it there.
+ */
+#define PAGE_IS_CLOSED(seq)                                                    \
+	"EXISTS (SELECT FROM event k WHERE k.ref = " seq                       \
+	" AND k.closes AND k.type::int <> 3 AND k.at >= $3::int8)"
+
+static const char page_id_sql[] = "SELECT " STORED_MESSAGE
+    STORED_HISTORY("m.seq", "$3::int8") ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, " PAGE_IS_CLOSED(
+	"m.seq") " FROM message m WHERE m.id = $1::uuid AND m.seq <= $2::int8"
+		 " UNION ALL (SELECT " STORED_NOTICE
+		     STORED_HISTORY("e.seq", "$3::int8") ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, " PAGE_IS_CLOSED(
+			 "e.seq") " FROM message m JOIN event e ON e.ref = m.seq AND e.queue IS NOT NULL"
+				  " AND e.at >= $3::int8 AND e.seq <= $2::int8"
+				  " WHERE m.id = $1::uuid ORDER BY e.seq LIMIT $4::int8)";
+
+/* ---------------------------------------------------------------- running */
+
+static void page_run(struct page *);
+
+static bool
+page_wanted(const struct page_request *r)
+{
+	const struct store *s = r->page->store;
+
+	return s->opened && r->bus == s->link;
+}
+
+/* How far a page of a queue has looked when all its rows are out. */
+static uint64_t
+page_upto_queue(
+    const struct page_request *r, const PGresult *res, int n, uint64_t last)
+{
+	if (n >= (int)r->limit)
+		return last;
+	if (r->verify && (uint64_t)pg_int8(res, 0, PAGE_LOOKED) >= r->scan)
+		return (uint64_t)pg_int8(res, 0, PAGE_TOP);
+	return r->horizon;
+}
+
+static void
+page_upto_due(const struct page_request *r, const PGresult *res, int n,
+    uint64_t *upto, uint64_t *at)
+{
+	if (n >= (int)r->limit)
+		return;
+	if ((uint64_t)pg_int8(res, 0, PAGE_LOOKED) >= r->scan) {
+		*upto = (uint64_t)pg_int8(res, 0, PAGE_TOP);
+		*at = (uint64_t)pg_int8(res, 0, PAGE_TOP_DUE_AT);
+	} else {
+		*upto = INT64_MAX;
+		*at = r->until_due_at;
+	}
+}
+
+/* What belongs to the kind of page; false: leave it out. */
+static bool
+page_complete(const struct page_request *r, Hopyard__V1__Paged *paged,
+    const PGresult *res, int row)
+{
+	if (r->kind == PAGE_ID) {
+		paged->has_closed = true;
+		paged->closed = pg_int4(res, row, PAGE_CLOSED) != 0;
+	}
+	if (r->kind != PAGE_DUE)
+		return true;
+	paged->has_due_at = true;
+	paged->due_at = (uint64_t)pg_int8(res, row, PAGE_ITEM_DUE_AT);
+	paged->has_due_seq = true;
+	paged->due_seq = (uint64_t)pg_int8(res, row, PAGE_ITEM_DUE_SEQ);
+	/* Else it is a duplicate's, or its message has been dropped. */
+	return paged->seq == (uint64_t)pg_int8(res, row, PAGE_REF);
+}
+
+static void
+page_answer(struct page_request *r, const PGresult *res)
+{
+	struct page *p = r->page;
+	struct stored *st = &p->stored;
+	int n = PQntuples(res), row;
+	uint64_t upto = r->horizon, upto_due_at = r->after_due_at;
+	struct out out;
+
+	out_init(&out, p->store->box, HOPYARD__V1__FRAME_TYPE__PAGED,
+	    r->correlation);
+	for (row = 0; row < n; row++) {
+		if (out.bytes >= r->bytes)
+			break;
+		if (r->kind == PAGE_QUEUE) {
+			upto = (uint64_t)pg_int8(res, row, STORED_SEQ);
+		} else if (r->kind == PAGE_DUE) {
+			upto = (uint64_t)pg_int8(res, row, PAGE_ITEM_DUE_SEQ);
+			upto_due_at =
+			    (uint64_t)pg_int8(res, row, PAGE_ITEM_DUE_AT);
+		}
+		if (stored_read(st, res, row) &&
+		    page_complete(r, &st->paged, res, row))
+			out_add(&out, &st->item, &st->paged);
+	}
+	if (row == n && r->kind == PAGE_QUEUE)
+		upto = page_upto_queue(r, res, n, upto);
+	if (row == n && r->kind == PAGE_DUE)
+		page_upto_due(r, res, n, &upto, &upto_due_at);
+	/* What is not committed yet may lie before that. */
+	if (r->kind == PAGE_DUE && upto_due_at > r->due_cap) {
+		upto_due_at = r->due_cap;
+		upto = r->due_cap == r->after_due_at ? r->after : 0;
+	}
+	stat_pages.value++;
+	stat_paged.value += out.total;
+	out_end(&out, upto, r->kind == PAGE_DUE ? upto_due_at : 0, true);
+}
+
+static void
+page_rows(struct pg *pg, unsigned index, const PGresult *res, void *arg)
+{
+	struct page_request *r = arg;
+
+	(void)pg;
+	(void)index;
+	if (page_wanted(r))
+		page_answer(r, res);
+}
+
+static void
+page_done(struct pg *pg, const struct pg_end *end, void *arg)
+{
+	static struct log_limit limit;
+	struct page_request *r = arg;
+	struct page *p = r->page;
+
+	(void)pg;
+	p->running--;
+	if (end->outcome != PG_OK && page_wanted(r) && !p->closing) {
+		if (end->outcome == PG_ERROR && log_limit(&limit, 1))
+			log_error("page.failed", "reason=%s", end->message);
+		TAILQ_INSERT_HEAD(&p->waiting, r, link);
+		p->waiting_count++;
+		/* The tick tries again. */
+		return;
+	}
+	free(r);
+	if (end->outcome == PG_OK)
+		page_run(p);
+}
+
+static void
+page_low_id(struct pg_params *params, uint64_t ms, uint8_t id[16])
+{
+	memset(id, 0, 16);
+	for (int i = 0; i < 6; i++)
+		id[i] = (uint8_t)(ms >> (40 - 8 * i));
+	pg_param_bytes(params, id, 16);
+}
+
+static void
+page_send(struct page *p, struct page_request *r)
+{
+	struct append *a = p->store->append;
+	struct pg_params q = { .count = 0 };
+	uint64_t low = clock_wall_ms() - PAGE_REACH_MS;
+	uint8_t id[16];
+
+	r->horizon = append_durable(a);
+	r->due_cap = append_durable_at(a) + PAGE_DUE_AHEAD;
+	if (append_durable_at(a) == 0 || r->due_cap < r->after_due_at)
+		r->due_cap = r->after_due_at;
+	r->scan = r->verify ? r->limit * PAGE_SCAN : r->limit;
+	p->running++;
+	pg_begin(p->pg, PAGE_RUN_MS, page_rows, page_done, r);
+	switch (r->kind) {
+	case PAGE_QUEUE:
+		pg_param_int(&q, r->queue);
+		pg_param_int(&q, (int64_t)r->after);
+		pg_param_int(&q, (int64_t)r->horizon);
+		page_low_id(&q, low, id);
+		pg_param_int(&q, (int64_t)low);
+		pg_param_int(&q, r->limit);
+		if (r->verify)
+			pg_param_int(&q, r->scan);
+		pg_run(p->pg, r->verify ? page_verify_sql : page_queue_sql, &q,
+		    true);
+		break;
+	case PAGE_DUE:
+		pg_param_int(&q, (int64_t)r->after_due_at);
+		pg_param_int(&q, (int64_t)r->after);
+		pg_param_int(&q, (int64_t)r->horizon);
+		page_low_id(&q, low, id);
+		pg_param_int(&q, (int64_t)low);
+		pg_param_int(&q, r->limit);
+		pg_param_int(&q, r->scan);
+		pg_param_int(&q, (int64_t)r->until_due_at);
+		pg_run(p->pg, page_due_sql, &q, true);
+		break;
+	case PAGE_ID:
+		pg_param_bytes(&q, r->id, 16);
+		pg_param_int(&q, (int64_t)r->horizon);
+		pg_param_int(&q,
+		    (int64_t)(uuid_time_ms(r->id) & INT64_MAX) -
+			(int64_t)DAY_MS);
+		pg_param_int(&q, r->limit);
+		pg_run(p->pg, page_id_sql, &q, true);
+		break;
+	}
+	pg_commit(p->pg);
+}
+
+static void
+page_run(struct page *p)
+{
+	struct page_request *r;
+
+	while (pg_is_up(p->pg) && p->running < PAGE_RUNNING &&
+	    (r = TAILQ_FIRST(&p->waiting)) != NULL) {
+		TAILQ_REMOVE(&p->waiting, r, link);
+		p->waiting_count--;
+		if (page_wanted(r))
+			page_send(p, r);
+		else
+			free(r);
+	}
+}
+
+/* -------------------------------------------------------------- interface */
+
+void
+page_ask(struct page *p, uint64_t correlation, const Hopyard__V1__Page *page)
+{
+	static struct log_limit limit;
+	struct page_request *r;
+
+	if (p->waiting_count >= PAGE_WAITING) {
+		if (log_limit(&limit, 1))
+			log_error(
+			    "page.dropped", "waiting=%u", p->waiting_count);
+		return;
+	}
+	r = xcalloc(1, sizeof(*r));
+	r->page = p;
+	r->correlation = correlation;
+	r->bus = p->store->link;
+	r->limit = page->limit;
+	r->after = page->after;
+	r->bytes = page->has_bytes && page->bytes < PAGE_BYTES ? page->bytes
+							       : PAGE_BYTES;
+	if (page->has_id && page->id.len == 16) {
+		r->kind = PAGE_ID;
+		memcpy(r->id, page->id.data, 16);
+		if (r->limit > PAGE_LIMIT_ID)
+			r->limit = PAGE_LIMIT_ID;
+	} else if (page->due) {
+		r->kind = PAGE_DUE;
+		r->verify = true;
+		r->after_due_at = page->after_due_at;
+		r->until_due_at = page->until_due_at;
+	} else {
+		r->kind = PAGE_QUEUE;
+		r->queue = page->queue;
+		r->verify = page->verify;
+	}
+	if (r->limit == 0 || r->limit > PAGE_LIMIT)
+		r->limit = PAGE_LIMIT;
+	TAILQ_INSERT_TAIL(&p->waiting, r, link);
+	p->waiting_count++;
+	page_run(p);
+}
+
+void
+page_bus_gone(struct page *p)
+{
+	struct page_request *r;
+
+	while ((r = TAILQ_FIRST(&p->waiting)) != NULL) {
+		TAILQ_REMOVE(&p->waiting, r, link);
+		free(r);
+	}
+	p->waiting_count = 0;
+}
+
+void
+page_tick(struct page *p)
+{
+	page_run(p);
+}
+
+static void
+page_up(struct pg *pg, void *arg)
+{
+	(void)pg;
+	page_run(arg);
+}
+
+static void
+page_down(struct pg *pg, const char *why, void *arg)
+{
+	(void)pg;
+	(void)why;
+	(void)arg;
+}
+
+static const struct pg_ops page_pg_ops = {
+	.up = page_up,
+	.down = page_down,
+};
+
+struct page *
+page_new(struct store *s)
+{
+	struct page *p = xcalloc(1, sizeof(*p));
+	char options[512];
+
+	p->store = s;
+	TAILQ_INIT(&p->waiting);
+	stored_init(&p->stored);
+	stat_register(&stat_pages);
+	stat_register(&stat_paged);
+	store_session_options(s, options, sizeof(options), PAGE_OPTIONS);
+	p->pg = pg_new(
+	    s->loop, s->set.dsn, "hop-store page", options, &page_pg_ops, p);
+	return p;
+}
+
+void
+page_close(struct page *p)
+{
+	p->closing = true;
+	pg_close(p->pg);
+	page_bus_gone(p);
+	stored_fini(&p->stored);
+	free(p);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rows.h - the rows that one batch adds to one table, and the INSERT that
+ * adds them.
+ */
+#ifndef STORE_ROWS_H
+#define STORE_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "boxes/store/column.h"
+
+struct pg;
+
+enum rows_table {
+	ROWS_MESSAGE = 0,
+	ROWS_EVENT,
+	ROWS_DUE,
+	ROWS_ORPHAN,
+	ROWS_ORPHAN_DONE,
+	ROWS_WHEEL,
+	ROWS_QUEUE,
+	ROWS_CHECKPOINT,
+	ROWS_QUARANTINE,
+	ROWS_TABLES
+};
+
+#define ROWS_COLUMNS 15
+
+/* Columns in the order of the INSERT. */
+enum {
+	MESSAGE_ID,
+	MESSAGE_SEQ,
+	MESSAGE_EXPIRES_AT,
+	MESSAGE_QUEUE,
+	MESSAGE_PARTS,
+	MESSAGE_KIND,
+	MESSAGE_CLASS,
+	MESSAGE_ACCOUNT,
+	MESSAGE_DST,
+	MESSAGE_SRC,
+	MESSAGE_CLIENT_REF,
+	MESSAGE_REC,
+	MESSAGE_ENVELOPE,
+	MESSAGE_BODY,
+	MESSAGE_REPORT,
+};
+
+struct rows {
+	struct column col[ROWS_COLUMNS];
+	unsigned ncol;
+	uint32_t count;
+};
+
+void rows_init(struct rows *, enum rows_table);
+void rows_fini(struct rows *);
+void rows_clear(struct rows *);
+
+/* Bytes of the event table's `type` that no Record has. */
+#define EVENT_PART 64 /* SMSC id of a further part */
+
+/* One row; a value of 0 is NULL where the comment says so. */
+struct event_row {
+	uint64_t seq;
+	uint64_t at;
+	uint64_t ref;      /* 0: null */
+	uint64_t key;      /* 0: null */
+	const uint8_t *id; /* NULL: null */
+	uint32_t queue;    /* 0: null */
+	uint16_t part;     /* 0: null */
+	uint8_t type, state;
+	bool closes;
+	const void *rec, *body; /* NULL: null */
+	size_t rec_len, body_len;
+};
+void rows_add_event(struct rows *, const struct event_row *);
+
+/* Column helpers: bytes that may be absent. */
+void rows_bytes(struct column *, const void *, size_t);
+void rows_text(struct column *, const void *, size_t);
+
+/* Prepare all INSERTs of a session, in an open unit. */
+void rows_prepare(struct pg *);
+/*
+ * Run the INSERT, in an open unit.  With `conflict` (messages only) rows whose
+ * id is there are left out and the seqs of the others are returned.
+ */
+void rows_run(struct rows *, enum rows_table, struct pg *, bool conflict);
+
+#endif

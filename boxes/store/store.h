@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * store.h - the process: what its parts share.  store.c joins the bus
+ * (common/box.h) to the sessions: append.c writes, page.c reads for the bus,
+ * lookup.c what memory has lost, query.c for people, and upkeep.c tidies up.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "boxes/store/batch.h"
+#include "boxes/store/partition.h"
+#include "common/attr.h"
+#include "common/box.h"
+
+struct append;
+struct conf;
+struct daemon;
+struct lookup;
+struct page;
+struct query;
+struct receipts;
+struct sweep;
+struct upkeep;
+
+struct store_settings {
+	const char *dsn;
+	int cell;
+	bool unsafe;
+	bool migrate;
+	size_t batch_items, batch_bytes;
+	uint64_t gather_us;
+	size_t receipt_cache, receipt_cache_bytes;
+	uint64_t sweep_ms;
+	uint64_t retention_ms, text_retention_ms;
+};
+
+struct store {
+	struct daemon *daemon;
+	uv_loop_t *loop;
+	struct store_settings set;
+	char options[128]; /* of every session */
+	struct box *box;
+	unsigned link;  /* number of the present connection to the bus */
+	bool connected; /* to the bus */
+	bool opened;    /* the bus of this connection has its Opened */
+	bool told_up;   /* what the last StoreState said */
+	char detail[256];
+	struct batch_tools tools;
+	struct partitions partitions;
+	struct receipts *receipts;
+	struct sweep *sweep;
+	struct append *append;
+	struct lookup *lookup;
+	struct page *page;
+	struct query *query;
+	struct upkeep *upkeep;
+	uv_timer_t tick; /* once a second: sweeps, upkeep, look-ups */
+	uint64_t next_sweep, next_upkeep;
+	bool settled;      /* the append session was up once */
+	bool only_migrate; /* option -M */
+	bool draining;
+	bool refused;
+};
+
+/* For main.c, as daemon.h says. */
+int store_start(struct store *, struct daemon *);
+void store_drain(struct store *);
+void store_reload(struct store *, const struct conf *);
+void store_fini(struct store *);
+
+/* The database can (not) take records; tells the bus. */
+void store_state(struct store *, bool up, const char *detail);
+/* Opened has been sent. */
+void store_opened(struct store *);
+/* End the process: something a restart does not mend. */
+void store_refuse(struct store *, const char *why, const char *hint);
+/* Nothing is on its way any more. */
+void store_idle(struct store *);
+/* What the page and search sessions are told when they connect. */
+void store_session_options(
+    const struct store *, char *dst, size_t len, const char *more);
+
+#endif
