@@ -637,19 +637,19 @@ def test_load_against_a_scripted_smsc():
             "utf-16-be")
         s.answer(pdus[1], message_id=b"1")
         s.answer(pdus[0], ESME_RTHROTTLED)
-        assert s.expect("submit_sm", 20).destination_addr == b"490031"
+        assert [s.expect("submit_sm", 20).destination_addr
+                for _ in range(2)] == [b"490031", b"490041"]
         s.close()
         s = server.accept(20)
         s.answer(s.expect("bind_transceiver", 20), system_id=b"x")
-        for n in (4, 5):
-            p = s.expect("submit_sm", 20)
-            assert p.destination_addr == b"4900%d1" % n
-            s.answer(p, message_id=b"%d" % n)
+        p = s.expect("submit_sm", 20)
+        assert p.destination_addr == b"490051"
+        s.answer(p, message_id=b"5")
         s.expect("unbind", 20)
         out, _ = child.communicate(timeout=60)
     assert child.returncode == 0
     r = json.loads(out)
-    assert (r["sent"], r["ok"], r["failed"], r["lost"]) == (6, 3, 1, 2)
+    assert (r["sent"], r["ok"], r["failed"], r["lost"]) == (6, 2, 1, 3)
     assert r["reconnects"] == 1
 
 
