@@ -375,6 +375,7 @@ charset_to_utf8(struct charset *c, const uint8_t *src, size_t len, uint8_t *dst,
     size_t cap, size_t *out)
 {
 	size_t i;
+	int rc;
 
 	switch (c->kind) {
 	case CHARSET_UTF8:
@@ -407,7 +408,12 @@ charset_to_utf8(struct charset *c, const uint8_t *src, size_t len, uint8_t *dst,
 		*out = gsm7_decode(src, len, dst, cap);
 		return 0;
 	case CHARSET_ICONV:
-		return by_iconv(c->to, src, len, dst, cap, out);
+		rc = by_iconv(c->to, src, len, dst, cap, out);
+		/* glibc makes five octets and more of what UCS-4 has over
+		 * U+10FFFF. */
+		if (rc == 0 && utf8_check(dst, *out) != *out)
+			return -1;
+		return rc;
 	case CHARSET_NONE:
 		break;
 	}

@@ -82,7 +82,7 @@ form_is(struct bytes encoded, const char *name)
 
 	if (encoded.len == len && memcmp(encoded.p, name, len) == 0)
 		return true;
-	if (encoded.len <= len || encoded.len > sizeof(plain))
+	if (encoded.len < len || encoded.len > sizeof(plain))
 		return false;
 	return form_decode(plain, encoded.p, encoded.len) == len &&
 	    memcmp(plain, name, len) == 0;

@@ -36,8 +36,8 @@ bool gsm7_count(
     const uint8_t *utf8, size_t len, size_t *septets, struct misfit *bad);
 
 /*
- * UTF-8 -> unpacked.  dst needs as many octets as gsm7_count() says; len of the
- * text is always enough.  False for a misfit or when dst is full.
+ * UTF-8 -> unpacked.  dst needs as many octets as gsm7_count() says; twice the
+ * text's are always enough.  False for a misfit or when dst is full.
  */
 bool gsm7_encode(const uint8_t *utf8, size_t len, uint8_t *dst, size_t cap,
     size_t *out, struct misfit *bad);

@@ -232,6 +232,8 @@ http_head_finish(struct http_head *h, const uint8_t *raw, size_t len,
 
 	for (i = 0; i < h->fields; i++) {
 		f = &h->field[i];
+		if (f->name.len == 0) /* llhttp lets ": value" through */
+			return h->fault = HTTP_FAULT_SYNTAX;
 		http_span_trim(raw, &f->value);
 		if (http_field_is(f, raw, "host", 4)) {
 			if (++hosts > 1)

@@ -310,19 +310,22 @@ receipt_parse(struct receipt *r, struct bytes t)
 			i++;
 			continue;
 		}
-		if (key == KEY_TEXT && !seen[KEY_TEXT]) {
+		i = skip_space(t, behind);
+		if (key == KEY_TEXT) {
+			if (seen[KEY_TEXT])
+				continue;
+			seen[KEY_TEXT] = true;
 			r->text = bytes_of(t.p + behind, t.len - behind);
 			if (seen[KEY_ID] || seen[KEY_STAT])
 				break;
+			continue;
 		}
-		i = skip_space(t, behind);
 		/* "id: sub:001": an empty value, not one called "sub:001". */
 		end = key_at(t, i, &ignored) != KEY_NONE ? i : value_end(t, i);
 		if (!seen[key])
 			take_value(r, key, bytes_of(t.p + i, end - i));
 		seen[key] = true;
-		if (key != KEY_TEXT)
-			i = end;
+		i = end;
 	}
 	r->intermediate =
 	    r->state != RECEIPT_ABSENT && !receipt_state_final(r->state);

@@ -432,8 +432,11 @@ cut_long(struct segment_plan *plan, const struct job *job,
 
 	plan->method = profile->method;
 	/* What an SMSC makes of SAR beside a header is anybody's guess. */
-	if (plan->method == SEGMENT_SAR && plan->udh.len > 0)
+	if (plan->method == SEGMENT_SAR && plan->udh.len > 0) {
 		plan->method = SEGMENT_UDH;
+		if (!plan->wide_ref)
+			plan->ref &= 0xff;
+	}
 	switch (plan->method) {
 	case SEGMENT_UDH:
 		plan->n_parts = (unsigned)parts;

@@ -336,6 +336,14 @@ only_padding(struct rd *r)
 	return true;
 }
 
+/* The count stays at its maximum. */
+static void
+drop_tlv(struct smpp_pdu *pdu)
+{
+	if (pdu->tlvs_dropped < UINT8_MAX)
+		pdu->tlvs_dropped++;
+}
+
 static enum smpp_verdict
 decode_tlvs(
     struct smpp_pdu *pdu, struct rd *r, unsigned flags, struct smpp_why *why)
@@ -351,7 +359,7 @@ decode_tlvs(
 
 	while (rd_left(r) > 0) {
 		if (lenient && only_padding(r)) {
-			pdu->tlvs_dropped++;
+			drop_tlv(pdu);
 			break;
 		}
 		tag = rd_u16be(r);
@@ -380,8 +388,7 @@ decode_tlvs(
 			if (!lenient)
 				return bad(why, status,
 				    row < 0 ? "" : tlv_rows[row].name, reason);
-			if (pdu->tlvs_dropped < UINT8_MAX)
-				pdu->tlvs_dropped++;
+			drop_tlv(pdu);
 			continue;
 		}
 		if (row >= 0)

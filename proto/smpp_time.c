@@ -103,9 +103,10 @@ smpp_time_relative(uint64_t ms, char out[SMPP_TIME_SIZE])
 	}
 	years = (unsigned)(days / 365);
 	days %= 365;
-	/* Twelve months are 360 days here: the rest of a year stays in days. */
-	months = days >= 360 ? 11 : (unsigned)(days / 30);
-	days -= months * 30;
+	/* Up to twelve months and four days: no field is over what it may be in
+	 * an absolute time, since some SMSCs check that in either form. */
+	months = (unsigned)(days / 30);
+	days %= 30;
 	snprintf(out, SMPP_TIME_SIZE, "%02u%02u%02u%02u%02u%02u000R",
 	    years % 100, months % 100, (unsigned)days % 100,
 	    of_day / 3600 % 100, of_day / 60 % 60, of_day % 60);
