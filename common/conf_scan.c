@@ -501,6 +501,11 @@ again:
 		if (s->token != TOKEN_NAME)
 			return scan_unexpected(
 			    s, "where the name of a setting should be");
+		if (scan_is(s, "true") || scan_is(s, "false")) {
+			scan_complain(s, s->token_line,
+			    "true and false are values and no names");
+			return false;
+		}
 		s->key = s->word;
 		s->key_len = s->len;
 		if (!scan_next(s))
