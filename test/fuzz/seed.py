@@ -1,0 +1,283 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""seed.py - writes the seeds of test/fuzz/corpus.
+
+Small inputs of each kind, from the specifications and from what carriers and
+customers are known to send.  Frames and PDUs are those of test/data.  Files
+called regress-* are not touched: each once broke a target.
+
+    test/fuzz/seed.py
+"""
+import glob
+import os
+import struct
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DATA = os.path.join(os.path.dirname(HERE), "data")
+
+
+def data(folder):
+    for path in sorted(glob.glob(os.path.join(DATA, folder, "*.bin"))):
+        with open(path, "rb") as f:
+            yield os.path.basename(path)[:-4], f.read()
+
+
+def frame():
+    all_ = list(data("frames/0.1.0"))
+    yield from all_
+    for name, octets in data("later"):
+        yield "later-" + name, octets
+    yield "stream", b"".join(octets for _, octets in all_[:5])
+    yield "too-long", b"\xff\xff\xff\xff" + bytes(12)
+
+
+def smpp_pdu():
+    yield from data("smpp")
+
+
+def udh():
+    for name, octets in (
+            ("concat8", "0500034202010a"), ("concat16", "06080412340302"),
+            ("ports16", "0605041581158a"), ("ports8", "040402f0f1"),
+            ("both", "0b05041581158a000342020161"),
+            ("shift", "03240101"), ("locking", "06240101250102"),
+            ("empty", "00"), ("empty-ie", "027000"),
+            ("zero-seq", "050003420200"), ("seq-over", "050003420203"),
+            ("twice", "0a00034202010003430201"),
+            ("cut-ie", "0500054202"), ("long", "8c" + "7001aa" * 46)):
+        yield name, bytes.fromhex(octets)
+
+
+TEXTS = (
+    ("hello", "Hello"),
+    ("all-basic", "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789"
+     ":;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"),
+    ("extension", "^{}\\[~]|€\f"),
+    ("emoji", "Grüße 👋🏽"),
+    ("cyrillic", "Привет"),
+    ("combining", "e\u0301 \u200d\ufeff"),
+    ("escapes", "[" * 81),
+    ("pairs", "👋" * 36),
+    ("long", "x" * 161),
+    ("euro-at-edge", "x" * 152 + "€" + "y" * 20),
+    ("pair-at-edge", "ж" * 66 + "👋" + "ж" * 9),
+)
+
+
+def intent(text, flags=0, coding=0, dc=0, mclass=255, mwi=255, alt=255, esm=0,
+           charset=0, method=0, max_parts=0, ref=0x1234, cap=0, udh_=b""):
+    return bytes([flags, coding, dc, mclass, mwi, alt, esm, charset, method,
+                  max_parts]) + struct.pack(">H", ref) + bytes(
+                      ([cap] if flags & 32 else []) + [len(udh_), 0, 0]) + \
+        udh_ + text
+
+
+def segment():
+    for name, text in TEXTS:
+        yield name, intent(text.encode())
+    long_ = ("Hopyard [sends] long texts. " * 12).encode()
+    for charset in range(4):
+        for method in range(3):
+            yield "charset%d-method%d" % (charset, method), intent(
+                long_, charset=charset, method=method, flags=8 * (method == 1))
+    ucs2 = ("ж" * 66 + "👋" * 40).encode("utf-16-be")
+    yield "data-ucs2", intent(ucs2, flags=1 | 16, dc=8)
+    yield "data-binary", intent(bytes(range(256)), flags=1, coding=2)
+    yield "data-gsm", intent(b"x" * 152 + b"\x1be" * 20, flags=1)
+    yield "udh-ports", intent(long_, udh_=bytes.fromhex("0605041581158a"))
+    yield "udh-sar", intent(long_, method=1 + 1,
+                            udh_=bytes.fromhex("0605041581158a"))
+    yield "customer-part", intent(
+        b"part", udh_=bytes.fromhex("050003420201"), esm=0x40)
+    yield "udh-fills", intent(
+        b"xx", udh_=bytes([135, 0x70, 133]) + bytes(133))
+    yield "flash", intent(b"Flash", mclass=0, alt=1)
+    yield "mwi", intent("Grüße".encode(), mwi=0)
+    yield "lossy", intent("Привет".encode(), flags=4, coding=1)
+    yield "latin-dc", intent("Grüße".encode(), flags=16, dc=3)
+    yield "hebrew-dc", intent("שלום".encode(), flags=16, dc=7)
+    yield "max2", intent(long_, max_parts=2)
+    yield "small-buffer", intent(long_, flags=32, cap=5)
+    yield "not-utf8", intent(b"\xff\xc0\x80\xed\xa0\x80")
+    yield "utf8-emoji", intent("👋".encode() * 70, charset=2)
+
+
+def gsm7():
+    for name, text in TEXTS:
+        yield name, text.encode()
+    yield "all-septets", bytes(range(128))
+    yield "all-escapes", b"".join(b"\x1b" + bytes([i]) for i in range(128))
+    yield "lone-escape", b"abc\x1b"
+    yield "two-escapes", b"\x1b\x1b"
+    yield "high", bytes(range(120, 140))
+    # "hellohello" of 23.038, packed
+    yield "packed", bytes.fromhex("e8329bfd4697d9ec37")
+
+
+def charset():
+    for number, name in enumerate((
+            "utf-8", "ascii", "latin-1", "utf-16be", "gsm7", "cp1252",
+            "iso-8859-15", "koi8-r", "shift_jis", "big5", "gb18030", "euc-kr",
+            "utf-16-le", "utf-7", "iso-8859-8")):
+        text = "Hello"
+        if name in ("utf-8", "utf-16be", "gb18030", "utf-16-le", "utf-7"):
+            text = "Grüße 👋 Привет"
+        elif name in ("latin-1", "cp1252", "iso-8859-15"):
+            text = "Grüße"
+        elif name == "koi8-r":
+            text = "Привет"
+        encoded = text.encode("ascii" if name == "gsm7" else name)
+        yield name.replace("_", "-"), bytes([number]) + encoded
+    yield "by-name", b"=windows-1251\n" + "Привет".encode("cp1251")
+    yield "iconv-suffix", b"=ascii//TRANSLIT\nabc"
+    yield "unknown-name", b"=no-such-charset\nabc"
+    for name, octets in (
+            ("overlong", b"\xc0\x80\xe0\x80\x80\xf0\x80\x80\x80"),
+            ("surrogate", b"\xed\xa0\x80\xed\xbf\xbf"),
+            ("over-10ffff", b"\xf4\x90\x80\x80\xf5\x80\x80\x80"),
+            ("cut", b"abc\xe2\x82")):
+        yield "bad-" + name, b"\0" + octets
+    yield "half-pair", b"\x03\xd8\x3d\x00\x41\xdc\x4b\x00"
+
+
+RECEIPT = ("id:0123456789 sub:001 dlvrd:001 submit date:2511251200 "
+           "done date:2511251201 stat:DELIVRD err:000 text:Hello")
+
+
+def receipt():
+    rows = (
+        ("standard", RECEIPT), ("upper", RECEIPT.upper()),
+        ("spaces", RECEIPT.replace(":", ": ").replace(" ", "  ")),
+        ("commas", RECEIPT.replace(" ", ",")),
+        ("underscores", RECEIPT.replace("t d", "t_d").replace("e d", "e_d")),
+        ("glued-date", RECEIPT.replace("submit date", "submitdate")),
+        ("seconds", RECEIPT.replace("2511251200", "251125120059")),
+        ("century", RECEIPT.replace("2511251200", "20251125120059")),
+        ("century12", RECEIPT.replace("2511251200", "202511251200")),
+        ("uuid", RECEIPT.replace("0123456789",
+                                 "019aa0b1-c2d3-7e4f-8a5b-6c7d8e9fa0b1")),
+        ("hex-id", "id:0x1A2B3C stat:UNDELIV err:1F4"),
+        ("empty-id", "id: sub:001 stat:EXPIRED"),
+        ("only-stat", "stat:REJECTD"), ("only-id", "id:7"),
+        ("no-receipt", "Hello, my id is 7"),
+        ("text-first", "text:id:9 stat:DELIVRD id:8"),
+        ("key-in-text", RECEIPT + " id:666 stat:UNDELIV"),
+        ("pipes", "id:5|stat:DELIVRD|err:0"),
+        ("ids-dec", "00012345678901234567890\nx"),
+        ("ids-hex", "deadBEEF00112233445566778899aabbccddeeff\nx"),
+        ("ids-0x", " 0x0012ab \nx"),
+        ("bad-date", "id:1 submit date:9913319999 done date:2502300000"),
+        ("buffered", "id:1 stat:BUFFRED"), ("acked", "id:1 stat:ACKED"))
+    for name, text in rows:
+        yield name, text.encode()
+
+
+def smpp_time():
+    for name, text in (
+            ("absolute", "251125120000004+"), ("west", "251125120000020-"),
+            ("relative", "000001000000000R"), ("tenths", "251125120000900+"),
+            ("leap-day", "240229235959948+"), ("no-leap", "250229000000000+"),
+            ("leap-second", "241231235960000+"),
+            ("most", "991231235959900+"), ("relative-most", "999999999999900R"),
+            ("short", "2511251200"), ("zone-49", "251125120000049+"),
+            ("month-13", "251301000000000+"), ("letters", "2511251200x0000+")):
+        yield name, text.encode()
+
+
+def form():
+    for name, text in (
+            ("sendsms", "username=demo&password=secret&to=4915112345678"
+             "&from=HOP&text=Gr%C3%BC%C3%9Fe+%F0%9F%91%8B&dlr-mask=31"
+             "&dlr-url=http%3A%2F%2F127.0.0.1%2Fdlr%3Fid%3D%25i"),
+            ("empty-pairs", "&&a=1&&b&=c&"), ("no-value", "a&b=&c"),
+            ("percent", "a=%&b=%4&c=%zz&d=%00%41"),
+            ("semicolon", "a=1;b=2&c=3"), ("two-equals", "a=b=c"),
+            ("hex", "udh=050003420201&data=0aF"),
+            ("numbers", "a=+12&b=-7&c= 9x&d=99999999999&e=&f=-"),
+            ("name-encoded", "%74%6f=1&te%78t=x"),
+            ("url", "https://a.example/dlr?x=1"),
+            ("url-suffix", "https://a.example.net/"),
+            ("url-user", "https://a.example@b/")):
+        yield name, text.encode()
+
+
+def conf():
+    yield "small", b"""# a comment
+log = { level = "info"; };
+links = (
+  { name = "carrier-a"; host = "127.0.0.1"; port = 2775; window = 50; },
+  { name = "b", rate = 12.5, hosts = [ "x", "y" ], tls = true }
+);
+/* another
+   comment */ big : 12345678901L; hex = 0xff; // end
+"""
+    for name, text in (
+            ("escapes", 'a = "x\\n\\"\\\\\\x41\\t";'),
+            ("two-texts", 'a = "x" "y";'), ("no-end", 'a = "x\nb = 1;'),
+            ("unclosed", "a = { b = ( 1, 2"), ("word", "a = yes;"),
+            ("number", "a = 5s; b = 10.0.0.0/8;"), ("wraps", "a = 99999999999;"),
+            ("mixed", 'a = [ 1, "x" ];'), ("trailing", "a = ( 1, );"),
+            ("dots", "a.b = 1;"), ("include", '@include "x"'),
+            ("single", "a = 'x';"), ("bom", "\ufeffa = 1;"),
+            ("no-semicolon", "a = 1 b = 2"), ("empty", ""),
+            ("floats", "a = 1.5e3; b = -.5; c = 1e; d = +0x7; e = -7L;"),
+            ("comment-in-number", "a = 1/**/; b = 2//x\n;"),
+            ("deep", "a = " + "{ a = " * 17 + "1" + "; }" * 17 + ";"),
+            ("secret", 'password = "x" "y";'),
+            ("utf8", 'a = "Grüße";'), ("twice", "a = 1; a = 2;")):
+        yield name, text.encode()
+    yield "not-utf8", b'a = "\xff";'
+    yield "nul", b'a = "x\0y";'
+
+
+def http():
+    crlf = lambda text: text.replace("\n", "\r\n").encode()
+    for name, text in (
+            ("get", "GET /cgi-bin/sendsms?to=1&text=a HTTP/1.1\nHost: x\n\n"),
+            ("post", "POST /v1/messages HTTP/1.1\nHost: x\n"
+             "Content-Type: application/json\nContent-Length: 8\n\n"
+             '{"a":1} '),
+            ("chunked", "POST /v1/messages HTTP/1.1\nHost: x\n"
+             "Transfer-Encoding: chunked\n\n5\nHello\n3;x=y\nabc\n0\n"
+             "Trailer: t\n\n"),
+            ("pipelined", "GET /a HTTP/1.1\nHost: x\n\n"
+             "GET /b HTTP/1.1\nHost: y\nConnection: close\n\n"),
+            ("ten", "GET /a HTTP/1.0\n\n"),
+            ("absolute", "GET http://x.example/a?b HTTP/1.1\nHost: x\n\n"),
+            ("expect", "POST /a HTTP/1.1\nHost: x\nExpect: 100-continue\n"
+             "Content-Length: 2\n\nhi"),
+            ("no-host", "GET /a HTTP/1.1\n\n"),
+            ("two-hosts", "GET /a HTTP/1.1\nHost: x\nHost: y\n\n"),
+            ("folded", "GET /a HTTP/1.1\nHost: x\nA: b\n c\n\n"),
+            ("both-lengths", "POST /a HTTP/1.1\nHost: x\nContent-Length: 3\n"
+             "Transfer-Encoding: chunked\n\n0\n\n"),
+            ("two-lengths", "POST /a HTTP/1.1\nHost: x\nContent-Length: 3\n"
+             "Content-Length: 4\n\nabcd"),
+            ("te-ten", "POST /a HTTP/1.0\nTransfer-Encoding: chunked\n\n"),
+            ("upgrade", "GET /a HTTP/1.1\nHost: x\nUpgrade: websocket\n"
+             "Connection: upgrade\n\nrest"),
+            ("connect", "CONNECT x:80 HTTP/1.1\nHost: x\n\nrest"),
+            ("version", "GET /a HTTP/2.0\nHost: x\n\n"),
+            ("blank-first", "\n\nGET /a HTTP/1.1\nHost: x\n\n"),
+            ("large", "POST /a HTTP/1.1\nHost: x\n"
+             "Content-Length: 99999999999\n\n"),
+            ("large-chunk", "POST /a HTTP/1.1\nHost: x\n"
+             "Transfer-Encoding: chunked\n\nfffffff\n"),
+            ("fragment", "GET /a#b HTTP/1.1\nHost: x\n\n"),
+            ("many", "GET /a HTTP/1.1\nHost: x\n" + "a: b\n" * 70 + "\n")):
+        yield name, crlf(text)
+    yield "bare-lf", b"GET /a HTTP/1.1\nHost: x\n\n"
+
+
+def main():
+    for kind in (frame, smpp_pdu, udh, segment, gsm7, charset, receipt,
+                 smpp_time, form, conf, http):
+        folder = os.path.join(HERE, "corpus", kind.__name__)
+        os.makedirs(folder, exist_ok=True)
+        for name, octets in kind():
+            with open(os.path.join(folder, name), "wb") as f:
+                f.write(octets)
+
+
+if __name__ == "__main__":
+    main()
