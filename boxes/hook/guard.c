@@ -319,10 +319,12 @@ guard_from_conf(const struct conf *conf, const struct conf_group *hook,
 		const struct conf_group *box = conf_item(conf, "boxes", i);
 		const char *type = conf_str(box, "type");
 
-		if (type == NULL ||
-		    (strcmp(type, "http") != 0 && strcmp(type, "admin") != 0))
-			continue;
-		for (size_t k = 0; k < conf_list_len(box, "listen"); k++)
+		/* An admin box listens in one place, a front end in several. */
+		if (strcmp(type, "admin") == 0)
+			guard_own(g, conf_str(box, "listen"));
+		for (size_t k = 0; strcmp(type, "http") == 0 &&
+		     k < conf_list_len(box, "listen");
+		     k++)
 			guard_own(g, conf_list_str(box, "listen", k));
 	}
 	return g;
