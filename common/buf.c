@@ -41,6 +41,7 @@ buf_reserve(struct buf *b, size_t n)
 	if (b->base != NULL && n <= b->cap - b->tail)
 		return b->base + b->tail;
 	assert(n < SIZE_MAX / 4 && len < SIZE_MAX / 4);
+	assert(b->base != NULL || len == 0);
 	if (b->head >= len && n <= b->cap - len) {
 		if (len > 0)
 			memcpy(b->base, b->base + b->head, len);

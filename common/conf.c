@@ -586,6 +586,7 @@ load_list(struct loader *l, const struct conf_row *row,
 	v->u.list.amount = row->type == CONF_DURATIONS
 	    ? xcalloc(n + 1, sizeof(uint64_t))
 	    : NULL;
+	assert(row->type == CONF_LIST || row->type == CONF_DURATIONS);
 	for (i = 0; i < n; i++) {
 		e = many ? config_setting_get_elem(s, (unsigned)i) : s;
 		line = e->line != 0 ? e->line : v->line;
@@ -996,7 +997,8 @@ default_group(struct loader *l, const struct conf_table *t)
 	g = group_new(l, t, 0);
 	for (i = 0; i < conf_table_len(t); i++)
 		default_value(conf_table_row(t, i), &g->value[i]);
-	c->dflt = xrealloc(c->dflt, (c->dflts + 1) * sizeof(*c->dflt));
+	c->dflt =
+	    xrealloc(c->dflt, (c->dflts + 1) * sizeof(struct conf_group *));
 	c->dflt[c->dflts++] = g;
 }
 

@@ -268,7 +268,6 @@ conn_enter_state(struct conn *c, enum conn_state next)
 
 	switch (next) {
 	case CONN_CONNECTING:
-		break;
 	case CONN_OPEN:
 		break;
 	case CONN_FAILED:

@@ -458,7 +458,7 @@ value_convert(struct value *v, const char *f, va_list *ap)
 		if (length == LENGTH_LLONG)
 			d = va_arg(*ap, long long);
 		else if (length == LENGTH_LONG)
-			d = va_arg(*ap, long);
+			d = va_arg(*ap, long); /* NOLINT: as ssize_t, here */
 		else if (length == LENGTH_SIZE)
 			d = va_arg(*ap, ssize_t);
 		else
@@ -471,7 +471,7 @@ value_convert(struct value *v, const char *f, va_list *ap)
 		if (length == LENGTH_LLONG)
 			u = va_arg(*ap, unsigned long long);
 		else if (length == LENGTH_LONG)
-			u = va_arg(*ap, unsigned long);
+			u = va_arg(*ap, unsigned long); /* NOLINT: likewise */
 		else if (length == LENGTH_SIZE)
 			u = va_arg(*ap, size_t);
 		else

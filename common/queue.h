@@ -24,9 +24,9 @@
 		(head)->tqh_first = NULL;                                      \
 		(head)->tqh_last = &(head)->tqh_first;                         \
 	} while (0)
-#define TAILQ_FIRST(head)	((head)->tqh_first)
-#define TAILQ_EMPTY(head)	((head)->tqh_first == NULL)
-#define TAILQ_NEXT(elm, field)	((elm)->field.tqe_next)
+#define TAILQ_FIRST(head)        ((head)->tqh_first)
+#define TAILQ_EMPTY(head)        ((head)->tqh_first == NULL)
+#define TAILQ_NEXT(elm, field)   ((elm)->field.tqe_next)
 #define TAILQ_LINKED(elm, field) ((elm)->field.tqe_prev != NULL)
 /* The list head's tqh_last lies where an element's tqe_prev would. */
 #define TAILQ_LAST(head, headname)                                             \
@@ -69,9 +69,22 @@
 		(listelm)->field.tqe_next = (elm);                             \
 		(elm)->field.tqe_prev = &(listelm)->field.tqe_next;            \
 	} while (0)
+/*
+ * clang's analyser does not see that tqe_prev of the first element is the
+ * head's tqh_first, takes a removed element for the first one still, and
+ * reports that it is used after free().
+ */
+#ifdef __clang_analyzer__
+#define TAILQ_REMOVE_FIRST(head, elm, field)                                   \
+	if ((head)->tqh_first == (elm))                                        \
+	(elm)->field.tqe_prev = &(head)->tqh_first
+#else
+#define TAILQ_REMOVE_FIRST(head, elm, field)
+#endif
 /* Leaves tqe_prev NULL: TAILQ_LINKED() is false and a second removal faults. */
 #define TAILQ_REMOVE(head, elm, field)                                         \
 	do {                                                                   \
+		TAILQ_REMOVE_FIRST(head, elm, field);                          \
 		if ((elm)->field.tqe_next != NULL)                             \
 			(elm)->field.tqe_next->field.tqe_prev =                \
 			    (elm)->field.tqe_prev;                             \

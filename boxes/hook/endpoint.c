@@ -149,9 +149,11 @@ static uint64_t
 endpoint_busy_pause(const struct endpoint *e)
 {
 	uint64_t latency = e->latency_us != 0 ? e->latency_us : 50000;
-	uint64_t ms = (e->waiting_count / 2 + e->in_flight) * latency /
-	    ((uint64_t)e->limit * 1000);
+	uint64_t ms;
 
+	assert(e->limit > 0);
+	ms = (e->waiting_count / 2 + e->in_flight) * latency /
+	    ((uint64_t)e->limit * 1000);
 	if (ms < 5)
 		return 5;
 	return ms > PAUSE_BUSY_MAX ? PAUSE_BUSY_MAX : ms;

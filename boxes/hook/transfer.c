@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <curl/curl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 
 #include "boxes/hook/guard.h"
 #include "common/buf.h"
@@ -116,9 +118,9 @@ watch_slot(struct transfers *t, curl_socket_t fd)
 	while ((size_t)fd >= cap)
 		cap *= 2;
 	if (cap != t->watch_cap) {
-		t->watch = xrealloc(t->watch, cap * sizeof(*t->watch));
+		t->watch = xrealloc(t->watch, cap * sizeof(struct watch *));
 		memset(t->watch + t->watch_cap, 0,
-		    (cap - t->watch_cap) * sizeof(*t->watch));
+		    (cap - t->watch_cap) * sizeof(struct watch *));
 		t->watch_cap = cap;
 	}
 	return &t->watch[fd];
@@ -258,6 +260,38 @@ transfers_close_cb(void *arg, curl_socket_t fd)
 {
 	watch_drop(arg, fd);
 	return close(fd);
+}
+
+/* CURLOPT_SSL_CTX_FUNCTION, only with a ca_file.  CURLOPT_CAINFO would replace
+ * the authorities of the system. */
+static CURLcode
+transfer_tls_cb(CURL *easy, void *tls, void *arg)
+{
+	const struct transfer *x = arg;
+
+	(void)easy;
+	if (SSL_CTX_load_verify_file(tls, x->owner->settings.ca_file) == 1)
+		return CURLE_OK;
+	ERR_clear_error();
+	return CURLE_SSL_CACERT_BADFILE;
+}
+
+const char *
+transfer_check_ca(const char *path)
+{
+	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+	const char *why = NULL;
+
+	assert(tls != NULL);
+	if (SSL_CTX_load_verify_file(tls, path) != 1)
+		why = ERR_reason_error_string(ERR_peek_error());
+	else
+		path = NULL;
+	ERR_clear_error();
+	SSL_CTX_free(tls);
+	if (path != NULL && why == NULL)
+		why = "holds no certificate";
+	return why;
 }
 
 /* ---------------------------------------------------------------- answers */
@@ -428,6 +462,10 @@ transfer_new(struct transfers *t, bool post)
 	SET(CURLOPT_OPENSOCKETDATA, x);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, transfers_close_cb);
 	SET(CURLOPT_CLOSESOCKETDATA, t);
+	if (t->settings.ca_file != NULL) {
+		SET(CURLOPT_SSL_CTX_FUNCTION, transfer_tls_cb);
+		SET(CURLOPT_SSL_CTX_DATA, x);
+	}
 	if (post)
 		SET(CURLOPT_POST, 1L);
 	transfer_configure(x);

@@ -41,6 +41,7 @@ deliver_answer(struct inbound *in, uint32_t status)
 	struct bind *b = in->bind;
 	struct smpp_pdu request;
 
+	assert(b != NULL);
 	TAILQ_REMOVE(&b->inbound, in, entry);
 	b->n_inbound--;
 	in->bind = NULL;
@@ -137,9 +138,10 @@ deliver_data(struct bytes b)
 /* Packs both levels behind each other in the scratch buffer and hands them on. */
 static void
 deliver_pass_on(struct bind *b, const struct smpp_pdu *pdu,
-    Hopyard__V1__Envelope *env, const ProtobufCMessage *body)
+    const Hopyard__V1__Envelope *envelope, const ProtobufCMessage *body)
 {
 	struct link *l = b->link;
+	Hopyard__V1__Envelope env = *envelope;
 	struct inbound *in;
 	struct item item;
 	uint8_t id[UUID_LEN];
@@ -147,14 +149,14 @@ deliver_pass_on(struct bind *b, const struct smpp_pdu *pdu,
 	uint8_t *p;
 
 	uuid_new(id);
-	env->id = deliver_data(bytes_of(id, sizeof(id)));
-	env->has_link = 1;
-	env->link = deliver_data(bytes_str(l->name));
-	env_len = hopyard__v1__envelope__get_packed_size(env);
+	env.id = deliver_data(bytes_of(id, sizeof(id)));
+	env.has_link = 1;
+	env.link = deliver_data(bytes_str(l->name));
+	env_len = hopyard__v1__envelope__get_packed_size(&env);
 	body_len = protobuf_c_message_get_packed_size(body);
 	buf_clear(&l->scratch);
 	p = buf_reserve(&l->scratch, env_len + body_len);
-	hopyard__v1__envelope__pack(env, p);
+	hopyard__v1__envelope__pack(&env, p);
 	protobuf_c_message_pack(body, p + env_len);
 	memset(&item, 0, sizeof(item));
 	item.envelope = bytes_of(p, env_len);

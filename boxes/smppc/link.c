@@ -330,6 +330,7 @@ link_pump(struct link *l)
 	bool fresh = l->state == LINK_UP && !link_bus_away(l, now);
 	unsigned i;
 
+	assert(l->n_binds > 0);
 	link_refill(l, now);
 	for (i = 0; i < l->n_binds; i++)
 		link_pump_bind(l, l->bind[(l->turn + i) % l->n_binds], fresh);

@@ -48,7 +48,8 @@ check_syntax(const char *text)
 			assert_non_null(p);
 			*p = '\0';
 			assert_string_not_equal(family, line + 7);
-			strcpy(family, line + 7);
+			assert_true(strlen(line + 7) < sizeof(family));
+			memcpy(family, line + 7, strlen(line + 7) + 1);
 			continue;
 		}
 		if (strncmp(line, "# TYPE ", 7) == 0) {
