@@ -149,6 +149,9 @@ $(O)/%.o: %.c | $(PB_C)
 	@echo "  CC   $<"
 	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# Files that the assembler takes in are in no .d file.
+$(O)/boxes/http/openapi.o: boxes/http/openapi.json
+
 # Quick check of one file: make syntax F=core/engine.c
 syntax: $(PB_C)
 	$(CC) $(ALL_CFLAGS) -fsyntax-only -MF /dev/null $(F)
@@ -164,8 +167,10 @@ FUZZ     := $(FUZZ_SRC:test/fuzz/%.c=$(BUILD)/fuzz/%)
 # test/unit/DIR: proto, common, core, or the name of a box or tool.
 unit_dir  = $(patsubst test/unit/%/,%,$(dir $(1)))
 unit_prog = $(or $(filter core,$(1)),$(if $(wildcard boxes/$(1)),boxes/$(1)),$(if $(wildcard tools/$(1)),tools/$(1)))
+# Other sources in DIR are shared by its tests.
+unit_more = $(patsubst %.c,$(O)/%.o,$(filter-out %_test.c,$(wildcard $(dir $(1))*.c)))
 define unit_test
-$(1:test/unit/%.c=$(BUILD)/test/%): $(1:%.c=$(O)/%.o) \
+$(1:test/unit/%.c=$(BUILD)/test/%): $(1:%.c=$(O)/%.o) $(call unit_more,$(1)) \
     $(if $(2),$(if $(filter boxes/smpp,$(2)),$(LIB_SMPP),$(O)/$(2).a) $(LIBS_$(2))) $(BASE)
 	@mkdir -p $$(@D)
 	@$$(link) $(if $(2),$(EXTRA_$(2))) $$(SYS_LIBS) -lcmocka

@@ -723,10 +723,10 @@ api_estimate(struct http_request *r, void *arg)
 /* ------------------------------------------------------- asking the store */
 
 static void
-api_ask(struct http_request *r, struct front *f, const char *target,
-    const char *method, const char *account, const struct buf *body)
+api_ask(struct http_request *r, struct front *f, const char *method,
+    const char *account, const struct buf *body)
 {
-	struct ask q = { .target = target,
+	struct ask q = { .target = f->store,
 		.method = method,
 		.account = account,
 		.body = body,
@@ -794,7 +794,7 @@ api_find_go(struct http_request *r, struct front *f, const struct account *a)
 	json_str(&j, "account", a->pb->id);
 	if (api_find_query(r, &j)) {
 		json_close_object(&j);
-		api_ask(r, f, f->store, "message.find", a->pb->id, &body);
+		api_ask(r, f, "message.find", a->pb->id, &body);
 	}
 	buf_fini(&body);
 }
@@ -806,9 +806,27 @@ api_find(struct http_request *r, void *arg)
 }
 
 static void
+api_cancel(struct http_request *r, struct front *f, const char *account,
+    const char *id, const struct buf *body)
+{
+	char done[96];
+	struct ask q = { .target = "bus",
+		.method = "message.cancel",
+		.account = account,
+		.body = body,
+		.instead = done,
+		.timeout_ms = API_CALL_MS };
+
+	snprintf(done, sizeof(done),
+	    "{\"id\":\"%s\",\"status\":\"canceled\"}\n", id);
+	ask(r, f->box, &q);
+}
+
+static void
 api_message_go(struct http_request *r, struct front *f, const struct account *a)
 {
 	struct bytes rest = http_rest(r);
+	char text[UUID_TEXT_LEN];
 	uint8_t id[UUID_LEN];
 	struct buf body;
 	struct json j;
@@ -818,15 +836,16 @@ api_message_go(struct http_request *r, struct front *f, const struct account *a)
 		    "There is no such message in this account.", NULL);
 		return;
 	}
+	uuid_format(id, text);
 	buf_init(&body);
 	json_init(&j, &body);
 	json_open_object(&j, NULL);
-	json_uuid(&j, "id", id);
+	json_str(&j, "id", text);
 	json_close_object(&j);
 	if (http_method(r) == HTTP_DELETE)
-		api_ask(r, f, "bus", "message.cancel", a->pb->id, &body);
+		api_cancel(r, f, a->pb->id, text, &body);
 	else
-		api_ask(r, f, f->store, "message.show", a->pb->id, &body);
+		api_ask(r, f, "message.show", a->pb->id, &body);
 	buf_fini(&body);
 }
 

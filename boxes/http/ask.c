@@ -17,6 +17,7 @@ struct asked {
 	struct http_request *request;
 	bool by_account;
 	bool too_long;
+	char *instead;
 	struct buf body;
 };
 
@@ -71,7 +72,8 @@ ask_reply_cb(struct box *box, const Hopyard__V1__Reply *reply, void *arg)
 		.type = "application/json" };
 
 	(void)box;
-	if (reply->code == 0 && reply->has_body && !a->too_long) {
+	if (reply->code == 0 && reply->has_body && !a->too_long &&
+	    a->instead == NULL) {
 		a->too_long = buf_len(&a->body) + reply->body.len > ASK_ANSWER;
 		if (!a->too_long)
 			buf_add(&a->body, reply->body.data, reply->body.len);
@@ -85,11 +87,14 @@ ask_reply_cb(struct box *box, const Hopyard__V1__Reply *reply, void *arg)
 		    "The answer is too long. Ask for less.");
 	} else {
 		http_request_id(a->request);
+		if (a->instead != NULL)
+			buf_addstr(&a->body, a->instead);
 		resp.body = buf_data(&a->body);
 		resp.len = buf_len(&a->body);
 		http_reply(a->request, &resp);
 	}
 	buf_fini(&a->body);
+	free(a->instead);
 	free(a);
 }
 
@@ -101,6 +106,8 @@ ask(struct http_request *r, struct box *box, const struct ask *q)
 
 	a->request = r;
 	a->by_account = q->account != NULL;
+	if (q->instead != NULL)
+		a->instead = xstrdup(q->instead);
 	buf_init(&a->body);
 	call.target = (char *)(uintptr_t)q->target;
 	call.method = (char *)(uintptr_t)q->method;

@@ -17,6 +17,7 @@ struct ask {
 	const char *method;
 	const char *account;    /* limits the answer; NULL: the whole system */
 	const struct buf *body; /* JSON, or NULL */
+	const char *instead; /* answer a success with this; NULL: as it came */
 	uint64_t timeout_ms;
 };
 

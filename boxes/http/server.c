@@ -31,7 +31,6 @@
 #define SERVER_BODY_GRACE    5000
 #define SERVER_BODY_RATE     500 /* bytes per second */
 #define SERVER_STALL_MS      30000
-#define SERVER_LINGER_MS     2000
 #define SERVER_DRAIN_IDLE_MS 400         /* a request may be on its way */
 #define SERVER_BODY_FREE     (64 * 1024) /* bodies up to here cost no budget */
 #define SERVER_BODY_BUDGET   (64 * 1024 * 1024)
@@ -46,8 +45,6 @@ enum http_state {
 	HCONN_BODY,     /* the head is good, the body is on its way */
 	HCONN_FULL,     /* enough requests wait; nothing more is read */
 	HCONN_LAST,     /* no further request; closes when all are answered */
-	HCONN_LINGER,   /* answered; input is thrown away so that the client
-			* gets to read the answer */
 	HCONN_CLOSING,  /* only CLOSED may follow */
 };
 
@@ -57,7 +54,6 @@ static const char *const http_state_names[] = {
 	[HCONN_BODY] = "body",
 	[HCONN_FULL] = "full",
 	[HCONN_LAST] = "last",
-	[HCONN_LINGER] = "linger",
 	[HCONN_CLOSING] = "closing",
 };
 
@@ -481,7 +477,6 @@ http_enter_state(struct http_conn *c, enum http_state next)
 		conn_pause(c->conn);
 		break;
 	case HCONN_LAST:
-	case HCONN_LINGER:
 		/* What still comes is read and thrown away. */
 		conn_resume(c->conn);
 		conn_drop(c->conn, conn_len(c->conn));
@@ -511,12 +506,13 @@ http_drop_current(struct http_conn *c)
 	}
 }
 
-/* The last answer of a connection is out. */
+/* The last answer of a connection is out.  conn.c sees to it that the client
+ * gets to read it, although more of a refused request may be on its way. */
 static void
-http_finish(struct http_conn *c, bool linger)
+http_finish(struct http_conn *c)
 {
 	http_drop_current(c);
-	http_enter_state(c, linger ? HCONN_LINGER : HCONN_CLOSING);
+	http_enter_state(c, HCONN_CLOSING);
 }
 
 /* Called whenever the first of the waiting requests may have been answered. */
@@ -524,7 +520,7 @@ static void
 http_flush(struct http_conn *c)
 {
 	struct http_request *r;
-	bool close = false, linger = false;
+	bool close = false;
 
 	while ((r = TAILQ_FIRST(&c->waiting)) != NULL && r->done) {
 		if (buf_len(&r->out) > 0)
@@ -533,7 +529,6 @@ http_flush(struct http_conn *c)
 		c->waiting_count--;
 		c->served++;
 		close = r->close;
-		linger = r->parse.state != PARSE_DONE;
 		request_free(r);
 		if (close)
 			break;
@@ -541,9 +536,9 @@ http_flush(struct http_conn *c)
 	if (close) {
 		/* Requests behind it were read but will not be answered. */
 		http_detach(c);
-		http_finish(c, linger);
+		http_finish(c);
 	} else if (c->waiting_count == 0 && c->state == HCONN_LAST) {
-		http_finish(c, false);
+		http_finish(c);
 	} else if (c->want_continue && c->waiting_count == 0) {
 		c->want_continue = false;
 		conn_send(c->conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
@@ -932,10 +927,6 @@ http_sweep_reading(struct http_conn *c, uint64_t spent, unsigned hurry)
 	case HCONN_BODY:
 		if (http_body_slow(c, spent, hurry))
 			http_on_fault(c, HTTP_FAULT_SLOW);
-		break;
-	case HCONN_LINGER:
-		if (spent > SERVER_LINGER_MS)
-			http_enter_state(c, HCONN_CLOSING);
 		break;
 	case HCONN_FULL:
 	case HCONN_LAST:
