@@ -4,8 +4,8 @@
 A connector named "echo" connects, takes one message, has it delivered and says
 goodbye.  Its bytes stand in the page as a hex dump; here they are made from
 bus.proto again and compared, and what the box says is played to a real bus,
-byte for byte, whose answers must be those of the page but for the time of day
-and the id of the message.
+whose answers must be those of the page, byte for byte but for the time of day
+and the id of the message, which has a time in it.
 
     test_protocol_page.py print     # the dump, to be put into the page
 """
@@ -162,7 +162,7 @@ def test_page_played_to_the_bus(tmp_path):
         box = BusClient(socket_)
         for who, type_, data in on_page():
             if who == "box":
-                box.sock.sendall(data)
+                box.sock.sendall(data.replace(MESSAGE_ID, id_))
                 continue
             frame = box.frame()
             assert frame is not None, bus.output()
