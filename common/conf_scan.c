@@ -275,7 +275,7 @@ scan_number(struct scan *s)
 
 	if (s->len >= sizeof(digits))
 		goto bad;
-	while (end > p && end[-1] == 'L') {
+	for (n = 0; n < 2 && end > p && end[-1] == 'L'; n++) {
 		wide = true;
 		end--;
 	}
