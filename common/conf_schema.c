@@ -281,6 +281,9 @@ static const struct conf_row conf_table_hook_rows[] = {
 	      "such as \"127.0.0.1/32\"." },
 	{ "ports", CONF_LIST, CONF_PORTS, CONF_RESTART, .dflt = "443 80 8443",
 	  .help = "Ports that may be called." },
+	{ "ca_file", CONF_STR, CONF_ANY, CONF_RESTART,
+	  .help = "Certificates of authorities that are trusted besides those "
+	      "of the system, in PEM." },
 	{ "max_body", CONF_SIZE, CONF_ANY, CONF_RESTART, .dflt = "64KiB",
 	  .min = KIB(1), .max = MIB(16),
 	  .help = "How much of an answer is read." },

@@ -21,6 +21,7 @@
 #include "common/stats.h"
 #include "common/xalloc.h"
 
+#define LAST_TURNS    4 /* for what is being closed */
 #define TICK_MS       250
 #define ENDPOINTS_MAX 4096
 #define WEBHOOKS_MAX  4096
@@ -364,6 +365,23 @@ raise_descriptors(const struct hook *h)
 		    "raise LimitNOFILE");
 }
 
+/* False after logging why the file is of no use. */
+static bool
+take_ca_file(struct hook *h, const struct conf_group *g)
+{
+	const char *path = conf_str(g, "ca_file"), *why;
+
+	if (path == NULL || *path == '\0')
+		return true;
+	why = transfer_check_ca(path);
+	if (why != NULL)
+		log_error("hook.config", "err=%s: ca_file: %s: %s",
+		    conf_where(g, "ca_file"), path, why);
+	else
+		h->ca_file = xstrdup(path);
+	return why == NULL;
+}
+
 static size_t
 bytes_for(unsigned concurrency)
 {
@@ -400,6 +418,11 @@ hook_start(struct hook *h, struct daemon *daemon)
 		log_error("hook.config", "err=%s", why);
 		return -1;
 	}
+	if (!take_ca_file(h, g)) {
+		guard_free(h->guard);
+		h->guard = NULL;
+		return -1;
+	}
 	h->concurrency = (unsigned)conf_int(g, "concurrency");
 	h->max_bytes = bytes_for(h->concurrency);
 	h->inbound = inbound_new(conf);
@@ -416,6 +439,7 @@ hook_start(struct hook *h, struct daemon *daemon)
 	s.connect_timeout_ms = conf_duration(g, "connect_timeout");
 	s.max_body = conf_size(g, "max_body");
 	s.guard = h->guard;
+	s.ca_file = h->ca_file;
 	h->transfers = transfers_new(h->loop, &s);
 	webhooks_init(&h->webhooks, WEBHOOKS_MAX, hook_webhook_cb, h);
 	register_stats();
@@ -468,12 +492,16 @@ hook_fini(struct hook *h)
 	struct delivery *d;
 	size_t pos = 0;
 
+	if (h->box == NULL)
+		return; /* hook_start() has failed */
 	transfers_close(h->transfers);
 	webhooks_fini(&h->webhooks);
 	box_close(h->box, NULL, NULL);
 	uv_close((uv_handle_t *)&h->tick, NULL);
 	uv_close((uv_handle_t *)&h->prepare, NULL);
-	uv_run(h->loop, UV_RUN_DEFAULT);
+	/* Not until nothing is alive: the handles of the daemon stay. */
+	for (int i = 0; i < LAST_TURNS; i++)
+		uv_run(h->loop, UV_RUN_NOWAIT);
 	transfers_free(h->transfers);
 	while ((d = map_next(&h->by_ref, &pos)) != NULL) {
 		if (d->endpoint != NULL && d->state == DELIVERY_WAITING)
@@ -492,5 +520,6 @@ hook_fini(struct hook *h)
 	map_fini(&h->by_ref);
 	inbound_free(h->inbound);
 	guard_free(h->guard);
+	free(h->ca_file);
 	free(h->arena_memory);
 }

@@ -46,6 +46,7 @@ struct hook {
 	uv_prepare_t prepare;
 	struct box *box;
 	struct guard *guard;
+	char *ca_file; /* or NULL */
 	struct inbound *inbound;
 	struct transfers *transfers;
 	struct endpoints endpoints;

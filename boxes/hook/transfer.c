@@ -338,9 +338,10 @@ outcome_of(const struct transfer *x, CURLcode code, long status)
 	case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
 		return TRANSFER_TLS;
 	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
 		return TRANSFER_REFUSED;
 	default:
+		/* Among them CURLE_UNSUPPORTED_PROTOCOL: url_parse() has seen
+		 * to the scheme, so it is the answer that is no HTTP. */
 		return TRANSFER_BROKEN;
 	}
 }

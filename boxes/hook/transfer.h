@@ -38,6 +38,8 @@ struct transfer_settings {
 	uint64_t timeout_ms;
 	uint64_t connect_timeout_ms;
 	size_t max_body;
+	const char *ca_file;       /* trusted besides the system's, or NULL;
+			      * borrowed as is the guard */
 	const struct guard *guard; /* borrowed, until the next settings */
 };
 
@@ -62,6 +64,9 @@ struct transfer_result {
 	const char *type;  /* Content-Type or NULL; borrowed */
 	bool truncated;    /* the body was longer than max_body */
 };
+
+/* NULL: the file can be used as ca_file; else why not. */
+const char *transfer_check_ca(const char *path);
 
 /* Called once for each request, never from inside transfer_start(). */
 typedef void transfer_cb(const struct transfer_result *, void *arg);

@@ -137,11 +137,12 @@ class BoxLink:
 
     def deliver_many(self, messages, overdraw=False):
         """In as many frames as it takes, once the box has granted credit for
-        all of them.  overdraw: do not wait for it."""
+        all of them.  overdraw: do not wait for it.  A message may have a kind
+        of its own, with any `content` and a `report`."""
         items, ids = [], []
         for m in messages:
             id_ = m.get("id_") or uuid.uuid4().bytes
-            env = pb.Envelope(id=id_, kind=pb.MT,
+            env = pb.Envelope(id=id_, kind=m.get("kind", pb.MT),
                               to=m.get("to", "4915112345678").encode(),
                               account=b"demo", report_mask=31)
             setattr(env, "from", m.get("from_", "hop").encode())
@@ -156,9 +157,12 @@ class BoxLink:
                     disp.part_done.extend(value)
                 else:
                     setattr(disp, key, value)
-            items.append(pb.Item(envelope=env.SerializeToString(),
-                                 body=content.SerializeToString(),
-                                 context=disp.SerializeToString()))
+            item = pb.Item(envelope=env.SerializeToString(),
+                           body=content.SerializeToString(),
+                           context=disp.SerializeToString())
+            if m.get("report") is not None:
+                item.report = m["report"].SerializeToString()
+            items.append(item)
             ids.append(id_)
         if not overdraw:
             self.wait(lambda: self.credit() >= len(items), 20,
