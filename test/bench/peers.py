@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""peers.py - what the benchmark compares: our suite, Debian's Kannel, and the
+load, simulator and sink that both get in the same form.
+
+A gateway is started once per run in an empty folder and stopped after it.
+"""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+BIN = os.environ.get("HOPYARD_BIN", os.path.join(ROOT, "build", "bin"))
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def free_ports(count):
+    """So many ports that are free now, below the range of clients."""
+    found = []
+    port = 21000 + os.getpid() % 4000
+    while len(found) < count:
+        port += 1
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
+
+
+def wait_port(port, process, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        try:
+            with socket.create_connection(("127.0.0.1", port), 0.2):
+                return
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError("nothing listens on port %d" % port)
+
+
+def stop(process, seconds=30):
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+# ------------------------------------------------------- figures of /proc
+
+def children_of():
+    """{pid: [child, ...]} of all processes."""
+    tree = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % name) as f:
+                parent = int(f.read().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        tree.setdefault(parent, []).append(int(name))
+    return tree
+
+
+def family(pid):
+    """pid and all that it has started, directly or not."""
+    tree = children_of()
+    found = [pid]
+    for p in found:
+        found += tree.get(p, [])
+    return found
+
+
+def cpu_of(pids):
+    """CPU seconds of these processes and of their children that ended."""
+    total = 0
+    for pid in pids:
+        try:
+            with open("/proc/%d/stat" % pid) as f:
+                fields = f.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += sum(int(x) for x in fields[11:15])
+    return total / TICK
+
+
+def memory_of(pid, key):
+    """A line of /proc/PID/status in MiB: "VmHWM", "VmRSS"."""
+    with open("/proc/%d/status" % pid) as f:
+        for line in f:
+            if line.startswith(key + ":"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+# ---------------------------------------------------------------- hopsim
+
+class Sim:
+    """hopsim smsc or sink; its statistics come as lines of JSON."""
+
+    def __init__(self, mode, port, *options):
+        self.port = port
+        self.seen = {}
+        self.process = subprocess.Popen(
+            [os.path.join(BIN, "hopsim"), mode, "--listen",
+             "127.0.0.1:%d" % port, "--stats", "50ms"] + list(options),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL)
+        threading.Thread(target=self._read, daemon=True).start()
+        wait_port(port, self.process)
+
+    def _read(self):
+        for line in self.process.stdout:
+            try:
+                self.seen = json.loads(line)
+            except ValueError:
+                pass
+
+    def count(self):
+        return self.seen.get("accepted", self.seen.get("requests", 0))
+
+    def wait_count(self, count, seconds):
+        """When the count was reached (monotonic), or None; it also gives up
+        when nothing has come for ten seconds."""
+        end = time.monotonic() + seconds
+        last, since = -1, time.monotonic()
+        while time.monotonic() < end:
+            now = self.count()
+            if now >= count:
+                return time.monotonic()
+            if now != last:
+                last, since = now, time.monotonic()
+            elif time.monotonic() - since > 10:
+                return None
+            time.sleep(0.01)
+        return None
+
+    def stop(self):
+        stop(self.process)
+
+
+def load(url, *options, **kwargs):
+    """hopsim load over HTTP; returns a Popen, its last line is the result."""
+    return subprocess.Popen(
+        [os.path.join(BIN, "hopsim"), "load", "--http", url, "--quiet",
+         "--drain", "60s"] + [str(o) for o in options],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, **kwargs)
+
+
+def load_result(process, seconds):
+    out, err = process.communicate(timeout=seconds)
+    lines = out.decode().strip().splitlines()
+    if process.returncode not in (0, 1) or not lines:
+        raise RuntimeError("hopsim load: " + err.decode().strip())
+    return json.loads(lines[-1])
+
+
+# ------------------------------------------------------------- gateways
+
+class Gateway:
+    """One that is running: send() gives the URL for the load."""
+    name = ""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="hop-bench-")
+        os.chmod(self.dir, 0o755)
+
+    def pids(self):
+        raise NotImplementedError
+
+    def core_pid(self):
+        """The process that holds the queue."""
+        raise NotImplementedError
+
+    def close(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+KANNEL = """
+group = core
+admin-port = %(admin)d
+admin-password = bench
+smsbox-port = %(box)d
+box-allow-ip = 127.0.0.1
+log-level = 4
+dlr-storage = internal
+smsbox-max-pending = 1000
+%(store)s
+
+group = smsc
+smsc = smpp
+smsc-id = sim
+host = 127.0.0.1
+port = %(smsc)d
+smsc-username = bench
+smsc-password = bench
+system-type = ""
+transceiver-mode = true
+max-pending-submits = %(window)d
+reconnect-delay = 1
+
+group = smsbox
+bearerbox-host = 127.0.0.1
+sendsms-port = %(http)d
+log-level = 4
+http-queue-delay = 0
+
+group = sendsms-user
+username = bench
+password = bench
+max-messages = 10
+concatenation = true
+"""
+
+
+class Kannel(Gateway):
+    """bearerbox and smsbox as somebody who knows them would run them: no
+    access log, errors only, a large window."""
+    name = "kannel"
+
+    def __init__(self, smsc_port, window, store=None):
+        super().__init__()
+        admin, box, self.http = free_ports(3)
+        conf = os.path.join(self.dir, "kannel.conf")
+        kind = {"file": "store-type = file\nstore-location = %s/store",
+                "spool": "store-type = spool\nstore-location = %s/spool"}
+        extra = kind[store] % self.dir if store else ""
+        if store == "spool":
+            os.mkdir(self.dir + "/spool")
+        with open(conf, "w") as f:
+            f.write(KANNEL % {"admin": admin, "box": box, "http": self.http,
+                              "smsc": smsc_port, "window": window,
+                              "store": extra})
+        self.processes = []
+        for program, port in (("bearerbox", box), ("smsbox", self.http)):
+            p = subprocess.Popen(
+                [shutil.which(program) or "/usr/sbin/" + program, "-v", "4",
+                 conf], cwd=self.dir, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.processes.append(p)
+            wait_port(port, p)
+
+    def url(self, more=""):
+        return ("http://127.0.0.1:%d/cgi-bin/sendsms?username=bench&"
+                "password=bench&from=HOP%s" % (self.http, more))
+
+    def pids(self):
+        return [p.pid for p in self.processes]
+
+    def core_pid(self):
+        return self.processes[0].pid
+
+    def close(self):
+        for p in reversed(self.processes):
+            p.send_signal(signal.SIGTERM)
+        for p in self.processes:
+            stop(p, 10)
+        super().close()
+
+
+class Hopyard(Gateway):
+    """The suite as `hopyard demo` runs it, every message committed."""
+    name = "hopyard"
+
+    def __init__(self, smsc_port, window, **_):
+        super().__init__()
+        self.process = subprocess.Popen(
+            [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir",
+             self.dir + "/data", "--ports", "+%d" % (8000 + os.getpid() % 900),
+             "--no-sim", "--smsc", "127.0.0.1:%d" % smsc_port,
+             "--window", str(window), "--quiet"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL)
+        line = self.process.stdout.readline()
+        self.ready = json.loads(line or b"{}")
+        if not self.ready.get("ready"):
+            raise RuntimeError("hopyard demo: %s" % self.ready.get("error"))
+
+    def url(self, more=""):
+        return ("%s/cgi-bin/sendsms?username=%s&password=%s&from=HOP%s" % (
+            self.ready["http"], self.ready["username"],
+            self.ready["password"], more))
+
+    def pids(self):
+        return family(self.process.pid)
+
+    def core_pid(self):
+        return self.ready["pids"]["hop-bus"]
+
+    def close(self):
+        stop(self.process, 60)
+        super().close()
