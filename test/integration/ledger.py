@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""ledger.py - a whole suite under load with everything counted.
+
+The suite is `hopyard demo --json`; the load goes through HTTP with a token in
+each text and dlr-url.  The simulator journals what it took and what it owes
+before it answers, the sink journals each callback, and this process keeps each
+202: at the end the books must balance.
+"""
+import collections
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+import urllib.parse
+
+from harness import BIN, Process, free_port, wait_until
+
+
+class Demo:
+    """A suite of its own, with a sink for its callbacks."""
+
+    def __init__(self, folder, *options):
+        self.folder = str(folder)
+        self.data = os.path.join(self.folder, "data")
+        self.sink_port = free_port()
+        self.sink_journal = os.path.join(self.folder, "sink.journal")
+        self.sink = Process(
+            "hopsim", ["sink", "--listen", "127.0.0.1:%d" % self.sink_port,
+                       "--journal", self.sink_journal],
+            os.path.join(self.folder, "sink.log"))
+        self.process = None
+        self.ready = None
+        self.start(*options)
+
+    def start(self, *options):
+        shift = 2000 + random.randrange(100, 9000)
+        self.log = open(os.path.join(self.folder, "demo.log"), "ab")
+        self.process = subprocess.Popen(
+            [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir",
+             self.data, "--ports", "+%d" % shift] + list(options),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
+        line = self.process.stdout.readline()
+        self.ready = json.loads(line or b"{}")
+        assert self.ready.get("ready"), "demo: %r" % self.ready
+        self.http = urllib.parse.urlsplit(self.ready["http"])
+
+    def pid(self, name):
+        """Of a part that is running now; it may have been started again."""
+        want = {"hopsim": ("hopsim", b"smsc"), "postgres": ("postgres", b"-D")}
+        program, word = want.get(name, (name, b""))
+        tree = children_of()
+        todo, found = [self.process.pid], []
+        while todo:
+            for child in tree.get(todo.pop(), []):
+                todo.append(child)
+                try:
+                    with open("/proc/%d/comm" % child) as f:
+                        comm = f.read().strip()
+                    with open("/proc/%d/cmdline" % child, "rb") as f:
+                        line = f.read()
+                except OSError:
+                    continue
+                if comm == program and word in line.split(b"\0") + [b""]:
+                    found.append(child)
+        return min(found) if found else None
+
+    def kill(self, name, sig=signal.SIGKILL, timeout=20):
+        """kill -9, and wait until the part is there again."""
+        pid = wait_until(lambda: self.pid(name), timeout, name + " is running")
+        os.kill(pid, sig)
+        wait_until(lambda: self.pid(name) not in (None, pid), timeout,
+                   name + " is started again")
+
+    def smsc_journal(self):
+        return os.path.join(self.data, "smsc.journal")
+
+    def api(self, path):
+        c = http.client.HTTPConnection(self.http.hostname, self.http.port,
+                                       timeout=10)
+        try:
+            c.request("GET", path, headers={
+                "Authorization": "Bearer " + self.ready["api_key"]})
+            r = c.getresponse()
+            return r.status, json.loads(r.read() or b"null")
+        finally:
+            c.close()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
+        self.sink.stop()
+        self.log.close()
+        return self.process.returncode
+
+
+def children_of():
+    tree = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name) as f:
+                    parent = int(f.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            tree.setdefault(parent, []).append(int(name))
+    return tree
+
+
+def journal(path):
+    """The whole lines of a journal."""
+    try:
+        with open(path, "rb") as f:
+            for line in f:
+                if line.endswith(b"\n") and len(line) > 2:
+                    try:
+                        yield json.loads(line)
+                    except ValueError:
+                        continue
+    except FileNotFoundError:
+        return
+
+
+class Ledger:
+    """Sends at a rate, by several connections, and keeps what was said."""
+
+    def __init__(self, demo, rate, threads=8, validity=1):
+        self.demo, self.rate, self.threads = demo, rate, threads
+        self.validity = validity
+        self.lock = threading.Lock()
+        self.next = 0
+        self.accepted = {}     # token -> id
+        self.refused = collections.Counter()
+        self.silent = set()    # tokens of requests without an answer
+        self.running = True
+        self.ended = None
+        self.workers = []
+
+    def _token(self):
+        with self.lock:
+            self.next += 1
+            return self.next
+
+    def _target(self, n):
+        r = self.demo.ready
+        sink = "http://127.0.0.1:%d/dlr?token=%d&d=%%d" % (
+            self.demo.sink_port, n)
+        return "/cgi-bin/sendsms?" + urllib.parse.urlencode({
+            "username": r["username"], "password": r["password"],
+            "to": "4915%07d55" % n, "from": "HOP", "text": "T%08d" % n,
+            "validity": self.validity, "dlr-mask": 31, "dlr-url": sink})
+
+    def _work(self, index):
+        connection = None
+        due = time.monotonic() + index / self.rate
+        while self.running:
+            now = time.monotonic()
+            if due > now:
+                time.sleep(due - now)
+            due = max(due + self.threads / self.rate, now - 1)
+            n = self._token()
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection(
+                        self.demo.http.hostname, self.demo.http.port,
+                        timeout=30)
+                connection.request("GET", self._target(n))
+                r = connection.getresponse()
+                r.read()
+                with self.lock:
+                    if r.status == 202:
+                        self.accepted[n] = r.headers["X-Message-Id"]
+                    else:
+                        self.refused[r.status] += 1
+                if r.will_close:
+                    connection.close()
+                    connection = None
+            except (OSError, http.client.HTTPException):
+                with self.lock:
+                    self.silent.add(n)
+                if connection is not None:
+                    connection.close()
+                connection = None
+                time.sleep(0.02)
+        if connection is not None:
+            connection.close()
+
+    def start(self):
+        self.workers = [threading.Thread(target=self._work, args=(i,))
+                        for i in range(self.threads)]
+        for w in self.workers:
+            w.start()
+
+    def stop(self):
+        self.running = False
+        for w in self.workers:
+            w.join(60)
+            assert not w.is_alive(), "a request hangs"
+        self.ended = time.monotonic()
+
+    # ------------------------------------------------------------- books
+
+    def callbacks(self):
+        """token -> list of the final values of %d that were called back."""
+        seen = collections.defaultdict(list)
+        for line in journal(self.demo.sink_journal):
+            if line.get("ev") == "request" and line["status"] == 200:
+                q = line.get("query", {})
+                if "token" in q:
+                    seen[int(q["token"])].append(int(q["d"]))
+        return seen
+
+    def open_tokens(self):
+        seen = self.callbacks()
+        return [n for n in self.accepted
+                if not any(d in (1, 2, 16) or d > 31 for d in seen.get(n, ()))]
+
+    def wait_settled(self, seconds=120):
+        """Every accepted message has its final report; the open ones."""
+        end = self.ended + seconds
+        left = self.open_tokens()
+        while left and time.monotonic() < end:
+            time.sleep(0.25)
+            left = self.open_tokens()
+        return left
+
+    def at_smsc(self):
+        """token -> how often the simulator took it."""
+        seen = collections.Counter()
+        for line in journal(self.demo.smsc_journal()):
+            if line.get("ev") == "submit" and line.get("status") == 0:
+                text = bytes.fromhex(line["body"])
+                if text[:1] == b"T":
+                    seen[int(text[1:])] += 1
+        return seen
+
+    def receipts(self):
+        """Tokens whose receipt was owed / acknowledged by us."""
+        key, acked = {}, set()
+        for line in journal(self.demo.smsc_journal()):
+            if line.get("ev") == "owe":
+                key[line["key"]] = int(bytes.fromhex(line["text"])[1:])
+            elif line.get("ev") == "ack" and line.get("status") == 0:
+                if line["key"] in key:
+                    acked.add(key[line["key"]])
+        return set(key.values()), acked
+
+    def timeline(self, token):
+        status, body = self.demo.api("/v1/messages/" + self.accepted[token])
+        assert status == 200, (status, body)
+        return body
+
+    def balance(self, duplicates_allowed):
+        """Asserts the promise; returns the figures for people."""
+        left = self.wait_settled()
+        taken = self.at_smsc()
+        lost = [n for n in left if n not in taken]
+        twice = [n for n, c in taken.items() if c > 1]
+        _, acked = self.receipts()
+        seen = self.callbacks()
+        missing = [n for n in acked if n not in seen or
+                   not any(d in (1, 2) for d in seen[n])]
+        repeated = [n for n, d in seen.items()
+                    if sum(x in (1, 2, 16) for x in d) > 1]
+        figures = {
+            "accepted": len(self.accepted), "refused": dict(self.refused),
+            "silent": len(self.silent), "at_smsc": len(taken),
+            "lost": len(lost), "open": len(left), "twice": len(twice),
+            "receipts_acked": len(acked), "receipts_missing": len(missing),
+            "callbacks_repeated": len(repeated)}
+        print(json.dumps(figures))
+        assert not lost, "lost: %s" % [self.accepted[n] for n in lost[:10]]
+        assert not left, "no final report: %s" % [
+            self.accepted[n] for n in left[:10]]
+        assert not missing, "a receipt was acknowledged and never reported: " \
+            "%s" % [self.accepted.get(n, n) for n in missing[:10]]
+        assert len(twice) <= duplicates_allowed, \
+            "%d messages twice at the SMSC, %d allowed: %s" % (
+                len(twice), duplicates_allowed,
+                [self.accepted.get(n, n) for n in twice[:10]])
+        for n in twice:
+            if n in self.accepted:
+                assert '"possible_dup": true' in json.dumps(
+                    self.timeline(n)), "%s was sent twice and is not marked" \
+                    % self.accepted[n]
+        return figures
