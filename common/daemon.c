@@ -353,6 +353,7 @@ daemon_reload(struct daemon *d, struct buf *err)
 			goto refused;
 		conf_diff(d->conf, c, &diff);
 		daemon_log_lines(false, "config.changed", &diff);
+		buf_add(err, buf_data(&diff), buf_len(&diff));
 	}
 	daemon_configure_log(d, c);
 	log_info("config.reloaded", "file=%s hash=%016" PRIx64, d->file,

@@ -71,7 +71,8 @@ bool daemon_draining(struct daemon *);
 void daemon_ready(struct daemon *);
 /* End the loop after a last turn that writes what is waiting. */
 void daemon_stop(struct daemon *, int code);
-/* Load the file again, as SIGHUP does.  On failure err has the complaints. */
+/* Load the file again, as SIGHUP does.  On failure err has the complaints,
+ * else warnings and what has changed. */
 bool daemon_reload(struct daemon *, struct buf *err);
 
 extern const char hopyard_version[]; /* "0.1.0" */
