@@ -746,13 +746,12 @@ on_send(struct control *c)
 {
 	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
 	Hopyard__V1__Content content = HOPYARD__V1__CONTENT__INIT;
-	Hopyard__V1__Report report = HOPYARD__V1__REPORT__INIT;
 	Hopyard__V1__Origin origin = HOPYARD__V1__ORIGIN__INIT;
 	const char *to = arg_str(c, "to"), *from = arg_str(c, "from");
 	const char *text = arg_str(c, "text"), *account = arg_str(c, "account");
 	const struct account_table *accounts = c->b->engine->accounts;
 	const char *class = arg_str(c, "class"), *why;
-	uint8_t memory[3][4096];
+	uint8_t memory[2][4096];
 	struct account *sender;
 	struct pending_call *pc;
 	struct item it;
@@ -815,17 +814,14 @@ on_send(struct control *c)
 	origin.credential = BIN("control");
 	content.has_text = true;
 	content.text = BIN(text);
-	/* A mask without an address: a receipt is asked for and kept, nobody
-	 * is called back. */
-	report.has_account = true;
-	report.account = BIN(account);
 #undef BIN
 	it.envelope = (struct bytes){ memory[0],
 		hopyard__v1__envelope__pack(&env, memory[0]) };
 	it.body = (struct bytes){ memory[1],
 		hopyard__v1__content__pack(&content, memory[1]) };
-	it.report = (struct bytes){ memory[2],
-		hopyard__v1__report__pack(&report, memory[2]) };
+	/* A mask without a Report: a receipt is asked for and kept, nobody is
+	 * called back. */
+	it.report = (struct bytes){ NULL, 0 };
 	it.context = (struct bytes){ NULL, 0 };
 	engine_submit(c->b->engine, ENGINE_PEER_CALL, pc->correlation,
 	    c->peer->name, 60000, &it);
