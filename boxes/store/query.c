@@ -311,9 +311,11 @@ read_orphans(struct query_job *job)
 
 /* ------------------------------------------------------------------- columns */
 
+/* The class that counts is the queue's: a route may have changed it. */
 #define HEAD_COLUMNS                                                           \
-	"m.id, m.seq, m.expires_at, m.parts, m.kind, m.class, m.account,"      \
-	" m.dst, m.src, m.client_ref, m.rec"
+	"m.id, m.seq, m.expires_at, m.parts, m.kind,"                          \
+	" coalesce((SELECT c.class FROM queue c WHERE c.queue = m.queue),"     \
+	" m.class::int), m.account, m.dst, m.src, m.client_ref, m.rec"
 #define MESSAGE_COLUMNS HEAD_COLUMNS ", m.envelope, m.body"
 
 enum {
@@ -450,7 +452,7 @@ show_run(struct query_job *job, struct pg *pg)
 	pg_run(pg,
 	    "SELECT * FROM (" EVENTS_OF(
 		" AND type::int <> 64") ") x"
-				   " ORDER BY seq, at LIMIT 1000",
+					" ORDER BY seq, at LIMIT 1000",
 	    &p, true);
 }
 
