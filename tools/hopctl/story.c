@@ -175,18 +175,33 @@ rerouted(struct buf *b, const json_t *e)
 	say(b, ": ", e, "why", "");
 }
 
+/* The carrier's own word: "stat:DELIVRD" of its text, or the whole text. */
+static void
+say_word(struct buf *b, const json_t *e)
+{
+	const char *text = word(e, "text"), *stat;
+
+	if (text == NULL || *text == '\0')
+		return;
+	stat = strstr(text, "stat:");
+	if (stat == NULL) {
+		say(b, " (", e, "text", ")");
+		return;
+	}
+	stat += 5;
+	buf_addstr(b, " (");
+	text_clean(b, stat, strcspn(stat, " "));
+	buf_addc(b, ')');
+}
+
 static void
 receipt(struct buf *b, const json_t *e)
 {
 	say_part(b, e);
 	say(b, "", e, "status", "");
+	say_word(b, e);
 	say(b, ", SMSC id ", e, "smsc_id", "");
 	say(b, ", err ", e, "error", "");
-	say(b, ", \"", e, "text", "\"");
-	if (when(e, "done_at") != 0) {
-		buf_addstr(b, ", at ");
-		text_clock(b, when(e, "done_at"));
-	}
 }
 
 static void

@@ -634,8 +634,8 @@ reload_one(struct reloading *rl, const char *name)
 		rl->good++;
 		if (rl->r->output == OUTPUT_TABLE &&
 		    !request_has(rl->r, OPTION_QUIET))
-			(void)printf("%s%s: reloaded%s\n", diff, name,
-			    diff[0] == '\0' ? ", nothing has changed" : "");
+			(void)printf("%s%s: reloaded\n",
+			    rl->good == 1 ? diff : "", name);
 	}
 	answer_fini(&a);
 }

@@ -55,6 +55,9 @@ test_words(void **state)
 		{ "{\"event\":\"receipt\",\"status\":\"delivered\",\"part\":2,"
 		  "\"parts\":2,\"smsc_id\":\"4712\",\"error\":\"000\"}",
 		    "part 2/2 delivered, SMSC id 4712, err 000" },
+		{ "{\"event\":\"receipt\",\"status\":\"undelivered\",\"text\":"
+		  "\"id:1 stat:UNDELIV err:069\",\"error\":\"069\"}",
+		    "undelivered (UNDELIV), err 069" },
 		{ "{\"event\":\"final\",\"status\":\"delivered\",\"by\":"
 		  "\"receipt\"}",
 		    "delivered, so says the receipt" },
@@ -77,7 +80,7 @@ test_words(void **state)
 		/* A carrier's text must not reach the terminal raw. */
 		{ "{\"event\":\"receipt\",\"status\":\"buffered\",\"text\":"
 		  "\"\\u001b[31m\"}",
-		    "buffered, \"?[31m\"" },
+		    "buffered (?[31m)" },
 	};
 
 	(void)state;
