@@ -35,15 +35,19 @@ lead(uint8_t c, uint32_t *min, uint32_t *bits)
 }
 
 uint32_t
-utf8_next(const uint8_t **p, const uint8_t *end)
+utf8_next_long(const uint8_t **p, const uint8_t *end)
 {
 	const uint8_t *s = *p;
 	uint32_t cp, min;
 	unsigned n, i;
 
+	/* Two octets: most alphabets. */
+	if ((s[0] & 0xe0) == 0xc0 && s[0] >= 0xc2 && end - s >= 2 &&
+	    (s[1] & 0xc0) == 0x80) {
+		*p = s + 2;
+		return (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu);
+	}
 	*p = s + 1;
-	if (s[0] < 0x80)
-		return s[0];
 	n = lead(s[0], &min, &cp);
 	if (n == 0 || (size_t)(end - s) <= n)
 		return CHARSET_BAD;
@@ -83,15 +87,34 @@ utf8_put(uint8_t dst[4], uint32_t cp)
 	return 4;
 }
 
+/* The first octet from p on that is not ASCII, or end. */
+static const uint8_t *
+skip_ascii(const uint8_t *p, const uint8_t *end)
+{
+	uint64_t eight;
+
+	for (; end - p >= 8; p += 8) {
+		memcpy(&eight, p, 8);
+		if ((eight & UINT64_C(0x8080808080808080)) != 0)
+			break;
+	}
+	while (p < end && *p < 0x80)
+		p++;
+	return p;
+}
+
 size_t
 utf8_check(const uint8_t *s, size_t len)
 {
 	const uint8_t *p = s, *end = bytes_end(s, len), *start;
 
-	while (p < end) {
-		start = p;
-		if (utf8_next(&p, end) == CHARSET_BAD)
-			return (size_t)(start - s);
+	while ((p = skip_ascii(p, end)) < end) {
+		/* Other scripts come in runs. */
+		do {
+			start = p;
+			if (utf8_next_long(&p, end) == CHARSET_BAD)
+				return (size_t)(start - s);
+		} while (p < end && *p >= 0x80);
 	}
 	return len;
 }

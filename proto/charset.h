@@ -19,12 +19,19 @@
 #define CHARSET_FULL        0xfffffffeu /* only in struct misfit */
 #define CHARSET_REPLACEMENT 0xfffdu
 
+/* utf8_next() of what is not ASCII; nobody else calls it. */
+uint32_t utf8_next_long(const uint8_t **p, const uint8_t *end);
+
 /*
  * The character at *p, which moves behind it.  CHARSET_BAD for an octet that
  * does not belong (over-long forms, surrogates, over U+10FFFF and cut-off
  * sequences too); *p then moves by one octet.  *p < end on entry.
  */
-uint32_t utf8_next(const uint8_t **p, const uint8_t *end);
+static inline uint32_t
+utf8_next(const uint8_t **p, const uint8_t *end)
+{
+	return **p < 0x80 ? *(*p)++ : utf8_next_long(p, end);
+}
 /* Writes 1 to 4 octets. */
 size_t utf8_put(uint8_t dst[4], uint32_t cp);
 /* Offset of the first octet that is not UTF-8, or len when all is. */

@@ -102,6 +102,11 @@ frame_varint(const uint8_t *p, const uint8_t *end, uint64_t *value)
 		*value = *p;
 		return p + 1;
 	}
+	/* The length of most items and envelopes. */
+	if (end - p >= 2 && p[1] < 0x80) {
+		*value = (uint64_t)(p[0] & 0x7f) | (uint64_t)p[1] << 7;
+		return p + 2;
+	}
 	for (v = 0, shift = 0; p < end && shift < 64; shift += 7) {
 		v |= (uint64_t)(*p & 0x7f) << shift;
 		if (*p++ >= 0x80)

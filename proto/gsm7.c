@@ -423,18 +423,11 @@ static const uint8_t latin[256] = {
 	NO,
 };
 
-int
-gsm7_from_cp(uint32_t cp)
+static int
+from_wide(uint32_t cp)
 {
 	size_t i;
 
-	if (cp < 0x100) {
-		if (latin[cp] == NO)
-			return -1;
-		return (latin[cp] & 0x80) != 0
-		    ? GSM7_ESCAPE << 8 | (latin[cp] & 0x7f)
-		    : latin[cp];
-	}
 	if (cp == 0x20ac)
 		return GSM7_ESCAPE << 8 | 0x65;
 	if (cp < 0x0393 || cp > 0x03a9)
@@ -443,6 +436,22 @@ gsm7_from_cp(uint32_t cp)
 		if (basic[i] == cp)
 			return (int)i;
 	return -1;
+}
+
+static inline int
+from_cp(uint32_t cp)
+{
+	if (cp >= 0x100)
+		return from_wide(cp);
+	if ((latin[cp] & 0x80) == 0)
+		return latin[cp];
+	return latin[cp] == NO ? -1 : GSM7_ESCAPE << 8 | (latin[cp] & 0x7f);
+}
+
+int
+gsm7_from_cp(uint32_t cp)
+{
+	return from_cp(cp);
 }
 
 uint32_t
@@ -479,7 +488,7 @@ gsm7_count(const uint8_t *utf8, size_t len, size_t *septets, struct misfit *bad)
 	while (p < end) {
 		start = p;
 		cp = utf8_next(&p, end);
-		s = gsm7_from_cp(cp);
+		s = from_cp(cp);
 		if (s < 0)
 			return misfit(bad, cp, (size_t)(start - utf8));
 		n += s > 0xff ? 2 : 1;
@@ -498,9 +507,14 @@ gsm7_encode(const uint8_t *utf8, size_t len, uint8_t *dst, size_t cap,
 	int s;
 
 	while (p < end) {
+		/* Nearly all of most texts. */
+		if (*p < 0x80 && latin[*p] < 0x80 && n < cap) {
+			dst[n++] = latin[*p++];
+			continue;
+		}
 		start = p;
 		cp = utf8_next(&p, end);
-		s = gsm7_from_cp(cp);
+		s = from_cp(cp);
 		if (s < 0)
 			return misfit(bad, cp, (size_t)(start - utf8));
 		if (cap - n < (s > 0xff ? 2u : 1u))

@@ -160,6 +160,22 @@ key_length(struct bytes t, size_t i, const char *name)
 	return at < t.len && t.p[at] == ':' ? at + 1 - i : 0;
 }
 
+/* Most positions are no key: look at the letter first. */
+static bool
+may_begin_key(uint8_t c)
+{
+	switch (c | 0x20) {
+	case 'i':
+	case 's':
+	case 'd':
+	case 'e':
+	case 't':
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* The key that begins at i, and the offset behind its colon. */
 static enum key
 key_at(struct bytes t, size_t i, size_t *behind)
@@ -167,12 +183,12 @@ key_at(struct bytes t, size_t i, size_t *behind)
 	unsigned k;
 	size_t n;
 
-	if (i >= t.len || (i > 0 && is_alnum(t.p[i - 1])))
-		return KEY_NONE;
-	/* Most positions are no key: look at the letter first. */
-	if (memchr("isdet", lower(t.p[i]), 5) == NULL)
+	if (i >= t.len || !may_begin_key(t.p[i]) ||
+	    (i > 0 && is_alnum(t.p[i - 1])))
 		return KEY_NONE;
 	for (k = 0; k < KEY_NONE; k++) {
+		if (lower(t.p[i]) != (uint8_t)key_names[k][0])
+			continue;
 		n = key_length(t, i, key_names[k]);
 		if (n > 0) {
 			*behind = i + n;

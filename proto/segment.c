@@ -145,6 +145,18 @@ encode_small(struct segment_plan *plan, enum codec codec, struct bytes text,
 }
 
 static enum segment_error
+encode_octets(
+    struct segment_plan *plan, struct bytes text, uint8_t *buf, size_t cap)
+{
+	if (text.len > cap)
+		return SEGMENT_TOO_LONG;
+	if (text.len > 0)
+		memcpy(buf, text.p, text.len);
+	plan->octets = bytes_of(buf, text.len);
+	return SEGMENT_OK;
+}
+
+static enum segment_error
 encode_utf8(
     struct segment_plan *plan, struct bytes text, uint8_t *buf, size_t cap)
 {
@@ -155,46 +167,47 @@ encode_utf8(
 		plan->misfit.offset = bad;
 		return SEGMENT_MISFIT;
 	}
-	if (text.len > cap)
-		return SEGMENT_TOO_LONG;
-	if (text.len > 0)
-		memcpy(buf, text.p, text.len);
-	plan->octets = bytes_of(buf, text.len);
-	return SEGMENT_OK;
+	return encode_octets(plan, text, buf, cap);
 }
 
 static enum segment_error
 encode(struct segment_plan *plan, enum codec codec,
     const struct segment_intent *in, uint8_t *buf, size_t cap)
 {
-	size_t n;
+	struct bytes text = in->text;
+	size_t n = 0;
+	bool ok = false;
 
 	switch (codec) {
-	case CODEC_UCS2:
-		if (!utf8_to_utf16be(
-			in->text.p, in->text.len, buf, cap, &n, &plan->misfit))
-			return plan->misfit.cp == CHARSET_FULL
-			    ? SEGMENT_TOO_LONG
-			    : SEGMENT_MISFIT;
-		plan->octets = bytes_of(buf, n);
-		return SEGMENT_OK;
-	case CODEC_UTF8:
-		return encode_utf8(plan, in->text, buf, cap);
 	case CODEC_OCTETS:
-		if (in->text.len > cap)
-			return SEGMENT_TOO_LONG;
-		if (in->text.len > 0)
-			memcpy(buf, in->text.p, in->text.len);
-		plan->octets = bytes_of(buf, in->text.len);
-		return SEGMENT_OK;
+		return encode_octets(plan, text, buf, cap);
+	case CODEC_UTF8:
+		return encode_utf8(plan, text, buf, cap);
+	case CODEC_UCS2:
+		ok = utf8_to_utf16be(
+		    text.p, text.len, buf, cap, &n, &plan->misfit);
+		break;
 	case CODEC_GSM:
+		if (in->lossy)
+			return encode_small(plan, codec, text, true, buf, cap);
+		ok = gsm7_encode(text.p, text.len, buf, cap, &n, &plan->misfit);
+		break;
 	case CODEC_LATIN1:
+		if (in->lossy)
+			return encode_small(plan, codec, text, true, buf, cap);
+		ok = utf8_to_latin1(
+		    text.p, text.len, buf, cap, &n, &plan->misfit);
+		break;
 	case CODEC_ASCII:
 	case CODEC_CYRILLIC:
 	case CODEC_HEBREW:
-		break;
+		return encode_small(plan, codec, text, in->lossy, buf, cap);
 	}
-	return encode_small(plan, codec, in->text, in->lossy, buf, cap);
+	if (!ok)
+		return plan->misfit.cp == CHARSET_FULL ? SEGMENT_TOO_LONG
+						       : SEGMENT_MISFIT;
+	plan->octets = bytes_of(buf, n);
+	return SEGMENT_OK;
 }
 
 static enum codec
@@ -308,41 +321,18 @@ character(const struct job *job, const uint8_t *p, size_t left, size_t *weight)
 {
 	const uint8_t *q = p;
 	uint32_t cp;
-	size_t n = 1;
 
-	switch (job->codec) {
-	case CODEC_GSM:
-		if (p[0] == GSM7_ESCAPE && left > 1)
-			n = 2;
-		*weight = n;
-		return n;
-	case CODEC_LATIN1:
-	case CODEC_ASCII:
-	case CODEC_CYRILLIC:
-	case CODEC_HEBREW:
-		*weight = job->septets &&
-			gsm7_from_cp(octet_to_cp(job->codec, p[0])) > 0xff
-		    ? 2
-		    : 1;
+	if (job->codec != CODEC_UTF8) {
+		cp = octet_to_cp(job->codec, p[0]);
+		*weight = gsm7_from_cp(cp) > 0xff ? 2 : 1;
 		return 1;
-	case CODEC_UTF8:
-		cp = utf8_next(&q, p + left);
-		if (job->as_utf16)
-			*weight = cp > 0xffff && cp != CHARSET_BAD ? 4 : 2;
-		else
-			*weight = gsm7_from_cp(cp) > 0xff ? 2 : 1;
-		return (size_t)(q - p);
-	case CODEC_UCS2:
-		n = left < 2 ? left : 2;
-		if (left >= 4 && (p[0] & 0xfc) == 0xd8 && (p[2] & 0xfc) == 0xdc)
-			n = 4;
-		*weight = n;
-		return n;
-	case CODEC_OCTETS:
-		break;
 	}
-	*weight = 1;
-	return 1;
+	cp = utf8_next(&q, p + left);
+	if (job->as_utf16)
+		*weight = cp > 0xffff && cp != CHARSET_BAD ? 4 : 2;
+	else
+		*weight = gsm7_from_cp(cp) > 0xff ? 2 : 1;
+	return (size_t)(q - p);
 }
 
 static struct room
@@ -356,6 +346,14 @@ room_beside(const struct job *job, size_t udh_len)
 	};
 }
 
+/* Every octet weighs one. */
+static bool
+weighs_octets(const struct job *job)
+{
+	return job->codec == CODEC_GSM || job->codec == CODEC_UCS2 ||
+	    job->codec == CODEC_OCTETS;
+}
+
 /* Does everything go into one part? */
 static bool
 fits(const struct job *job, struct bytes octets, struct room room)
@@ -364,9 +362,11 @@ fits(const struct job *job, struct bytes octets, struct room room)
 
 	if (octets.len > room.octets)
 		return false;
-	if (job->codec == CODEC_GSM || job->codec == CODEC_UCS2 ||
-	    job->codec == CODEC_OCTETS)
+	if (weighs_octets(job))
 		return octets.len <= room.weight;
+	/* No octet weighs more than two. */
+	if (octets.len <= room.weight / 2)
+		return true;
 	while (i < octets.len) {
 		i += character(job, octets.p + i, octets.len - i, &w);
 		weight += w;
@@ -374,32 +374,68 @@ fits(const struct job *job, struct bytes octets, struct room room)
 	return weight <= room.weight;
 }
 
+/*
+ * Where the part that starts here ends, when octets are what is counted: at
+ * the room's end, or before the pair that lies across it.
+ */
+static size_t
+end_by_octets(const struct job *job, struct bytes b, size_t start, size_t room)
+{
+	size_t end, run;
+
+	if (b.len - start <= room)
+		return b.len;
+	if (job->codec == CODEC_UCS2) {
+		end = start + room / 2 * 2;
+		if (b.len - end >= 2 && (b.p[end - 2] & 0xfc) == 0xd8 &&
+		    (b.p[end] & 0xfc) == 0xdc)
+			end -= 2;
+		return end;
+	}
+	end = start + room;
+	if (job->codec == CODEC_GSM) {
+		/* In octets of the customer, escapes may come in pairs. */
+		for (run = 0; run < room; run++)
+			if (b.p[end - run - 1] != GSM7_ESCAPE)
+				break;
+		end -= run % 2;
+	}
+	return end;
+}
+
+static size_t
+end_by_weight(
+    const struct job *job, struct bytes b, size_t start, struct room room)
+{
+	size_t i, n, w, weight = 0;
+
+	for (i = start; i < b.len; i += n) {
+		n = character(job, b.p + i, b.len - i, &w);
+		weight += w;
+		if (weight > room.weight || i + n - start > room.octets)
+			break;
+	}
+	return i;
+}
+
 /* Cuts into parts; returns their number, though only 255 are kept. */
 static size_t
 cut(struct segment_plan *plan, const struct job *job, struct room room)
 {
-	struct bytes b = plan->octets;
-	size_t i = 0, start = 0, weight = 0, parts = 0, n, w;
+	size_t start = 0, end, parts = 0;
 
-	for (;;) {
-		n = w = 0;
-		if (i < b.len)
-			n = character(job, b.p + i, b.len - i, &w);
-		if (i == b.len || weight + w > room.weight ||
-		    i + n - start > room.octets) {
-			if (parts < SEGMENT_MAX_PARTS) {
-				plan->part[parts].off = (uint32_t)start;
-				plan->part[parts].len = (uint32_t)(i - start);
-			}
-			parts++;
-			if (i == b.len)
-				return parts;
-			start = i;
-			weight = 0;
+	do {
+		end = weighs_octets(job)
+		    ? end_by_octets(job, plan->octets, start, room.weight)
+		    : end_by_weight(job, plan->octets, start, room);
+		if (parts < SEGMENT_MAX_PARTS) {
+			plan->part[parts].off = (uint32_t)start;
+			plan->part[parts].len = (uint32_t)(end - start);
 		}
-		i += n;
-		weight += w;
-	}
+		parts++;
+		start = end;
+	} while (end < plan->octets.len);
+	return parts;
 }
 
 static void
