@@ -17,7 +17,7 @@ GEN     := $(BUILD)/gen
 LLHTTP  ?= /usr/share/llhttp
 LLHTTP_INC ?= /usr/share/include/llhttp
 
-PKGS    := libuv openssl libpq libprotobuf-c libconfig libcurl jansson libpcre2-8
+PKGS    := libuv openssl libpq libprotobuf-c libconfig libcurl jansson
 ifneq ($(filter-out demo deps clean distclean format format-check help,$(or $(MAKECMDGOALS),all)),)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs libuv libprotobuf-c libconfig)
@@ -250,12 +250,30 @@ lint: export LINT_CFLAGS = $(ALL_CFLAGS)
 lint: $(PB_C) $(BUILD)/conf_man
 	@BUILD=$(BUILD) tools/lint
 
+# The boxes are not on the path of users, where hopyard can find them.
+BOXDIR := $(if $(filter /usr,$(PREFIX)),$(PREFIX)/lib/hopyard,$(PREFIX)/bin)
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(BOXDIR) \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/share/doc/hopyard \
+		$(DESTDIR)$(PREFIX)/share/hopyard/proto/hopyard/v1
+	install $(HAVE_TOOLS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin
+	install $(filter $(B)/hop-%,$(PROGRAMS)) $(DESTDIR)$(BOXDIR)
+	install -m 644 etc/systemd/* $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 644 README.md LICENSE etc/hopyard.cfg etc/prometheus/* \
+		$(DESTDIR)$(PREFIX)/share/doc/hopyard
+	install -m 644 $(PROTOS) $(DESTDIR)$(PREFIX)/share/hopyard/proto/hopyard/v1
+	for f in man/*.[1-8]; do \
+		install -D -m 644 $$f \
+			$(DESTDIR)$(PREFIX)/share/man/man$${f##*.}/$${f##*/} || exit; \
+	done
+
 clean:
 	rm -rf build build-san build-fuzz hopyard hopctl hopsim
 
 .PHONY: all check check-unit check-fuzz check-integration check-faults \
 	check-peers check-san san fuzz fuzz-programs bench bench-quick demo deps \
-	format format-check lint man clean syntax
+	format format-check lint man install clean syntax
 .DELETE_ON_ERROR:
 .SECONDARY:
 
