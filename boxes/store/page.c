@@ -24,7 +24,8 @@
 #define PAGE_LIMIT_ID 64
 #define PAGE_BYTES    (1024 * 1024)
 /* Where closed items are left out, so many rows are looked at for each. */
-#define PAGE_SCAN 8
+#define PAGE_SCAN     8
+#define PAGE_SCAN_MIN 2048
 /* A record may wait for its commit this much less than the least time by
  * which a due row lies ahead (core: 60 s). */
 #define PAGE_DUE_AHEAD 55000
@@ -341,7 +342,11 @@ page_send(struct page *p, struct page_request *r)
 	r->due_cap = append_durable_at(a) + PAGE_DUE_AHEAD;
 	if (append_durable_at(a) == 0 || r->due_cap < r->after_due_at)
 		r->due_cap = r->after_due_at;
-	r->scan = r->verify ? r->limit * PAGE_SCAN : r->limit;
+	r->scan = r->limit;
+	if (r->verify && r->limit * PAGE_SCAN > PAGE_SCAN_MIN)
+		r->scan = r->limit * PAGE_SCAN;
+	else if (r->verify)
+		r->scan = PAGE_SCAN_MIN;
 	p->running++;
 	pg_begin(p->pg, PAGE_RUN_MS, page_rows, page_done, r);
 	switch (r->kind) {

@@ -205,7 +205,7 @@ sweep_deleted(struct pg *pg, const struct pg_end *end, void *arg)
 		sweep_stop(w);
 		return;
 	}
-	/* The newest row stays: it says how far the wheel goes. */
+	/* A newest row stays: it says how far the wheel goes. */
 	if (r->found > 0)
 		range_free(w, r);
 	else
@@ -236,9 +236,9 @@ sweep_delete(struct sweep *w, struct range *r)
 	pg_param_int(&p, (int64_t)r->upto);
 	pg_begin(w->pg, SWEEP_RUN_MS, sweep_deleted_rows, sweep_deleted, w);
 	pg_run(w->pg,
-	    "DELETE FROM wheel WHERE ctid = $1::tid AND slot = $2::int4"
-	    " AND upto = $3::int8 AND upto < (SELECT max(upto) FROM wheel)"
-	    " RETURNING 1",
+	    "DELETE FROM wheel w WHERE ctid = $1::tid AND slot = $2::int4"
+	    " AND upto = $3::int8 AND EXISTS (SELECT FROM wheel o"
+	    " WHERE o.upto >= w.upto AND o.ctid <> w.ctid) RETURNING 1",
 	    &p, false);
 	pg_commit(w->pg);
 }
