@@ -121,7 +121,7 @@ frame_varint(const uint8_t *p, const uint8_t *end, uint64_t *value)
 }
 
 /* The byte after the field at p, or NULL when it is malformed or a group. */
-static inline const uint8_t *
+static inline __attribute__((always_inline)) const uint8_t *
 frame_field(const uint8_t *p, const uint8_t *end, struct wire_field *f)
 {
 	uint64_t key;
@@ -131,6 +131,7 @@ frame_field(const uint8_t *p, const uint8_t *end, struct wire_field *f)
 		return NULL;
 	f->number = (uint32_t)key >> 3;
 	f->wire = (uint32_t)key & 7;
+	f->value = 0;
 	f->p = p;
 	switch (f->wire) {
 	case 0:

@@ -501,18 +501,23 @@ bool
 gsm7_encode(const uint8_t *utf8, size_t len, uint8_t *dst, size_t cap,
     size_t *out, struct misfit *bad)
 {
-	const uint8_t *p = utf8, *end = bytes_end(utf8, len), *start;
+	const uint8_t *p = utf8, *end = bytes_end(utf8, len), *start, *q;
 	size_t n = 0;
+	uint8_t septet;
 	uint32_t cp;
 	int s;
 
 	while (p < end) {
-		/* Nearly all of most texts. */
-		if (*p < 0x80 && latin[*p] < 0x80 && n < cap) {
-			dst[n++] = latin[*p++];
-			continue;
+		/* Nearly all of most texts, in a loop that stays in registers. */
+		for (q = p; q < end && n < cap && *q < 0x80; q++) {
+			septet = latin[*q];
+			if (septet >= 0x80)
+				break;
+			dst[n++] = septet;
 		}
-		start = p;
+		if (q == end)
+			break;
+		p = start = q;
 		cp = utf8_next(&p, end);
 		s = from_cp(cp);
 		if (s < 0)
