@@ -202,7 +202,7 @@ check-integration: all
 check-faults: all
 	@$(PYTHON) -m pytest -q test/integration -m slow
 check-peers: all
-	@$(PYTHON) -m pytest -q test/integration -m peers
+	@$(PYTHON) -m pytest -q -rs test/integration -m peers
 
 check: all check-unit check-fuzz check-integration check-peers
 
