@@ -318,8 +318,6 @@ orphan_wait(struct receipts *r, struct orphan *o)
 static void
 sent_add_part(struct receipts *r, struct sent *s, uint64_t key, unsigned part)
 {
-	struct orphan *o;
-
 	if (s->nparts == RECEIPT_PARTS_MAX || sent_part_of(s, key) != NULL)
 		return;
 	r->count.bytes -= sent_bytes(s);
@@ -331,10 +329,23 @@ sent_add_part(struct receipts *r, struct sent *s, uint64_t key, unsigned part)
 	stat_parts.value = r->count.parts;
 	/* Ids come back after a while: the newest message has it. */
 	map_put_u64(&r->by_key, key, s);
-	/* Receipts of it that were there first. */
-	for (o = map_get_u64(&r->orphan_by_key, key); o != NULL; o = o->same) {
-		if (!o->waiting && r->waiting_count < RECEIPT_WAITING_MAX)
-			orphan_wait(r, o);
+}
+
+/* Receipts of its parts that were there first. */
+static void
+sent_claim(struct receipts *r, const struct sent *s)
+{
+	struct orphan *o;
+
+	for (unsigned i = 0; i < s->nparts; i++) {
+		if (map_get_u64(&r->by_key, s->part[i].key) != s)
+			continue;
+		o = map_get_u64(&r->orphan_by_key, s->part[i].key);
+		for (; o != NULL; o = o->same) {
+			if (!o->waiting &&
+			    r->waiting_count < RECEIPT_WAITING_MAX)
+				orphan_wait(r, o);
+		}
 	}
 }
 
@@ -362,6 +373,9 @@ receipts_register(struct receipts *r, const Hopyard__V1__Record *rec,
 				smsc_id->data, smsc_id->len),
 			    res->part[i]->part);
 	}
+	/* Before that nobody knows what one part means for the whole. */
+	if (s->complete)
+		sent_claim(r, s);
 	return s;
 }
 
@@ -782,13 +796,8 @@ receipts_attach(struct receipts *r, struct batch *b, uint64_t seq, uint64_t at,
 	unsigned tries = 0;
 
 	TAILQ_FOREACH_SAFE(o, &r->waiting, link, next) {
-		const struct sent *s = map_get_u64(&r->by_key, o->key);
-
 		if (++tries > 16)
 			return;
-		/* Not all of its parts are out yet. */
-		if (s != NULL && !s->complete)
-			continue;
 		if (receipts_join(r, b, o, seq, at, arena))
 			return; /* one item a number */
 	}
@@ -847,6 +856,7 @@ void
 receipts_load_orphan(struct receipts *r, uint64_t key, uint64_t seq,
     uint64_t at, struct bytes link, struct bytes body)
 {
+	const struct sent *s;
 	struct orphan *o;
 
 	for (o = map_get_u64(&r->orphan_by_key, key); o != NULL; o = o->same) {
@@ -854,9 +864,9 @@ receipts_load_orphan(struct receipts *r, uint64_t key, uint64_t seq,
 			return;
 	}
 	o = orphan_new(r, key, seq, at, link, body);
-	if (map_get_u64(&r->by_key, key) == NULL)
-		return;
-	orphan_wait(r, o);
+	s = map_get_u64(&r->by_key, key);
+	if (s != NULL && s->complete)
+		orphan_wait(r, o);
 }
 
 bool
