@@ -16,29 +16,29 @@
 
 #include "proto/bytes.h"
 
-#define HTTP_HEAD_MAX	(16 * 1024) /* field lines */
+#define HTTP_HEAD_MAX   (16 * 1024) /* field lines */
 #define HTTP_TARGET_MAX (8 * 1024)
 #define HTTP_FIELDS_MAX 64
 
 /* Why a request is refused before anybody looks at what it wants. */
 enum http_fault {
 	HTTP_FAULT_NONE = 0,
-	HTTP_FAULT_SYNTAX,	  /* llhttp refused it */
-	HTTP_FAULT_FOLDED,	  /* a field goes on in the next line */
+	HTTP_FAULT_SYNTAX, /* llhttp refused it */
+	HTTP_FAULT_FOLDED, /* a field goes on in the next line */
 	HTTP_FAULT_HOST_MISSING,
 	HTTP_FAULT_HOST_REPEATED,
 	HTTP_FAULT_HOST_INVALID,
-	HTTP_FAULT_REPEATED,	  /* another field that may stand only once */
-	HTTP_FAULT_TE_ON_10,	  /* Transfer-Encoding in HTTP/1.0 */
-	HTTP_FAULT_TARGET,	  /* not a path and not an absolute URL */
+	HTTP_FAULT_REPEATED, /* another field that may stand only once */
+	HTTP_FAULT_TE_ON_10, /* Transfer-Encoding in HTTP/1.0 */
+	HTTP_FAULT_TARGET,   /* not a path and not an absolute URL */
 	HTTP_FAULT_TARGET_LONG,
 	HTTP_FAULT_HEAD_LARGE,
 	HTTP_FAULT_FIELDS_MANY,
-	HTTP_FAULT_VERSION,	  /* neither 1.0 nor 1.1 */
-	HTTP_FAULT_EXPECT,	  /* an expectation other than 100-continue */
+	HTTP_FAULT_VERSION, /* neither 1.0 nor 1.1 */
+	HTTP_FAULT_EXPECT,  /* an expectation other than 100-continue */
 	HTTP_FAULT_BODY_LARGE,
-	HTTP_FAULT_SLOW,	  /* a deadline passed */
-	HTTP_FAULT_BUSY,	  /* no memory left for more bodies */
+	HTTP_FAULT_SLOW, /* a deadline passed */
+	HTTP_FAULT_BUSY, /* no memory left for more bodies */
 };
 
 /* HTTP status and one sentence for people. */
@@ -55,14 +55,14 @@ struct http_field {
 
 struct http_head {
 	struct http_span target; /* as it stands in the request line */
-	struct http_span path;	 /* valid after http_head_finish() */
-	struct http_span query;	 /* without '?' */
+	struct http_span path;   /* valid after http_head_finish() */
+	struct http_span query;  /* without '?' */
 	struct http_field field[HTTP_FIELDS_MAX];
 	unsigned fields;
 	enum http_fault fault;
-	bool in_name;		 /* the next name span goes on with the last */
+	bool in_name; /* the next name span goes on with the last */
 	bool expects_continue;
-	uint8_t minor;		 /* 0 or 1 */
+	uint8_t minor; /* 0 or 1 */
 };
 
 void http_head_init(struct http_head *);
