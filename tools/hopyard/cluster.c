@@ -262,6 +262,13 @@ cluster_open(struct cluster *c, const char *home, char *err, size_t len)
 	    (geteuid() != 0 || give(c->sock, st.st_uid, st.st_gid, err, len));
 }
 
+void
+cluster_close(struct cluster *c)
+{
+	if (strcmp(c->sock, c->dir) != 0)
+		(void)rmdir(c->sock);
+}
+
 /* --------------------------------------------------------------- its state */
 
 static pid_t

@@ -40,6 +40,9 @@ bool cluster_ready(const struct cluster *);
 /* argv of the server; static. */
 char **cluster_argv(const struct cluster *);
 
+/* The server has ended: removes what it has under /tmp. */
+void cluster_close(struct cluster *);
+
 /* Run by the hidden subcommand "as-postgres": drops root, becomes argv. */
 int cluster_exec(const char *dir, char **argv);
 

@@ -52,7 +52,7 @@ struct demo {
 	struct feed *feed;
 	uv_timer_t timer;
 	uv_signal_t signal[3];
-	uint64_t started, made_ms, stopping_since, depth;
+	uint64_t started, made_ms, stopping_since;
 	char waiting[256]; /* what is not there yet */
 	unsigned interrupts;
 	bool fresh, color;
@@ -216,8 +216,8 @@ say_commands(struct demo *d)
 	char ctl[PATH_MAX + 16] = "";
 
 	if (strcmp(dir, "hopyard-data") != 0)
-		(void)snprintf(ctl, sizeof(ctl), " -s '%s'",
-		    conf_str(conf_section(p->conf, "bus"), "control"));
+		(void)snprintf(ctl, sizeof(ctl), " -c '%s'",
+		    folder_show(conf_file(p->conf)));
 	say(d, "\n  user %s, password %s, API key %s\n", c->username,
 	    c->password, c->api_key);
 	say(d, "  admin token %s\n", c->admin_token);
@@ -318,6 +318,8 @@ ready(struct demo *d)
 	}
 	say_parts(d);
 	say_commands(d);
+	if (d->feed != NULL)
+		feed_start(d->feed);
 }
 
 /* Ports that have to answer, beside what the bus knows. */
@@ -431,15 +433,15 @@ step_cb(struct supervisor *s, unsigned phase, void *arg)
 {
 	static const char *const words[PHASE_COUNT] = {
 		[PHASE_FRONT] = "front ends",
-		[PHASE_EDGE] = "connectors and hooks",
+		[PHASE_EDGE] = "connectors",
 		[PHASE_BUS] = "bus",
 		[PHASE_STORE] = "store",
-		[PHASE_BASE] = "simulator and PostgreSQL",
+		[PHASE_BASE] = "database",
 	};
 	struct demo *d = arg;
 
 	(void)s;
-	say(d, "%s%s ...", phase == PHASE_FRONT ? "stopping: " : " ",
+	say(d, "%s%s", phase == PHASE_FRONT ? "stopping: " : ", ",
 	    words[phase]);
 }
 
@@ -455,7 +457,7 @@ done_cb(struct supervisor *s, void *arg)
 	struct demo *d = arg;
 
 	(void)s;
-	say(d, " stopped after %.1f s.\n",
+	say(d, "; stopped after %.1f s.\n",
 	    (double)(clock_mono_ms() - d->stopping_since) / 1000);
 	if (d->code == 0)
 		say(d,
@@ -478,7 +480,7 @@ signal_cb(uv_signal_t *h, int signum)
 
 	(void)signum;
 	if (++d->interrupts > 1) {
-		say(d, " at once ...");
+		say(d, " - at once");
 		supervisor_kill(&d->sup);
 		return;
 	}

@@ -46,11 +46,13 @@ enum field {
 	F_STATUS,
 	F_DELAY,
 	F_WHY,
+	F_LINK,
+	F_DETAIL,
 	F_COUNT,
 };
 
 static const char *const names[F_COUNT] = { "ts", "event", "msg", "from", "to",
-	"account", "via", "status", "delay", "why" };
+	"account", "via", "status", "delay", "why", "link", "detail" };
 
 struct entry {
 	char value[F_COUNT][160];
@@ -183,7 +185,6 @@ describe(const struct entry *e, const char **step, enum tone *tone, char *rest,
 	char took[32];
 
 	*tone = PLAIN;
-	*step = event;
 	(void)span(e->value[F_DELAY], took);
 	if (strcmp(event, "msg.accepted") == 0) {
 		*step =
@@ -200,10 +201,10 @@ describe(const struct entry *e, const char **step, enum tone *tone, char *rest,
 		    strcmp(status, "received") == 0 ||
 		    strcmp(status, "sent") == 0)
 			*tone = PLAIN;
-		snprintf(rest, size, "after %s", took);
+		snprintf(rest, size, "says the SMSC");
 	} else if (strcmp(event, "msg.reported") == 0) {
 		*step = "reported";
-		snprintf(rest, size, "to the sender after %s", took);
+		snprintf(rest, size, "to the customer in %s", took);
 	} else if (strcmp(event, "msg.final") == 0 ||
 	    strcmp(event, "msg.refused") == 0) {
 		*step = status[0] != '\0' ? status : "failed";
@@ -229,6 +230,22 @@ describe(const struct entry *e, const char **step, enum tone *tone, char *rest,
 	return true;
 }
 
+/* What is no step of a message, and still worth a line. */
+static bool
+describe_link(const struct entry *e, char *dst, size_t size, enum tone *tone)
+{
+	const char *event = e->value[F_EVENT], *detail = e->value[F_DETAIL];
+	bool up = strcmp(event, "link.up") == 0;
+
+	if ((!up && strcmp(event, "link.down") != 0) ||
+	    e->value[F_LINK][0] == '\0')
+		return false;
+	*tone = up ? GOOD : BAD;
+	snprintf(dst, size, "%s is %s%s%s", e->value[F_LINK],
+	    up ? "up" : "down", detail[0] != '\0' ? ": " : "", detail);
+	return true;
+}
+
 bool
 feed_format(const char *line, size_t len, bool color, char *dst, size_t size)
 {
@@ -241,13 +258,17 @@ feed_format(const char *line, size_t len, bool color, char *dst, size_t size)
 	memset(&e, 0, sizeof(e));
 	if (len == 0 ||
 	    !(line[0] == '{' ? read_json(&e, line, len)
-			     : read_text(&e, line, len)) ||
-	    e.value[F_MSG][0] == '\0' ||
+			     : read_text(&e, line, len)))
+		return false;
+	if (describe_link(&e, rest, sizeof(rest), &tone))
+		step = "link";
+	else if (e.value[F_MSG][0] == '\0' ||
 	    !describe(&e, &step, &tone, rest, sizeof(rest)))
 		return false;
-	snprintf(dst, size, "%s %s%-9s%s %s %s\n",
+	snprintf(dst, size, "%s %s%-9s%s %s%s%s\n",
 	    local_time(e.value[F_TS], stamp), color ? tones[tone] : "", step,
-	    color && tone != PLAIN ? "\033[0m" : "", e.value[F_MSG], rest);
+	    color && tone != PLAIN ? "\033[0m" : "", e.value[F_MSG],
+	    e.value[F_MSG][0] != '\0' ? " " : "", rest);
 	return true;
 }
 
@@ -352,8 +373,13 @@ feed_new(uv_loop_t *loop, const char *path, bool color,
 	f->arg = arg;
 	uv_timer_init(loop, &f->timer);
 	f->timer.data = f;
-	uv_timer_start(&f->timer, timer_cb, POLL_MS, POLL_MS);
 	return f;
+}
+
+void
+feed_start(struct feed *f)
+{
+	uv_timer_start(&f->timer, timer_cb, POLL_MS, POLL_MS);
 }
 
 static void

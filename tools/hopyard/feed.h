@@ -17,16 +17,17 @@
 
 struct feed;
 
-/* Follows the file from its present end.  `show` gets whole lines, with their
- * end. */
+/* Opens the file at its present end; nothing is read before feed_start().
+ * `show` gets whole lines, with their end. */
 struct feed *feed_new(uv_loop_t *, const char *path, bool color,
     void (*show)(const char *line, void *arg), void *arg) WARN_UNUSED;
+void feed_start(struct feed *);
 /* Reads what is there now, and stops; the loop has to run once more. */
 void feed_close(struct feed *);
 
 /*
  * A line of the log (text or JSON) as it is shown, or false when it is about
- * no message.  Pure; for feed.c and its test.
+ * no message and no link.  Pure; for feed.c and its test.
  */
 bool feed_format(const char *line, size_t len, bool color, char *dst,
     size_t size) WARN_UNUSED;

@@ -151,10 +151,12 @@ take_lock(struct folder *f, char *err, size_t len)
 		return false;
 	}
 	if (flock(f->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-		f->locked_out = true;
-		f->owner = read_pid(path);
-		snprintf(err, len, "a demo runs in %s already (pid %d)",
-		    folder_show(f->path), (int)f->owner);
+		snprintf(err, len,
+		    "a demo runs in %s already (pid %d): end it with Ctrl-C "
+		    "there, or take another folder with --dir",
+		    folder_show(f->path), (int)read_pid(path));
+		close(f->lock);
+		f->lock = -1;
 		return false;
 	}
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
@@ -194,6 +196,20 @@ make_run(struct folder *f, char *err, size_t len)
 	return true;
 }
 
+static bool
+is_empty(const char *path)
+{
+	struct dirent *e;
+	DIR *d = opendir(path);
+	bool empty = true;
+
+	while (d != NULL && (e = readdir(d)) != NULL)
+		empty = empty && e->d_name[0] == '.';
+	if (d != NULL)
+		closedir(d);
+	return empty;
+}
+
 bool
 folder_open(struct folder *f, const char *dir, char *err, size_t len)
 {
@@ -226,22 +242,10 @@ folder_open(struct folder *f, const char *dir, char *err, size_t len)
 		return false;
 	}
 	snprintf(f->mark, sizeof(f->mark), "HOPYARD_DEMO=%s", f->path);
-	f->fresh = access(folder_file(f, "hopyard.cfg"), F_OK) != 0;
-	if (f->fresh && access(folder_file(f, "lock"), F_OK) != 0) {
-		struct dirent *e;
-		DIR *d = opendir(f->path);
-		bool empty = true;
-
-		while (d != NULL && (e = readdir(d)) != NULL)
-			empty = empty && e->d_name[0] == '.';
-		if (d != NULL)
-			closedir(d);
-		if (!empty) {
-			snprintf(err, len,
-			    "%s is not empty and no folder of a demo",
-			    folder_show(f->path));
-			return false;
-		}
+	if (access(folder_file(f, "lock"), F_OK) != 0 && !is_empty(f->path)) {
+		snprintf(err, len, "%s is not empty and no folder of a demo",
+		    folder_show(f->path));
+		return false;
 	}
 	if (!take_lock(f, err, len))
 		return false;
@@ -255,11 +259,33 @@ folder_open(struct folder *f, const char *dir, char *err, size_t len)
 	return make_sub(f->log, err, len) && make_run(f, err, len);
 }
 
+/* Sockets, their locks and pid files: nothing that the next start needs. */
+static void
+remove_run(const struct folder *f)
+{
+	char path[PATH_MAX + 300];
+	struct dirent *e;
+	DIR *d = opendir(f->run);
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		snprintf(path, sizeof(path), "%s/%s", f->run, e->d_name);
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			(void)unlink(path);
+	}
+	if (d != NULL)
+		closedir(d);
+	(void)rmdir(f->run);
+	(void)unlink(folder_file(f, "run"));
+}
+
 void
 folder_close(struct folder *f)
 {
-	if (f->lock >= 0)
-		close(f->lock);
+	if (f->lock < 0)
+		return;
+	if (f->run[0] != '\0' && strcmp(f->run, folder_file(f, "run")) != 0)
+		remove_run(f);
+	close(f->lock);
 	f->lock = -1;
 }
 

@@ -24,14 +24,12 @@ struct folder {
 	char run[PATH_MAX];       /* short enough for sockets */
 	char mark[PATH_MAX + 16]; /* "HOPYARD_DEMO=path" */
 	int lock;
-	bool fresh;      /* nothing was there before */
-	bool locked_out; /* another demo runs here ... */
-	pid_t owner;     /* ... with this pid; 0: unknown */
 };
 
 /* false with a text in err. */
 bool folder_open(
     struct folder *, const char *dir, char *err, size_t) WARN_UNUSED;
+/* Also removes what it has under /tmp. */
 void folder_close(struct folder *);
 /* Path of a file in it; static, overwritten by the next call but three. */
 const char *folder_file(const struct folder *, const char *name);

@@ -385,6 +385,7 @@ plan_free(struct plan *p)
 {
 	if (p->conf != NULL)
 		conf_free(p->conf);
+	cluster_close(&p->cluster);
 	folder_close(&p->folder);
 }
 

@@ -45,6 +45,29 @@ load(const char *file)
 	return conf;
 }
 
+/* Our lines look like those of the boxes. */
+static void
+configure_log(const struct conf *conf)
+{
+	static const char *const levels[] = { [LOG_LEVEL_ERROR] = "error",
+		[LOG_LEVEL_WARN] = "warn",
+		[LOG_LEVEL_INFO] = "info",
+		[LOG_LEVEL_DEBUG] = "debug" };
+	const struct conf_group *log = conf_section(conf, "log");
+	const char *format = conf_str(log, "format");
+	enum log_level level = LOG_LEVEL_INFO;
+
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+		if (strcmp(conf_str(log, "level"), levels[i]) == 0)
+			level = (enum log_level)i;
+	log_init("hopyard");
+	log_configure(level,
+	    strcmp(format, "json") == 0       ? LOG_FORMAT_JSON
+		: strcmp(format, "text") == 0 ? LOG_FORMAT_TEXT
+					      : LOG_FORMAT_AUTO,
+	    true);
+}
+
 /* sd_notify(3) without its library; nobody there is fine. */
 static void
 notify(const char *text)
@@ -112,6 +135,7 @@ reload(struct run *r)
 		log_error("run.reload", "file=%s kept=true", r->file);
 	} else {
 		log_info("run.reload", "file=%s", r->file);
+		configure_log(conf);
 		supervisor_reload(&r->sup);
 		conf_free(conf);
 	}
@@ -190,7 +214,7 @@ run_main(int argc, char **argv)
 	if (conf == NULL)
 		return 2;
 	r->file = xstrdup(file);
-	log_init("hopyard");
+	configure_log(conf);
 	uv_loop_init(&r->loop);
 	supervisor_init(&r->sup, &r->loop);
 	r->sup.died = died_cb;

@@ -30,9 +30,9 @@ static const struct {
 	    "sent      " ID " via sim after 7 ms\n" },
 	{ HEAD "msg.receipt msg=" ID " from=HOP to=49151***678 account=demo "
 	       "via=\"\" status=delivered delay=1234 why=\"\"",
-	    "delivered " ID " after 1.2 s\n" },
+	    "delivered " ID " says the SMSC\n" },
 	{ HEAD "msg.reported msg=" ID " via=hook status=ok delay=15 why=\"\"",
-	    "reported  " ID " to the sender after 15 ms\n" },
+	    "reported  " ID " to the customer in 15 ms\n" },
 	{ HEAD "msg.final msg=" ID " via=sim status=rejected delay=1 "
 	       "why=\"ESME_RINVDSTADR\"",
 	    "rejected  " ID " ESME_RINVDSTADR\n" },
@@ -46,6 +46,11 @@ static const struct {
 	{ "{\"ts\":\"x\",\"event\":\"msg.accepted\",\"msg\":\"" ID
 	  "\",\"from\":\"\\u001b[2J\",\"to\":\"1\"}",
 	    "accepted  " ID " ?[2J > 1\n" },
+	{ HEAD "link.down link=sim bound=0 binds=1 detail=\"no route\"",
+	    "link      sim is down: no route\n" },
+	{ HEAD "link.up link=sim bound=1 binds=1 detail=\"\"",
+	    "link      sim is up\n" },
+	{ HEAD "link.up bound=1", NULL },
 	{ HEAD "box.connected name=http", NULL },
 	{ HEAD "msg.sent msg=\"\" via=sim", NULL },
 	{ HEAD "msg.unheard msg=" ID, NULL },
