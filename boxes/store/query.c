@@ -38,8 +38,15 @@
 /* A front end's clock may be ahead of the bus's by so much. */
 #define QUERY_SKEW_MS (5 * 60 * 1000)
 
-/* Open partitions have no statistics: never read one from end to end. */
-#define QUERY_OPTIONS "-c statement_timeout=5000 -c enable_seqscan=off"
+/*
+ * Open partitions have no statistics, and the planner would read all of them
+ * and sort: keep it to walking the indexes, in their order, until the limit is
+ * reached (600,000 rows, newest 50: 4 ms against 2 s).
+ */
+#define QUERY_OPTIONS                                                          \
+	"-c statement_timeout=5000 -c enable_seqscan=off"                      \
+	" -c enable_bitmapscan=off -c enable_sort=off"                         \
+	" -c enable_hashjoin=off -c enable_mergejoin=off"
 
 struct query_job;
 

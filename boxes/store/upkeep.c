@@ -21,6 +21,7 @@
 struct seal {
 	char table[PARTITION_NAME];
 	const char *column; /* of its index */
+	const char *order;  /* further columns of it */
 	bool broken;        /* the index is there and not valid */
 };
 
@@ -73,8 +74,8 @@ upkeep_index(struct upkeep *u)
 	char sql[384];
 
 	snprintf(sql, sizeof(sql),
-	    "CREATE INDEX CONCURRENTLY %s_%s ON %s (%s) WHERE %s IS NOT NULL",
-	    s->table, s->column, s->table, s->column, s->column);
+	    "CREATE INDEX CONCURRENTLY %s_%s ON %s (%s%s) WHERE %s IS NOT NULL",
+	    s->table, s->column, s->table, s->column, s->order, s->column);
 	pg_begin(u->pg, 0, NULL, upkeep_indexed, u);
 	pg_run(u->pg, sql, NULL, false);
 	pg_commit(u->pg);
@@ -129,6 +130,8 @@ upkeep_seal_rows(struct pg *pg, unsigned index, const PGresult *res, void *arg)
 			continue;
 		snprintf(u->seal.table, sizeof(u->seal.table), "%s", name);
 		u->seal.column = t == PARTITION_EVENT ? "key" : "dst";
+		/* A search wants the newest ones of a number. */
+		u->seal.order = t == PARTITION_EVENT ? "" : ", id";
 		u->seal.broken = *PQgetvalue(res, row, 1) == 't';
 		u->found = true;
 	}
