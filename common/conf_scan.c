@@ -262,7 +262,7 @@ scan_next(struct scan *s)
 	return s->token != TOKEN_BAD;
 }
 
-/* [-+]?[0-9]+ with L or LL, or 0x..., in range; or a float. */
+/* [-+]?[0-9]+ or 0x... with L or LL, in range; or a float. */
 static bool
 scan_number(struct scan *s)
 {
@@ -281,7 +281,8 @@ scan_number(struct scan *s)
 	}
 	if (*p == '-' || *p == '+')
 		negative = *p++ == '-';
-	hex = end - p > 2 && p[0] == '0' && (p[1] == 'x' || p[1] == 'X');
+	hex = p == s->word && end - p > 2 && p[0] == '0' &&
+	    (p[1] == 'x' || p[1] == 'X');
 	if (hex)
 		p += 2;
 	n = (size_t)(end - p);

@@ -2,8 +2,8 @@
 /*
  * fuzz.h - what each fuzz_*.c provides.  It is linked with libFuzzer, or with
  * replay.c, which runs the stored corpus.  A target takes any input, keeps
- * nothing between two calls and checks its invariants with assert(), which is
- * never compiled out here.
+ * nothing of it between two calls and checks its invariants with assert(),
+ * which is never compiled out here.
  */
 #ifndef FUZZ_H
 #define FUZZ_H

@@ -19,18 +19,39 @@ static const char *const names[] = { "utf-8", "ascii", "iso-8859-1", "utf-16be",
 	"gsm", "windows-1252", "iso-8859-15", "koi8-r", "shift_jis", "big5",
 	"gb18030", "euc-kr", "utf-16le", "utf-7", "iso-8859-8" };
 
+/* A converter of glibc's, opened once: that costs more than a whole run. */
+static iconv_t
+converter(const char *to, const char *from)
+{
+	static struct {
+		const char *to, *from;
+		iconv_t cd;
+	} open[8];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(open) && open[i].to != NULL; i++)
+		if (strcmp(open[i].to, to) == 0 &&
+		    strcmp(open[i].from, from) == 0)
+			return open[i].cd;
+	assert(i < ARRAY_LEN(open));
+	open[i].to = to;
+	open[i].from = from;
+	open[i].cd = iconv_open(to, from);
+	assert(open[i].cd != (iconv_t)-1);
+	return open[i].cd;
+}
+
 /* glibc's opinion; the octets written, or SIZE_MAX. */
 static size_t
 library(const char *to, const char *from, const uint8_t *src, size_t len,
     uint8_t *dst, size_t cap)
 {
 	char *in = (char *)(uintptr_t)src, *out = (char *)dst;
-	iconv_t cd = iconv_open(to, from);
+	iconv_t cd = converter(to, from);
 	size_t left = len, room = cap, rc;
 
-	assert(cd != (iconv_t)-1);
+	(void)iconv(cd, NULL, NULL, NULL, NULL);
 	rc = iconv(cd, &in, &left, &out, &room);
-	(void)iconv_close(cd);
 	return rc == (size_t)-1 || left > 0 ? SIZE_MAX : cap - room;
 }
 
