@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 
+from harness import wait_until
 from hopbus import HEADER, Frame, encode, pb
 
 
@@ -20,6 +21,14 @@ def uuid7(at=None):
     b[6] = b[6] & 0x0f | 0x70
     b[8] = b[8] & 0x3f | 0x80
     return bytes(b)
+
+
+def wait_for_bus(path, timeout=20):
+    """Until somebody can connect."""
+    def connects():
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(path) == 0
+    wait_until(connects, timeout, "a bus at " + path)
 
 
 class BusClient:

@@ -9,6 +9,7 @@ must have gone out once, and its report must have come.
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,8 +17,8 @@ import uuid
 
 import pytest
 
-from busclient import BusClient, MemoryStore, uuid7
-from harness import Process, wait_until
+from busclient import BusClient, MemoryStore, uuid7, wait_for_bus
+from harness import BIN, Process, wait_until
 from hopbus import ROOT, pb
 from pgcluster import Cluster
 
@@ -69,9 +70,6 @@ class Suite:
         for name in names:
             self.process[name].wait()
             self.start(name)
-
-    def listening(self):
-        wait_until(lambda: os.path.exists(self.socket), 20, "socket of bus")
 
     def sent(self):
         """Ids in the connector's journal, as often as they went out."""
@@ -215,7 +213,7 @@ def test_killed_connector(tmp_path):
     suite = Suite(tmp_path, "host=/nowhere")
     suite.start("bus")
     try:
-        suite.listening()
+        wait_for_bus(suite.socket)
         store = MemoryStore(suite.socket)
         front = Front(suite, 1000)
         suite.start("echo")
@@ -292,3 +290,34 @@ def test_killed_bus_and_connector(tmp_path, cluster):
         front.stop()
         hook.stop()
         suite.stop()
+
+
+def test_demo_with(tmp_path):
+    """hopyard demo --with adds it and starts it again after a kill."""
+    journal = tmp_path / "echo.journal"
+    data = tmp_path / "data"
+    log = open(tmp_path / "demo.log", "wb")
+    demo = subprocess.Popen(
+        [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir", str(data),
+         "--ports", "+%d" % (3000 + os.getpid() % 20000),
+         "--with", "%s %s %s" % (sys.executable, ECHO, journal)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+    try:
+        ready = json.loads(demo.stdout.readline() or b"{}")
+        assert ready.get("ready"), (ready, log.name)
+        for round_ in range(3):
+            sent = subprocess.run(
+                [os.path.join(BIN, "hopctl"), "-c", str(data / "hopyard.cfg"),
+                 "-t", "60s", "send", "--to", "99912345678", "--wait",
+                 "Round %d" % round_], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90)
+            assert sent.returncode == 0, sent.stdout.decode()
+            if round_ == 0:
+                os.kill(ready["pids"]["echo"], signal.SIGKILL)
+        ids = [json.loads(line)["id"] for line in journal.read_text()
+               .splitlines() if '"items"' in line]
+        assert len(ids) == len(set(ids)) == 3
+    finally:
+        demo.terminate()
+        demo.wait(60)
+        log.close()

@@ -14,8 +14,8 @@ import re
 import sys
 import uuid
 
-from busclient import BusClient, MemoryStore, uuid7
-from harness import Process, wait_until
+from busclient import BusClient, MemoryStore, uuid7, wait_for_bus
+from harness import Process
 from hopbus import HEADER, ROOT, encode, pb
 
 PAGE = os.path.join(ROOT, "man", "hopyard-protocol.7")
@@ -149,7 +149,7 @@ def test_page_played_to_the_bus(tmp_path):
     socket_ = str(tmp_path / "bus.sock")
     bus = Process("hop-bus", ["-c", str(config)], str(tmp_path / "bus.log"))
     try:
-        wait_until(lambda: os.path.exists(socket_), 20, "socket of the bus")
+        wait_for_bus(socket_)
         store = MemoryStore(socket_)
         assert store.opened.wait(20)
         front = BusClient(socket_, "api", "http")
