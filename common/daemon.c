@@ -297,7 +297,8 @@ daemon_read_conf(struct daemon *d)
 	}
 	if (good && (d->group != NULL || daemon_is_bus(d)))
 		good = conf_check_secrets(d->conf, d->group, &err);
-	fwrite(buf_data(&err), 1, buf_len(&err), stderr);
+	if (buf_len(&err) > 0)
+		fwrite(buf_data(&err), 1, buf_len(&err), stderr);
 	buf_fini(&err);
 	if (!good) {
 		conf_free(d->conf);
