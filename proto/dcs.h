@@ -35,7 +35,8 @@ struct dcs_wish {
 /*
  * Kannel's rules (fields_to_dcs): alphabet is DCS_DEFAULT or DCS_GSM7 (both 7
  * bit), DCS_BINARY or DCS_UCS2.  Plain: 0x00, 0x04, 0x08; with a class 0x10-0x1b
- * or with alt_dcs 0xf0-0xf7 (no UCS-2 there, so UCS-2 keeps the first form);
+ * or with alt_dcs 0xf0-0xf7 (no UCS-2 there, so UCS-2 keeps the first form; a
+ * class that was not said is 1);
  * compress adds 0x20 where the form has the bit; mwi 0xc0-0xef.
  */
 uint8_t dcs_build(enum dcs_alphabet, const struct dcs_wish *);
