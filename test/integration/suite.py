@@ -75,7 +75,7 @@ def run_hopctl(*args, stdin=None, env=None, cwd=None, timeout=120):
 class Suite:
     def __init__(self, **settings):
         # A short path: sockets allow 107 bytes.
-        self.dir = tempfile.mkdtemp(prefix="hop-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="hsuite-", dir="/tmp")
         self.pg = Cluster().start()
         self.port, self.sink_port = free_port(), free_port()
         self.settings = dict(dir=self.dir, dsn=self.pg.database(),

@@ -45,6 +45,13 @@ complain(const char *fmt, ...)
 	va_end(ap);
 }
 
+void
+complain_lines(const struct buf *lines)
+{
+	if (buf_len(lines) > 0)
+		(void)fwrite(buf_data(lines), 1, buf_len(lines), stderr);
+}
+
 /* ---------------------------------------------------------- finding the bus */
 
 const char *
@@ -80,7 +87,7 @@ socket_path(const struct request *r)
 		path = xstrdup(conf_str(conf_section(conf, "bus"), "control"));
 		conf_free(conf);
 	} else {
-		(void)fwrite(buf_data(&err), 1, buf_len(&err), stderr);
+		complain_lines(&err);
 		complain("%s names no bus; -s SOCKET does without it", file);
 	}
 	buf_fini(&err);

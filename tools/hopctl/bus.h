@@ -15,6 +15,7 @@
 #include "hopyard/v1/bus.pb-c.h"
 #include "tools/hopctl/request.h"
 
+struct buf;
 struct bus;
 
 /* EXIT_OK with *bus set, or how to exit. */
@@ -53,5 +54,7 @@ const char *bus_config_path(const struct request *);
 
 /* "hopctl: ..." on stderr. */
 void complain(const char *fmt, ...) PRINTF(1, 2);
+/* Complaints about a file, which have its name in them. */
+void complain_lines(const struct buf *);
 
 #endif

@@ -21,12 +21,6 @@ config_file(const struct request *r)
 	return file;
 }
 
-static void
-tell_lines(const struct buf *lines)
-{
-	(void)fwrite(buf_data(lines), 1, buf_len(lines), stderr);
-}
-
 /* NULL after the complaints. */
 static struct conf *
 load(const char *file)
@@ -36,7 +30,7 @@ load(const char *file)
 
 	buf_init(&err);
 	c = conf_load(file, &err);
-	tell_lines(&err);
+	complain_lines(&err);
 	buf_fini(&err);
 	return c;
 }
@@ -86,7 +80,7 @@ config_check(struct request *r)
 	if (r->output != OUTPUT_TABLE) {
 		print_verdict(r, file, ok, &err);
 	} else {
-		tell_lines(&err);
+		complain_lines(&err);
 		if (ok && !request_has(r, OPTION_QUIET))
 			(void)printf("%s: ok: %zu boxes, %zu accounts, %zu "
 				     "routes, %zu inbound rules%s\n",

@@ -19,6 +19,8 @@
 void
 print_buf(const struct buf *b)
 {
+	if (buf_len(b) == 0)
+		return;
 	if (fwrite(buf_data(b), 1, buf_len(b), stdout) != buf_len(b) ||
 	    fflush(stdout) != 0)
 		exit(EXIT_FAILED);
