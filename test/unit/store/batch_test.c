@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Records become rows; what does not parse is kept apart, and numbers go on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "records.h"
+
+static const struct bytes none = { NULL, 0 };
+
+static int
+setup(void **state)
+{
+	(void)state;
+	clock_set(1000000, RECORD_AT);
+	fixture_start(1000);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	fixture_end();
+	clock_set(0, 0);
+	return 0;
+}
+
+static uint64_t
+message(unsigned n, uint32_t queue, uint64_t due_at)
+{
+	Hopyard__V1__Record r = record(HOPYARD__V1__RECORD__TYPE__MESSAGE);
+	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
+	uint8_t id[16];
+
+	make_id(id, n);
+	env.id = (ProtobufCBinaryData){ 16, id };
+	env.kind = HOPYARD__V1__KIND__MT;
+	env.has_to = true;
+	env.to = binary("49151\x01");
+	r.has_queue = true;
+	r.queue = queue;
+	r.has_expires_at = true;
+	r.expires_at = RECORD_AT + 60000;
+	r.has_due_at = due_at != 0;
+	r.due_at = due_at;
+	return add(&r, packed(&env.base), none, none);
+}
+
+static bool
+is_null(const struct column *c)
+{
+	static const uint8_t null[4] = { 0xff, 0xff, 0xff, 0xff };
+
+	return c->len == 24 && memcmp(c->base + 20, null, 4) == 0;
+}
+
+static void
+messages(void **state)
+{
+	struct rows *r = &fixture_batch.rows[ROWS_MESSAGE];
+
+	(void)state;
+	message(1, 5, 0);
+	assert_int_equal(r->count, 1);
+	assert_int_equal(fixture_batch.first, 1);
+	assert_int_equal(fixture_batch.last, 1);
+	assert_int_equal(fixture_batch.last_at, RECORD_AT);
+	assert_false(is_null(&r->col[MESSAGE_QUEUE]));
+	assert_true(is_null(&r->col[MESSAGE_SRC]));
+	assert_true(is_null(&r->col[MESSAGE_BODY]));
+	assert_memory_equal(r->col[MESSAGE_DST].base + 24, "49151?", 6);
+	assert_int_equal(fixture_batch.rows[ROWS_DUE].count, 0);
+	assert_int_equal(fixture_batch.id_count, 1);
+	/* Its day is not there yet. */
+	assert_int_equal(
+	    fixture_partitions.missing[PARTITION_MESSAGE].count, 1);
+	batch_clear(&fixture_batch);
+	assert_int_equal(r->count, 0);
+	assert_int_equal(fixture_batch.first, 0);
+}
+
+static void
+scheduled(void **state)
+{
+	struct rows *r = &fixture_batch.rows[ROWS_MESSAGE];
+
+	(void)state;
+	message(1, 5, RECORD_AT + 600000);
+	/* Found by its due row, not by its queue. */
+	assert_true(is_null(&r->col[MESSAGE_QUEUE]));
+	assert_int_equal(fixture_batch.rows[ROWS_DUE].count, 1);
+	assert_int_equal(fixture_partitions.missing[PARTITION_DUE].count, 1);
+}
+
+static void
+parked(void **state)
+{
+	(void)state;
+	message(1, 0, 0);
+	assert_true(
+	    is_null(&fixture_batch.rows[ROWS_MESSAGE].col[MESSAGE_QUEUE]));
+	/* Nothing waits for its end. */
+	sweep_ready(fixture_tools.sweep);
+	sweep_hurry(fixture_tools.sweep);
+	sweep_flush(fixture_tools.sweep, &fixture_batch, 1);
+	assert_int_equal(fixture_batch.rows[ROWS_WHEEL].count, 0);
+}
+
+static void
+wheel(void **state)
+{
+	struct rows *r = &fixture_batch.rows[ROWS_WHEEL];
+
+	(void)state;
+	message(7, 5, 0);
+	message(3, 5, 0);
+	message(5, 5, 0);
+	/* Not before the past is in as well. */
+	sweep_flush(fixture_tools.sweep, &fixture_batch, 3);
+	assert_int_equal(r->count, 0);
+	sweep_ready(fixture_tools.sweep);
+	sweep_flush(fixture_tools.sweep, &fixture_batch, 3);
+	assert_int_equal(r->count, 1);
+	assert_int_equal(r->col[1].base[24 + 7], 3);  /* upto */
+	assert_int_equal(r->col[2].base[24 + 15], 3); /* lo_id */
+	assert_int_equal(r->col[3].base[24 + 15], 7);
+	assert_int_equal(r->col[4].base[24 + 7], 1); /* lo_seq */
+	assert_int_equal(r->col[5].base[24 + 7], 3);
+	/* Then some seconds go into a row, unless one is scheduled. */
+	message(8, 5, 0);
+	sweep_flush(fixture_tools.sweep, &fixture_batch, 4);
+	assert_int_equal(r->count, 1);
+	message(9, 5, RECORD_AT + 600000);
+	sweep_flush(fixture_tools.sweep, &fixture_batch, 5);
+	assert_int_equal(r->count, 2);
+}
+
+static void
+events(void **state)
+{
+	static const char *const ids[] = { "a", "b", "c" };
+	struct rows *r = &fixture_batch.rows[ROWS_EVENT];
+
+	(void)state;
+	add_submitted(
+	    1, HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV, 1, ids, 3, 31);
+	/* One row, and one for each further SMSC id. */
+	assert_int_equal(r->count, 3);
+	add_final(1, HOPYARD__V1__STATE__EXPIRED);
+	assert_int_equal(r->count, 4);
+	add_checkpoint();
+	assert_int_equal(fixture_batch.rows[ROWS_CHECKPOINT].count, 1);
+	assert_int_equal(fixture_batch.last, 3);
+	assert_int_equal(fixture_batch.items, 3);
+}
+
+static void
+queues(void **state)
+{
+	Hopyard__V1__Record r = record(HOPYARD__V1__RECORD__TYPE__QUEUE_DEF);
+	Hopyard__V1__Queue q = HOPYARD__V1__QUEUE__INIT, *list[] = { &q };
+
+	(void)state;
+	q.queue = 3;
+	q.target = binary("sim");
+	q.class_ = HOPYARD__V1__CLASS__OTP;
+	q.account = binary("demo");
+	r.n_queues = 1;
+	r.queues = list;
+	add(&r, none, none, none);
+	assert_int_equal(fixture_batch.rows[ROWS_QUEUE].count, 1);
+}
+
+static void
+quarantine(void **state)
+{
+	static const uint8_t junk[] = { 0xff, 0xff, 0xff };
+	struct bytes bad = { junk, sizeof(junk) };
+	Hopyard__V1__Record r = record(HOPYARD__V1__RECORD__TYPE__MESSAGE);
+	struct item it = { .context = bad, .body = bad };
+	struct rows *rows = &fixture_batch.rows[ROWS_QUARANTINE];
+
+	(void)state;
+	batch_add(&fixture_batch, &fixture_tools, ++fixture_seq, &it);
+	assert_int_equal(rows->count, 1);
+	add(&r, bad, none, none);
+	add(&r, none, none, none);
+	assert_int_equal(rows->count, 3);
+	r.type = HOPYARD__V1__RECORD__TYPE__RECEIPT_IN;
+	add(&r, none, bad, none);
+	assert_int_equal(rows->count, 4);
+	r.type = (Hopyard__V1__Record__Type)99;
+	add(&r, none, none, none);
+	assert_int_equal(rows->count, 5);
+	message(1, 5, 0);
+	assert_int_equal(fixture_batch.rows[ROWS_MESSAGE].count, 1);
+	assert_int_equal(fixture_batch.last, 6);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		CASE(messages),
+		CASE(scheduled),
+		CASE(parked),
+		CASE(wheel),
+		CASE(events),
+		CASE(queues),
+		CASE(quarantine),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
