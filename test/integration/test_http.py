@@ -487,6 +487,10 @@ def test_credentials(front):
     """Basic and Bearer; the account's own networks; a disabled account."""
     front.accounts["far"] = account("far", "far", source=["10.0.0.0/8"])
     front.accounts["off"] = account("off", "off", disabled=True)
+    # A password may stand in the configuration as it is.
+    front.accounts["clear"] = account("clear", "clear", b"secret")
+    front.accounts["unclear"] = account("unclear", "unclear", b"secret2")
+    front.accounts["none"] = account("none", "none", b"")
     front.accounts["near"] = account("near", "near",
                                      source=["10.0.0.0/8", "127.0.0.0/8"])
     front.start()
@@ -498,6 +502,9 @@ def test_credentials(front):
                          headers={"Authorization": "Basic " + token}).status
     assert basic("demo") == 202
     assert basic("near") == 202
+    assert basic("clear") == 202
+    assert basic("unclear") == 401
+    assert basic("none") == 401
     assert basic("far") == 401
     assert basic("off") == 401
     assert front.api("POST", "/v1/messages",
