@@ -47,6 +47,7 @@
 #define BOX_REFUSED_MS   5000 /* after a Nak that will not go away soon */
 #define BOX_STABLE_MS    5000 /* ready for so long: back-off starts anew */
 #define BOX_COMPLAIN_MS  30000
+#define BOX_IN_HAND      4096 /* refs of one frame */
 
 #define BOX_UNPACK(box, name, f)                                               \
 	frame_unpack(&(box)->arena, &hopyard__v1__##name##__descriptor,        \
@@ -218,6 +219,22 @@ box_send_raw(struct box *b, uint16_t type, uint64_t correlation,
 	conn_commit(b->conn, FRAME_HEADER + len);
 	box_stat_frames_out.value++;
 	return true;
+}
+
+void
+box_send_in_hand(struct box *b, uint64_t *refs, size_t n)
+{
+	Hopyard__V1__InHand in = HOPYARD__V1__IN_HAND__INIT;
+
+	/* One frame at least: "nothing" is an answer as well. */
+	do {
+		in.ref = refs;
+		in.n_ref = n < BOX_IN_HAND ? n : BOX_IN_HAND;
+		(void)box_send(
+		    b, HOPYARD__V1__FRAME_TYPE__IN_HAND, 0, 0, &in.base);
+		refs += in.n_ref;
+		n -= in.n_ref;
+	} while (n > 0);
 }
 
 static void

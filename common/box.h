@@ -93,6 +93,12 @@ bool box_send_raw(struct box *, uint16_t type, uint64_t correlation,
     const void *payload, size_t len);
 
 /*
+ * What ready() of a connector or hook has to say first: the refs that it has
+ * and has no result for, in as many frames as they take.
+ */
+void box_send_in_hand(struct box *, uint64_t *refs, size_t n);
+
+/*
  * Grant the bus more: amounts, added to the totals here, and told once at the
  * end of the turn.  Ignored while not ready: each connection starts at nothing.
  */

@@ -263,9 +263,9 @@ static TABLE(conf_table_smppc, "smppc", &conf_table_box,
 
 static const struct conf_row conf_table_hook_rows[] = {
 	{ "concurrency", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "1024",
-	  .min = 1, .max = 100000, .help = "Requests at a time." },
+	  .min = 1, .max = 65536, .help = "Requests at a time." },
 	{ "per_endpoint", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "64",
-	  .min = 1, .max = 100000,
+	  .min = 1, .max = 65536,
 	  .help = "Requests at a time to one host and port." },
 	{ "timeout", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "15s",
 	  .min = MS(100), .max = SEC(600), .help = "For one request." },

@@ -178,16 +178,16 @@ static void
 hook_ready_cb(struct box *box, const Hopyard__V1__Welcome *w, void *arg)
 {
 	struct hook *h = arg;
-	Hopyard__V1__InHand in_hand = HOPYARD__V1__IN_HAND__INIT;
 	struct delivery *d;
-	size_t pos = 0;
+	size_t pos = 0, n = 0;
+	uint64_t *refs;
 
 	(void)w;
-	in_hand.ref = xcalloc(h->by_ref.count + 1, sizeof(*in_hand.ref));
+	refs = xcalloc(h->by_ref.count + 1, sizeof(*refs));
 	while ((d = map_next(&h->by_ref, &pos)) != NULL)
-		in_hand.ref[in_hand.n_ref++] = d->ref;
-	box_send(box, HOPYARD__V1__FRAME_TYPE__IN_HAND, 0, 0, &in_hand.base);
-	free(in_hand.ref);
+		refs[n++] = d->ref;
+	box_send_in_hand(box, refs, n);
+	free(refs);
 	log_info("hook.ready", "in_hand=%zu", h->by_ref.count);
 	webhooks_expire(&h->webhooks);
 	h->granted = 0;

@@ -17,7 +17,6 @@
 #define LINK_AHEAD_MS      20    /* of the measured rate, beyond free slots */
 #define LINK_BUS_AWAY_MS   5000  /* then nothing new is written */
 #define LINK_BUS_FINISH_MS 10000 /* for the bus to take the last results */
-#define LINK_MAX_REFS      (FRAME_MAX_PAYLOAD / 12)
 
 static const char *const link_state_names[] = {
 	[LINK_DOWN] = "down",
@@ -343,16 +342,11 @@ link_pump(struct link *l)
 static void
 link_send_in_hand(struct link *l)
 {
-	Hopyard__V1__InHand in = HOPYARD__V1__IN_HAND__INIT;
 	size_t max = l->by_ref.count;
+	uint64_t *refs = xcalloc(max + 1, sizeof(*refs));
 
-	if (max > LINK_MAX_REFS)
-		max = LINK_MAX_REFS; /* windows are far smaller */
-	in.ref = xcalloc(max + 1, sizeof(*in.ref));
-	in.n_ref = submit_refs(l, in.ref, max);
-	if (!box_send(l->box, HOPYARD__V1__FRAME_TYPE__IN_HAND, 0, 0, &in.base))
-		log_debug("bus.lost_at_hello", "refs=%zu", in.n_ref);
-	free(in.ref);
+	box_send_in_hand(l->box, refs, submit_refs(l, refs, max));
+	free(refs);
 }
 
 static void

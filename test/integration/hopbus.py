@@ -261,7 +261,8 @@ class BoxLink:
             self.credit_items = credit.items
             self.credit_bytes = credit.bytes
         elif frame.type == pb.IN_HAND:
-            self.in_hand = list(frame.parse(pb.InHand).ref)
+            self.in_hand = ((self.in_hand or [])
+                            + list(frame.parse(pb.InHand).ref))
         elif frame.type == pb.LINK_STATE:
             self.link_states.append(frame.parse(pb.LinkState))
         elif frame.type in (pb.SUBMIT, pb.RESULT, pb.INBOUND):

@@ -789,6 +789,45 @@ def test_results_are_kept_until_durable(hook):
     assert not box3.results and len(server.requests) == 2
 
 
+def test_more_in_hand_than_fits_one_frame(hook):
+    """5,000 questions whose replies the bus has not acknowledged when it
+    dies: the next one hears of each."""
+    port = free_port()
+    sink = Process("hopsim", ["sink", "--listen", "127.0.0.1:%d" % port],
+                   os.path.join(hook.dir, "sink.log"))
+    try:
+        sink.wait_log("listening")
+        hook.bus.auto_ack.clear()
+        hook.settings.update(concurrency=6000)
+        hook.inbound = [dict(name="kw", account="demo", reply=True,
+                             url="http://127.0.0.1:%d/" % port)]
+        box = hook.up()
+        refs = [(1 << 40) + n for n in range(5000)]
+        todo, seen = [hook.mo(ref=r) for r in refs], 0
+        by_ref = {m["ref"]: m for m in todo}
+        while len(box.submits) < 5000:
+            if todo:
+                now, todo = todo[:500], todo[500:]
+                box.deliver_many(now)
+            box.wait(lambda: len(box.submits) + len(box.results)
+                     + len(todo) >= 5000 + seen, 60)
+            with hook.bus.cond:
+                todo += [by_ref[r.ref] for r in box.results[seen:]]
+                seen = len(box.results)
+        hook.bus.stop()
+        hook.bus.start()
+        box2 = hook.bus.wait_box("hook", after=box, timeout=20)
+        box2.wait(lambda: box2.in_hand is not None
+                  and len(box2.in_hand) >= 5000, 60)
+        assert sorted(box2.in_hand) == refs
+        box2.wait(lambda: len(box2.submits) == 5000, 60)
+        box2.ack()
+        box2.wait(lambda: len([r for r in box2.results
+                               if r.code == RESULT.OK]) == 5000, 60)
+    finally:
+        sink.stop()
+
+
 def test_the_same_item_twice(hook):
     server = hook.server()
     gate = threading.Event()
