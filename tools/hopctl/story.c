@@ -375,7 +375,9 @@ story_tell(struct buf *b, const json_t *m, bool color)
 	head(b, "data", m, "data");
 	buf_addc(b, '\n');
 	json_array_foreach(json_object_get(m, "events"), i, e)
-	    story_line(b, e, &last, color);
+	{
+		story_line(b, e, &last, color);
+	}
 	if (json_is_true(json_object_get(m, "truncated")))
 		buf_addstr(b, "... and more, too much for one answer\n");
 }

@@ -280,7 +280,9 @@ table_write_csv(struct buf *b, const json_t *answer)
 	/* A member that only some rows have is a column, too. */
 	if (json_is_array(answer)) {
 		json_array_foreach(answer, i, row)
-		    json_object_update_missing(keys, row);
+		{
+			json_object_update_missing(keys, row);
+		}
 	} else {
 		json_object_update(keys, (json_t *)(uintptr_t)answer);
 	}
@@ -294,7 +296,10 @@ table_write_csv(struct buf *b, const json_t *answer)
 	if (!first)
 		buf_addstr(b, "\r\n");
 	if (json_is_array(answer)) {
-		json_array_foreach(answer, i, row) csv_row(b, keys, row);
+		json_array_foreach(answer, i, row)
+		{
+			csv_row(b, keys, row);
+		}
 	} else {
 		csv_row(b, keys, answer);
 	}
@@ -321,7 +326,10 @@ table_write_jsonl(struct buf *b, const json_t *answer)
 		add_json(b, answer, JSON_COMPACT);
 		return;
 	}
-	json_array_foreach(answer, i, row) add_json(b, row, JSON_COMPACT);
+	json_array_foreach(answer, i, row)
+	{
+		add_json(b, row, JSON_COMPACT);
+	}
 }
 
 bool
