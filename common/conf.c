@@ -1173,7 +1173,8 @@ load_file(struct loader *l, const char *path, bool included)
 	} else {
 		load_group(l, l->conf->root, config_root_setting(&cfg));
 	}
-	explicit_bzero(buf_data(&text), buf_len(&text));
+	if (buf_len(&text) > 0)
+		explicit_bzero(buf_data(&text), buf_len(&text));
 	buf_fini(&text);
 	config_destroy(&cfg);
 }
