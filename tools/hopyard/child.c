@@ -333,10 +333,10 @@ child_kill(struct child *c)
 }
 
 void
-child_signal(struct child *c, int sig)
+child_reload(struct child *c)
 {
-	if (c->state == CHILD_RUNNING)
-		tell(c, sig);
+	if (c->state == CHILD_RUNNING && !c->opts.deaf)
+		tell(c, SIGHUP);
 }
 
 static void

@@ -29,6 +29,7 @@ struct child_opts {
 	int kill_signal;      /* 0: SIGKILL */
 	unsigned phase;       /* children are stopped in order of phase */
 	bool once;            /* not started again */
+	bool deaf;            /* knows nothing of SIGHUP */
 	/* It has ended; child_stopped() says whether for good. */
 	void (*ended)(struct child *, int status, int signal, void *arg);
 	void *arg;
@@ -41,8 +42,8 @@ void child_start(struct child *);
 void child_stop(struct child *);
 /* The hard way. */
 void child_kill(struct child *);
-void child_signal(struct child *, int signal);
-void child_free(struct child *); /* after it has ended and the loop has run */
+void child_reload(struct child *); /* SIGHUP */
+void child_free(struct child *);   /* after it has ended and the loop has run */
 
 bool child_idle(const struct child *); /* never started */
 bool child_running(const struct child *);

@@ -81,11 +81,17 @@ static int
 run(char **argv, const char *log)
 {
 	int status, fd;
-	pid_t pid = fork();
+	char self[32];
+	pid_t pid;
 
+	/* Ends with us, and not by a Ctrl-C that is meant for us. */
+	snprintf(self, sizeof(self), "%d", (int)getpid());
+	pid = fork();
 	if (pid < 0)
 		return -1;
 	if (pid == 0) {
+		(void)setsid();
+		(void)setenv("HOPYARD_SUPERVISED", self, 1);
 		fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0640);
 		if (fd >= 0) {
 			dup2(fd, 1);

@@ -111,6 +111,10 @@ stop(struct demo *d)
 	if (d->probe != NULL)
 		probe_close(d->probe);
 	d->probe = NULL;
+	/* What parts say of their own end is no news. */
+	if (d->feed != NULL)
+		feed_close(d->feed);
+	d->feed = NULL;
 	supervisor_stop(&d->sup);
 }
 
@@ -214,6 +218,7 @@ say_commands(struct demo *d)
 	const char *http = first_listen(p->http);
 	const char *dir = folder_show(p->folder.path);
 	char ctl[PATH_MAX + 16] = "";
+	const char *here = access("hopctl", X_OK) == 0 ? "./" : "";
 
 	if (strcmp(dir, "hopyard-data") != 0)
 		(void)snprintf(ctl, sizeof(ctl), " -c '%s'",
@@ -237,9 +242,10 @@ say_commands(struct demo *d)
 	    "\"text\":\"Gr\u00fc\u00dfe \U0001F44B\"}'\n\n",
 	    c->api_key, http);
 	say(d,
-	    "  ./hopctl%s messages show ID      what became of a message, step "
-	    "by step\n\n",
-	    ctl);
+	    "  %shopctl%s messages show ID   # what became of one, step by "
+	    "step\n"
+	    "  %shopctl%s status             # counts, links, queues\n\n",
+	    here, ctl, here, ctl);
 	for (size_t i = 0; i < p->o.starter.with_count; i++)
 		if (strcmp(p->o.starter.with[i].role, "connector") == 0)
 			say(d, "Numbers that begin with %zu go to %s.\n",
@@ -464,9 +470,6 @@ done_cb(struct supervisor *s, void *arg)
 		    "The same command goes on with what is in %s; delete it "
 		    "to start afresh.\n",
 		    folder_show(d->plan.folder.path));
-	if (d->feed != NULL)
-		feed_close(d->feed);
-	d->feed = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(d->signal); i++)
 		uv_close((uv_handle_t *)&d->signal[i], NULL);
 	uv_close((uv_handle_t *)&d->timer, NULL);

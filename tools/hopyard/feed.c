@@ -394,7 +394,8 @@ closed_cb(uv_handle_t *h)
 void
 feed_close(struct feed *f)
 {
-	read_more(f);
+	if (uv_is_active((uv_handle_t *)&f->timer))
+		read_more(f);
 	tell_hidden(f);
 	uv_close((uv_handle_t *)&f->timer, closed_cb);
 }

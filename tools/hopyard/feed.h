@@ -22,7 +22,7 @@ struct feed;
 struct feed *feed_new(uv_loop_t *, const char *path, bool color,
     void (*show)(const char *line, void *arg), void *arg) WARN_UNUSED;
 void feed_start(struct feed *);
-/* Reads what is there now, and stops; the loop has to run once more. */
+/* Reads what is there now if it was started; the loop has to run once more. */
 void feed_close(struct feed *);
 
 /*

@@ -283,15 +283,17 @@ exec_main(int argc, char **argv)
 		(void)fprintf(stderr, "hopyard: %s: %s box \"%s\"\n", file,
 		    box == NULL ? "there is no" : "disabled is", name);
 		say_names(conf);
+		conf_free(conf);
 		return 2;
 	}
 	args = supervisor_argv(conf, box, err, sizeof(err));
+	for (env = supervisor_env(conf, box); *env != NULL; env++)
+		(void)putenv(*env);
+	conf_free(conf);
 	if (args == NULL) {
 		(void)fprintf(stderr, "hopyard: %s\n", err);
 		return 1;
 	}
-	for (env = supervisor_env(conf, box); *env != NULL; env++)
-		(void)putenv(*env);
 	execv(args[0], args);
 	(void)fprintf(
 	    stderr, "hopyard: cannot run %s: %s\n", args[0], strerror(errno));

@@ -285,7 +285,8 @@ write_account(struct page *p, const struct credentials *c)
 		    "Where reports go when a request names no URL: "
 		    "hopsim sink, which says OK to all.");
 		buf_init(&url);
-		buf_printf(&url, "http://%s/dlr?status=%%d&id=%%F&to=%%p&smsc=%%i",
+		buf_printf(&url,
+		    "http://%s/dlr?status=%%d&id=%%F&to=%%p&smsc=%%i",
 		    p->s->sink);
 		put(p, "dlr_url", buf_str(&url), NULL);
 		buf_fini(&url);

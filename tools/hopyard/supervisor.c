@@ -291,6 +291,8 @@ add_box(struct supervisor *s, const struct conf *conf,
 		return false;
 	if (box != NULL)
 		o.phase = phase_of(conf_str(box, "type"));
+	/* SIGHUP ends a program that does not expect it. */
+	o.deaf = box != NULL && conf_str(box, "exec") != NULL;
 	if (supervisor_add(s, &o) == NULL) {
 		snprintf(err, len, "more than %d boxes", SUPERVISOR_MAX);
 		return false;
@@ -335,7 +337,7 @@ supervisor_reload(struct supervisor *s)
 {
 	for (size_t i = 0; i < s->count; i++)
 		if (child_phase(s->child[i]) != PHASE_BASE)
-			child_signal(s->child[i], SIGHUP);
+			child_reload(s->child[i]);
 }
 
 void
