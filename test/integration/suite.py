@@ -42,6 +42,9 @@ routes = (
   {{ name = "held"; to = "4970*"; via = [ "spare" ]; }},
   {{ name = "default"; to = [ "49*", "44*" ]; via = [ "sim", "spare" ]; }}
 );
+inbound = (
+  {{ name = "in"; account = "demo"; url = "http://127.0.0.1:{sink}/mo"; }}
+);
 """
 
 
@@ -106,7 +109,10 @@ class Suite:
 
     def start(self):
         self.spawn("smsc", "hopsim", "smsc", "--listen",
-                   "127.0.0.1:%d" % self.port, "--dlr-delay", "20ms")
+                   "127.0.0.1:%d" % self.port, "--dlr-delay", "20ms",
+                   "--mo", "10", "--mo-count", "1", "--mo-from",
+                   "4915177700999", "--mo-to", "12345",
+                   "--mo-text", "hello from outside")
         self.spawn("sink", "hopsim", "sink", "--listen",
                    "127.0.0.1:%d" % self.sink_port)
         self.spawn("bus", "hop-bus", "-c", self.config)

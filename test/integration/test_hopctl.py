@@ -454,6 +454,41 @@ def test_replay(suite):
     assert m["status"] == "delivered"
 
 
+def test_scheduled(suite):
+    front = suite.front()
+    try:
+        id_ = str(uuid.UUID(bytes=front.submit(delay_ms=3600 * 1000)))
+    finally:
+        front.close()
+    m = suite.wait_message(id_, lambda m: m["status"] == "scheduled")
+    assert not m["final"]
+    assert events(m) == ["accepted", "routed", "scheduled"]
+    assert "scheduled until" in suite.hopctl("messages", "show", id_).out
+    got = suite.hopctl("messages", "find", "--status", "scheduled", "-o",
+                       "json").json
+    assert [x["id"] for x in got["messages"]] == [id_]
+    assert suite.hopctl("messages", "cancel", id_).code == 0
+    m = suite.wait_message(id_, lambda m: m["final"])
+    assert m["status"] == "canceled"
+
+
+def test_message_from_a_handset(suite):
+    def found():
+        r = suite.hopctl("messages", "find", "--kind", "mo", "--from",
+                         "4915177700999", "-o", "json")
+        return r.json["messages"] if r.code == 0 else None
+    id_ = wait_until(found, 60, "the MO")[0]["id"]
+    m = suite.wait_message(id_, lambda m: "notified" in events(m))
+    assert m["kind"] == "mo" and m["to"] == "12345"
+    assert m["status"] == "delivered" and m["final"]
+    assert events(m) == ["received", "routed", "queued", "notified"]
+    assert m["events"][1]["rule"] == "in"
+    assert m["events"][3]["http_status"] == 200
+    assert "from sim" in suite.hopctl("messages", "show", id_).out
+    r = suite.hopctl("messages", "show", id_, "--text")
+    assert "hello from outside" in r.out
+
+
 def test_orphans(suite):
     r = suite.hopctl("receipts", "orphans", "-o", "json")
     assert r.code == 0 and isinstance(r.json, list)
