@@ -12,6 +12,7 @@
 #include "boxes/store/stored.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/map.h"
 #include "common/queue.h"
 #include "common/stats.h"
 #include "common/uuid.h"
@@ -23,9 +24,12 @@
 #define PAGE_LIMIT    1024
 #define PAGE_LIMIT_ID 64
 #define PAGE_BYTES    (1024 * 1024)
-/* Where closed items are left out, so many rows are looked at for each. */
-#define PAGE_SCAN     8
-#define PAGE_SCAN_MIN 2048
+/*
+ * Where closed items are left out, a page looks at as many rows as it may
+ * return; where all of them are closed, each further one at more.
+ */
+#define PAGE_SCAN_GROWTH 4
+#define PAGE_SCAN_MAX    32768
 /* A record may wait for its commit this much less than the least time by
  * which a due row lies ahead (core: 60 s). */
 #define PAGE_DUE_AHEAD 55000
@@ -38,7 +42,8 @@
 #define PAGE_OPTIONS                                                           \
 	"-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off" \
 	" -c enable_bitmapscan=off -c jit=off"                                 \
-	" -c max_parallel_workers_per_gather=0"
+	" -c max_parallel_workers_per_gather=0"                                \
+	" -c plan_cache_mode=force_generic_plan"
 
 struct page_request {
 	TAILQ_ENTRY(page_request) link;
@@ -68,7 +73,9 @@ struct page {
 	struct pg *pg;
 	struct page_list waiting;
 	unsigned waiting_count, running;
+	bool prepared, preparing; /* on this session */
 	bool closing;
+	struct map scans; /* queue -> rows that the next page looks at */
 	struct stored stored;
 };
 
@@ -81,69 +88,76 @@ static struct stat_value stat_paged = { .name = "store_paged_items_total",
 
 /* ------------------------------------------------------------- statements */
 
-/* Columns before those of stored.h would shift them; these come behind. */
+/*
+ * Columns behind those of stored.h.  Where a page leaves something out, a row
+ * without an item tells how many rows were looked at, and which was the last.
+ */
 enum {
-	PAGE_LOOKED = STORED_COLUMNS, /* rows looked at */
-	PAGE_TOP,                     /* the last one's seq */
+	PAGE_LOOKED = STORED_COLUMNS,
+	PAGE_TOP,
 	PAGE_TOP_DUE_AT,
 	PAGE_ITEM_DUE_AT, /* of this item's due row */
 	PAGE_ITEM_DUE_SEQ,
 	PAGE_REF, /* item that the due row is about */
 	PAGE_CLOSED,
 };
+#define PAGE_NONE                                                              \
+	"NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8,"          \
+	" NULL::int8, false"
+#define PAGE_NO_ITEM                                                           \
+	"NULL::int8, NULL::uuid, NULL::int4, NULL::bytea, NULL::bytea,"        \
+	" NULL::bytea, NULL::bytea, NULL::text, NULL::text, NULL::text,"       \
+	" NULL::int8, NULL::int8, NULL::bytea[]"
 
 /* $1 queue, $2 after, $3 horizon, $4 lowest id, $5 lowest event time */
-#define PAGE_CANDIDATES(limit)                                                 \
-	"((SELECT seq, id, true AS msg FROM message WHERE queue = $1::int4"    \
-	" AND seq > $2::int8 AND seq <= $3::int8 AND id >= $4::uuid"           \
-	" ORDER BY seq LIMIT " limit ") UNION ALL"                             \
-	" (SELECT seq, id, false FROM event WHERE queue = $1::int4"            \
-	" AND seq > $2::int8 AND seq <= $3::int8 AND at >= $5::int8"           \
-	" ORDER BY seq LIMIT " limit "))"
-
-#define PAGE_JOIN_ITEM                                                         \
-	" LEFT JOIN message m ON m.id = l.id AND m.id >= $4::uuid"             \
-	" LEFT JOIN event e ON NOT l.msg AND e.queue = $1::int4"               \
-	" AND e.seq = l.seq AND e.at >= $5::int8"
-
-#define PAGE_ITEM(history)                                                     \
-	"l.seq, l.id, $1::int4, CASE WHEN l.msg THEN m.rec END,"               \
-	" CASE WHEN l.msg THEN m.envelope END,"                                \
-	" CASE WHEN l.msg THEN m.body ELSE e.body END, m.report,"              \
-	" m.account, m.dst, m.src, e.at,"                                      \
-	" CASE WHEN l.msg THEN m.expires_at END, " history
+#define PAGE_OF(bound)                                                         \
+	" WHERE queue = $1::int4 AND seq > $2::int8 AND seq <= $3::int8"       \
+	" AND " bound " ORDER BY seq LIMIT "
+#define PAGE_OF_MESSAGE PAGE_OF("id >= $4::uuid")
+#define PAGE_OF_EVENT   PAGE_OF("at >= $5::int8")
+#define PAGE_ITS_MESSAGE                                                       \
+	" LEFT JOIN message m ON m.id = e.id AND m.id >= $4::uuid"
 
 /* $6 limit */
-static const char page_queue_sql[] = "SELECT " PAGE_ITEM(
-    "NULL::bytea[]") ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8,"
-		     " false"
-		     " FROM (SELECT * FROM " PAGE_CANDIDATES(
-			 "$6::int8") " c"
-				     " ORDER BY seq LIMIT $6::int8) l" PAGE_JOIN_ITEM
-				     " ORDER BY l.seq";
+static const char page_queue_sql[] =
+    "(SELECT " STORED_MESSAGE "NULL::bytea[], " PAGE_NONE
+    " FROM message m" PAGE_OF_MESSAGE "$6::int8) UNION ALL"
+    " (SELECT " STORED_NOTICE "NULL::bytea[], " PAGE_NONE
+    " FROM (SELECT * FROM event" PAGE_OF_EVENT "$6::int8) e" PAGE_ITS_MESSAGE
+    ") ORDER BY 1 LIMIT $6::int8";
 
 /*
  * The same without what is closed: $7 rows are looked at.  Events about items
  * behind the cursor are not older than the batch that holds the next seq.
+ * Written as a scalar subquery everywhere, so that it prunes partitions.
  */
-#define PAGE_SINCE                                                             \
-	"coalesce((SELECT CASE WHEN b.first_seq <= $2::int8 + 1"               \
-	" THEN b.at - 3600000 END FROM batch b WHERE b.last_seq > $2::int8"    \
-	" ORDER BY b.last_seq LIMIT 1), $5::int8)"
+#define PAGE_SINCE "(SELECT at FROM s)"
 
 static const char page_verify_sql[] =
-    "WITH c AS MATERIALIZED (SELECT * FROM " PAGE_CANDIDATES(
-	"$7::int8") " c"
-		    " ORDER BY seq LIMIT $7::int8),"
-		    " s AS MATERIALIZED (SELECT " PAGE_SINCE " AS at),"
-		    " l AS MATERIALIZED (SELECT c.* FROM s, c WHERE NOT EXISTS"
-		    " (SELECT FROM event k WHERE k.ref = c.seq AND k.closes AND k.at >= s.at)"
-		    " ORDER BY c.seq LIMIT $6::int8)"
-		    " SELECT " PAGE_ITEM(STORED_HISTORY("l.seq",
-			"(SELECT at FROM s)")) ", n.looked, n.top, NULL::int8, NULL::int8, NULL::int8, NULL::int8, false"
-					       " FROM (SELECT count(*) AS looked, max(seq) AS top FROM c) n"
-					       " LEFT JOIN l ON true" PAGE_JOIN_ITEM
-					       " ORDER BY l.seq";
+    "WITH s AS MATERIALIZED (SELECT coalesce("
+    "(SELECT CASE WHEN b.first_seq <= $2::int8 + 1 THEN b.at - 3600000 END"
+    " FROM batch b WHERE b.last_seq > $2::int8 ORDER BY b.last_seq LIMIT 1),"
+    " $5::int8) AS at),"
+    " c AS MATERIALIZED (SELECT * FROM"
+    " ((SELECT seq, id, true AS msg FROM message" PAGE_OF_MESSAGE "$7::int8)"
+    " UNION ALL"
+    " (SELECT seq, id, false FROM event" PAGE_OF_EVENT "$7::int8)) u"
+    " ORDER BY seq LIMIT $7::int8),"
+    " l AS MATERIALIZED (SELECT * FROM c WHERE NOT EXISTS"
+    " (SELECT FROM event k WHERE k.ref = c.seq AND k.closes"
+    " AND k.at >= " PAGE_SINCE ") ORDER BY seq LIMIT $6::int8)"
+    " (SELECT " STORED_MESSAGE STORED_HISTORY("m.seq",
+	PAGE_SINCE) ", " PAGE_NONE
+		    " FROM l JOIN message m ON m.id = l.id AND m.seq = l.seq"
+		    " AND m.id >= $4::uuid WHERE l.msg) UNION ALL"
+		    " (SELECT " STORED_NOTICE STORED_HISTORY("e.seq",
+			PAGE_SINCE) ", " PAGE_NONE
+				    " FROM l JOIN event e ON e.queue = $1::int4"
+				    " AND e.seq = l.seq AND e.at >= $5::int8" PAGE_ITS_MESSAGE
+				    " WHERE NOT l.msg) UNION ALL"
+				    " (SELECT " PAGE_NO_ITEM
+				    ", count(*), max(seq), NULL::int8, NULL::int8,"
+				    " NULL::int8, NULL::int8, false FROM c) ORDER BY 1";
 
 /*
  * $1 after_due_at, $2 after, $3 horizon, $4 lowest id, $5 lowest event time,
@@ -157,22 +171,26 @@ static const char page_due_sql[] =
     " l AS MATERIALIZED (SELECT c.* FROM c WHERE c.seq <= $3::int8"
     " AND NOT EXISTS (SELECT FROM event k WHERE k.ref = c.ref"
     " AND k.seq > c.seq AND k.closes AND k.at >= $5::int8)"
-    " ORDER BY c.due_at, c.seq LIMIT $6::int8)"
-    " SELECT coalesce(e.seq, m.seq), l.id, e.queue,"
-    " CASE WHEN e.seq IS NULL THEN m.rec END,"
-    " CASE WHEN e.seq IS NULL THEN m.envelope END,"
-    " CASE WHEN e.seq IS NULL THEN m.body ELSE e.body END, m.report,"
-    " m.account, m.dst, m.src, e.at,"
-    " CASE WHEN e.seq IS NULL THEN m.expires_at END, " STORED_HISTORY("l.ref",
-	"$5::int8") ", n.looked, t.seq, t.due_at, l.due_at, l.seq, l.ref, false"
-		    " FROM (SELECT count(*) AS looked FROM c) n"
-		    " LEFT JOIN (SELECT due_at, seq FROM c ORDER BY due_at DESC, seq DESC"
-		    " LIMIT 1) t ON true"
-		    " LEFT JOIN l ON true"
-		    " LEFT JOIN message m ON m.id = l.id AND m.id >= $4::uuid"
-		    " LEFT JOIN event e ON m.seq <> l.ref AND e.ref = m.seq"
-		    " AND e.seq = l.ref AND e.queue IS NOT NULL AND e.at >= $5::int8"
-		    " ORDER BY l.due_at, l.seq";
+    " ORDER BY c.due_at, c.seq LIMIT $6::int8),"
+    " i AS (SELECT l.*, m.seq AS mseq FROM l LEFT JOIN message m"
+    " ON m.id = l.id AND m.id >= $4::uuid)"
+    " (SELECT " STORED_MESSAGE STORED_HISTORY("m.seq",
+	"$5::int8") ", NULL::int8, NULL::int8, NULL::int8, i.due_at, i.seq, i.ref, false"
+		    " FROM i JOIN message m ON m.id = i.id AND m.id >= $4::uuid"
+		    " WHERE i.mseq = i.ref) UNION ALL"
+		    " (SELECT " STORED_NOTICE STORED_HISTORY("e.seq",
+			"$5::int8") ", NULL::int8, NULL::int8, NULL::int8, i.due_at, i.seq, i.ref, false"
+				    " FROM i JOIN message m ON m.id = i.id AND m.id >= $4::uuid"
+				    " JOIN event e ON e.ref = m.seq AND e.seq = i.ref"
+				    " AND e.queue IS NOT NULL AND e.at >= $5::int8"
+				    " WHERE i.mseq <> i.ref) UNION ALL"
+				    " (SELECT " PAGE_NO_ITEM
+				    ", n.looked, t.seq, t.due_at, NULL::int8,"
+				    " NULL::int8, NULL::int8, false"
+				    " FROM (SELECT count(*) AS looked FROM c) n"
+				    " LEFT JOIN (SELECT due_at, seq FROM c ORDER BY due_at DESC, seq DESC"
+				    " LIMIT 1) t ON true)"
+				    " ORDER BY 17, 18";
 
 /*
  * $1 id, $2 horizon, $3 lowest event time, $4 limit.  An item that waits in
@@ -203,27 +221,30 @@ page_wanted(const struct page_request *r)
 	return s->opened && r->bus == s->link;
 }
 
-/* How far a page of a queue has looked when all its rows are out. */
+/*
+ * How far a page has looked when all its items are out.  sum: the row that
+ * tells, -1 where all that there was is an item.
+ */
 static uint64_t
-page_upto_queue(
-    const struct page_request *r, const PGresult *res, int n, uint64_t last)
+page_upto_queue(const struct page_request *r, const PGresult *res, int items,
+    int sum, uint64_t last)
 {
-	if (n >= (int)r->limit)
+	if (items >= (int)r->limit)
 		return last;
-	if (r->verify && (uint64_t)pg_int8(res, 0, PAGE_LOOKED) >= r->scan)
-		return (uint64_t)pg_int8(res, 0, PAGE_TOP);
+	if (sum >= 0 && (uint64_t)pg_int8(res, sum, PAGE_LOOKED) >= r->scan)
+		return (uint64_t)pg_int8(res, sum, PAGE_TOP);
 	return r->horizon;
 }
 
 static void
-page_upto_due(const struct page_request *r, const PGresult *res, int n,
-    uint64_t *upto, uint64_t *at)
+page_upto_due(const struct page_request *r, const PGresult *res, int items,
+    int sum, uint64_t *upto, uint64_t *at)
 {
-	if (n >= (int)r->limit)
+	if (items >= (int)r->limit)
 		return;
-	if ((uint64_t)pg_int8(res, 0, PAGE_LOOKED) >= r->scan) {
-		*upto = (uint64_t)pg_int8(res, 0, PAGE_TOP);
-		*at = (uint64_t)pg_int8(res, 0, PAGE_TOP_DUE_AT);
+	if (sum >= 0 && (uint64_t)pg_int8(res, sum, PAGE_LOOKED) >= r->scan) {
+		*upto = (uint64_t)pg_int8(res, sum, PAGE_TOP);
+		*at = (uint64_t)pg_int8(res, sum, PAGE_TOP_DUE_AT);
 	} else {
 		*upto = INT64_MAX;
 		*at = r->until_due_at;
@@ -249,17 +270,45 @@ page_complete(const struct page_request *r, Hopyard__V1__Paged *paged,
 	return paged->seq == (uint64_t)pg_int8(res, row, PAGE_REF);
 }
 
+static uint32_t
+page_scan(const struct page *p, const struct page_request *r)
+{
+	uint32_t scan = 0;
+
+	if (r->kind == PAGE_QUEUE && r->verify)
+		scan = (uint32_t)(uintptr_t)map_get_u64(&p->scans, r->queue);
+	return scan > r->limit ? scan : r->limit;
+}
+
+/* For the next page of this queue. */
+static void
+page_learn(
+    struct page *p, const struct page_request *r, size_t items, bool full)
+{
+	uint32_t scan = r->scan * PAGE_SCAN_GROWTH;
+
+	if (scan > PAGE_SCAN_MAX)
+		scan = PAGE_SCAN_MAX;
+	if (full && items < r->limit / PAGE_SCAN_GROWTH)
+		map_put_u64(&p->scans, r->queue, (void *)(uintptr_t)scan);
+	else
+		map_del_u64(&p->scans, r->queue);
+}
+
 static void
 page_answer(struct page_request *r, const PGresult *res)
 {
 	struct page *p = r->page;
 	struct stored *st = &p->stored;
-	int n = PQntuples(res), row;
+	int n = PQntuples(res), row, sum = -1;
 	uint64_t upto = r->horizon, upto_due_at = r->after_due_at;
 	struct out out;
 
 	out_init(&out, p->store->box, HOPYARD__V1__FRAME_TYPE__PAGED,
 	    r->correlation);
+	/* It comes last, since it has no number. */
+	if (n > 0 && PQgetisnull(res, n - 1, STORED_SEQ))
+		sum = --n;
 	for (row = 0; row < n; row++) {
 		if (out.bytes >= r->bytes)
 			break;
@@ -274,10 +323,13 @@ page_answer(struct page_request *r, const PGresult *res)
 		    page_complete(r, &st->paged, res, row))
 			out_add(&out, &st->item, &st->paged);
 	}
+	if (r->kind == PAGE_QUEUE && sum >= 0)
+		page_learn(p, r, out.total,
+		    (uint64_t)pg_int8(res, sum, PAGE_LOOKED) >= r->scan);
 	if (row == n && r->kind == PAGE_QUEUE)
-		upto = page_upto_queue(r, res, n, upto);
+		upto = page_upto_queue(r, res, n, sum, upto);
 	if (row == n && r->kind == PAGE_DUE)
-		page_upto_due(r, res, n, &upto, &upto_due_at);
+		page_upto_due(r, res, n, sum, &upto, &upto_due_at);
 	/* What is not committed yet may lie before that. */
 	if (r->kind == PAGE_DUE && upto_due_at > r->due_cap) {
 		upto_due_at = r->due_cap;
@@ -342,11 +394,7 @@ page_send(struct page *p, struct page_request *r)
 	r->due_cap = append_durable_at(a) + PAGE_DUE_AHEAD;
 	if (append_durable_at(a) == 0 || r->due_cap < r->after_due_at)
 		r->due_cap = r->after_due_at;
-	r->scan = r->limit;
-	if (r->verify && r->limit * PAGE_SCAN > PAGE_SCAN_MIN)
-		r->scan = r->limit * PAGE_SCAN;
-	else if (r->verify)
-		r->scan = PAGE_SCAN_MIN;
+	r->scan = page_scan(p, r);
 	p->running++;
 	pg_begin(p->pg, PAGE_RUN_MS, page_rows, page_done, r);
 	switch (r->kind) {
@@ -359,8 +407,8 @@ page_send(struct page *p, struct page_request *r)
 		pg_param_int(&q, r->limit);
 		if (r->verify)
 			pg_param_int(&q, r->scan);
-		pg_run(p->pg, r->verify ? page_verify_sql : page_queue_sql, &q,
-		    true);
+		pg_run_prepared(
+		    p->pg, r->verify ? "verify" : "queue", &q, true);
 		break;
 	case PAGE_DUE:
 		pg_param_int(&q, (int64_t)r->after_due_at);
@@ -371,7 +419,7 @@ page_send(struct page *p, struct page_request *r)
 		pg_param_int(&q, r->limit);
 		pg_param_int(&q, r->scan);
 		pg_param_int(&q, (int64_t)r->until_due_at);
-		pg_run(p->pg, page_due_sql, &q, true);
+		pg_run_prepared(p->pg, "due", &q, true);
 		break;
 	case PAGE_ID:
 		pg_param_bytes(&q, r->id, 16);
@@ -380,7 +428,7 @@ page_send(struct page *p, struct page_request *r)
 		    (int64_t)(uuid_time_ms(r->id) & INT64_MAX) -
 			(int64_t)DAY_MS);
 		pg_param_int(&q, r->limit);
-		pg_run(p->pg, page_id_sql, &q, true);
+		pg_run_prepared(p->pg, "id", &q, true);
 		break;
 	}
 	pg_commit(p->pg);
@@ -391,7 +439,7 @@ page_run(struct page *p)
 {
 	struct page_request *r;
 
-	while (pg_is_up(p->pg) && p->running < PAGE_RUNNING &&
+	while (pg_is_up(p->pg) && p->prepared && p->running < PAGE_RUNNING &&
 	    (r = TAILQ_FIRST(&p->waiting)) != NULL) {
 		TAILQ_REMOVE(&p->waiting, r, link);
 		p->waiting_count--;
@@ -458,9 +506,38 @@ page_bus_gone(struct page *p)
 	p->waiting_count = 0;
 }
 
+static void
+page_prepared(struct pg *pg, const struct pg_end *end, void *arg)
+{
+	struct page *p = arg;
+
+	(void)pg;
+	p->preparing = false;
+	/* The tables may not be there yet: the tick tries again. */
+	p->prepared = end->outcome == PG_OK;
+	if (p->prepared)
+		page_run(p);
+}
+
+/* Once a session: to plan over many partitions takes longer than to run. */
+static void
+page_prepare(struct page *p)
+{
+	p->preparing = true;
+	pg_begin(p->pg, PAGE_RUN_MS, NULL, page_prepared, p);
+	pg_run(p->pg, "DEALLOCATE ALL", NULL, false);
+	pg_prepare(p->pg, "queue", page_queue_sql);
+	pg_prepare(p->pg, "verify", page_verify_sql);
+	pg_prepare(p->pg, "due", page_due_sql);
+	pg_prepare(p->pg, "id", page_id_sql);
+	pg_commit(p->pg);
+}
+
 void
 page_tick(struct page *p)
 {
+	if (pg_is_up(p->pg) && !p->prepared && !p->preparing)
+		page_prepare(p);
 	page_run(p);
 }
 
@@ -468,15 +545,17 @@ static void
 page_up(struct pg *pg, void *arg)
 {
 	(void)pg;
-	page_run(arg);
+	page_prepare(arg);
 }
 
 static void
 page_down(struct pg *pg, const char *why, void *arg)
 {
+	struct page *p = arg;
+
 	(void)pg;
 	(void)why;
-	(void)arg;
+	p->prepared = p->preparing = false;
 }
 
 static const struct pg_ops page_pg_ops = {
@@ -492,6 +571,7 @@ page_new(struct store *s)
 
 	p->store = s;
 	TAILQ_INIT(&p->waiting);
+	map_init(&p->scans);
 	stored_init(&p->stored);
 	stat_register(&stat_pages);
 	stat_register(&stat_paged);
@@ -507,6 +587,7 @@ page_close(struct page *p)
 	p->closing = true;
 	pg_close(p->pg);
 	page_bus_gone(p);
+	map_fini(&p->scans);
 	stored_fini(&p->stored);
 	free(p);
 }
