@@ -14,9 +14,8 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 
-#define BIND_STEADY_MS      10000 /* a bind that lived this long was a success */
-#define BIND_NEXT_HOST_MS   50
-#define BIND_RATE_FORGET_MS 30000
+#define BIND_STEADY_MS    10000 /* a bind that lived this long was a success */
+#define BIND_NEXT_HOST_MS 50
 
 static const char *const bind_state_names[] = {
 	[BIND_IDLE] = "idle",
@@ -266,7 +265,7 @@ static void
 bind_on_bound(struct bind *b)
 {
 	b->bound_ms = clock_mono_ms();
-	b->rate = 0;
+	pace_reset(&b->pace);
 	session_bound(b->session);
 	log_info("link.bound", "bind=%s host=%s peer=%s window=%u", b->name,
 	    b->link->profile->host[b->host], session_peer(b->session),
@@ -419,7 +418,7 @@ bind_on_closed(struct session *s, const char *reason, void *arg)
 	l->meter.bytes_out.value += session_bytes_out(s);
 	l->meter.reconnects.value++;
 	b->session = NULL;
-	b->rate = 0;
+	pace_reset(&b->pace);
 	submit_on_closed(b);
 	deliver_on_closed(b);
 
@@ -546,27 +545,6 @@ bind_watch_answers(struct bind *b, uint64_t now)
 	}
 }
 
-static void
-bind_refill(struct bind *b, uint64_t now)
-{
-	const double dt = LINK_TICK_MS / 1000.0;
-	double cap;
-
-	if (b->rate <= 0)
-		return;
-	b->rate += b->rate * 0.05 * dt;
-	if (now - b->throttled_ms > BIND_RATE_FORGET_MS &&
-	    b->rate > 2.0 * b->sent_last) {
-		log_info("link.rate_free", "bind=%s", b->name);
-		b->rate = 0;
-		return;
-	}
-	cap = b->rate * 0.2 < 1 ? 1 : b->rate * 0.2;
-	b->tokens += b->rate * dt;
-	if (b->tokens > cap)
-		b->tokens = cap;
-}
-
 void
 bind_tick(struct bind *b, uint64_t now)
 {
@@ -583,7 +561,6 @@ bind_tick(struct bind *b, uint64_t now)
 	else if (b->state == BIND_QUIET && b->n_inbound == 0 &&
 	    session_in_flight(b->session) == 0)
 		bind_unbind(b);
-	bind_refill(b, now);
 	deliver_tick(b, now);
 }
 
@@ -592,37 +569,18 @@ bind_tick(struct bind *b, uint64_t now)
 uint32_t
 bind_room(const struct bind *b)
 {
-	uint32_t room, soon;
-
 	if (!bind_writable(b))
 		return 0;
-	room = session_room(b->session);
-	if (b->rate <= 0)
-		return room;
-	soon = b->rate * 0.1 < 1 ? 1 : (uint32_t)(b->rate * 0.1);
-	return room < soon ? room : soon;
+	return pace_soon(&b->pace, session_room(b->session));
 }
 
-/*
- * A whole window may be refused at once: that is one event.  The first halving
- * starts from what was really sent in the last second.
- */
 void
 bind_throttle(struct bind *b, uint64_t now)
 {
-	double base;
-
-	if (b->throttled_ms != 0 && now - b->throttled_ms < 1000)
+	if (!pace_on_throttled(&b->pace, now))
 		return;
-	b->throttled_ms = now;
-	base = b->rate;
-	if (base <= 0)
-		base = b->sent_window > b->sent_last ? b->sent_window
-						     : b->sent_last;
-	b->rate = base * 0.5 < 1 ? 1 : base * 0.5;
-	b->tokens = 0;
-	log_info(
-	    "link.throttled", "bind=%s rate=%u", b->name, (unsigned)b->rate);
+	log_info("link.throttled", "bind=%s rate=%u", b->name,
+	    (unsigned)b->pace.rate);
 	link_on_bind(b->link);
 }
 
@@ -649,7 +607,7 @@ bind_show(const struct bind *b, struct json *j)
 	json_uint(j, "oldest_ms",
 	    b->session == NULL ? 0 : session_oldest_ms(b->session, now));
 	json_uint(j, "rtt_us", b->rtt_us);
-	json_uint(j, "rate_limit", (uint64_t)b->rate);
+	json_uint(j, "rate_limit", (uint64_t)b->pace.rate);
 	json_uint(j, "connects", b->n_connects);
 	json_uint(j, "submitted", b->n_submitted);
 	json_uint(j, "ok", b->n_ok);

@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "boxes/smpp/session.h"
+#include "boxes/smppc/pace.h"
 #include "common/queue.h"
 
 struct inbound;
@@ -65,10 +66,7 @@ struct bind {
 	/* Messages with parts still to write, that must come on this bind. */
 	struct message_list started;
 
-	/* Throttling: 0 is no limit; tokens are segments. */
-	double rate, tokens;
-	uint64_t throttled_ms;
-	uint32_t sent_window, sent_last; /* segments in this, last second */
+	struct pace pace;
 
 	struct inbound_list inbound; /* unanswered deliver_sm, oldest first */
 	unsigned n_inbound;
@@ -100,7 +98,7 @@ uint32_t bind_room(const struct bind *);
 /* Has a connection on which the peer has accepted our bind. */
 bool bind_is_bound(const struct bind *);
 
-/* The carrier refused for its limits: halve the rate. */
+/* The carrier refused for its limits: slow down. */
 void bind_throttle(struct bind *, uint64_t now_ms);
 
 const char *bind_state_name(enum bind_state);

@@ -133,9 +133,9 @@ link_rate(const struct link *l)
 	for (i = 0; i < l->n_binds; i++) {
 		if (!bind_writable(l->bind[i]))
 			continue;
-		if (l->bind[i]->rate <= 0)
+		if (l->bind[i]->pace.rate <= 0)
 			return l->profile->tps;
-		sum += l->bind[i]->rate;
+		sum += l->bind[i]->pace.rate;
 	}
 	if (sum <= 0 || (l->profile->tps != 0 && sum > l->profile->tps))
 		return l->profile->tps;
@@ -219,18 +219,15 @@ bool
 link_may_write(const struct link *l, const struct bind *b)
 {
 	return bind_writable(b) && session_room(b->session) > 0 &&
-	    (b->rate <= 0 || b->tokens >= 1) &&
-	    (l->profile->tps == 0 || l->tokens >= 1);
+	    pace_may_send(&b->pace) && (l->profile->tps == 0 || l->tokens >= 1);
 }
 
 void
 link_spend(struct link *l, struct bind *b)
 {
-	if (b->rate > 0)
-		b->tokens -= 1;
+	pace_spend(&b->pace);
 	if (l->profile->tps != 0)
 		l->tokens -= 1;
-	b->sent_window++;
 	l->sent_window++;
 }
 
@@ -248,17 +245,11 @@ link_refill(struct link *l, uint64_t now)
 static void
 link_roll_second(struct link *l, uint64_t now)
 {
-	unsigned i;
-
 	if (now - l->second_ms < 1000)
 		return;
 	l->second_ms = now;
 	l->sent_last = l->sent_window;
 	l->sent_window = 0;
-	for (i = 0; i < l->n_binds; i++) {
-		l->bind[i]->sent_last = l->bind[i]->sent_window;
-		l->bind[i]->sent_window = 0;
-	}
 	link_tell(l); /* the rate may have changed */
 }
 
@@ -277,7 +268,7 @@ link_grant(struct link *l)
 		return;
 	for (i = 0; i < l->n_binds; i++) {
 		want += bind_room(l->bind[i]);
-		throttled |= l->bind[i]->rate > 0;
+		throttled |= l->bind[i]->pace.rate > 0;
 	}
 	if (!throttled) {
 		limit = (uint64_t)l->sent_last * LINK_AHEAD_MS / 1000;
@@ -331,6 +322,9 @@ link_pump(struct link *l)
 
 	assert(l->n_binds > 0);
 	link_refill(l, now);
+	for (i = 0; i < l->n_binds; i++)
+		if (pace_refill(&l->bind[i]->pace, now))
+			log_info("link.rate_free", "bind=%s", l->bind[i]->name);
 	for (i = 0; i < l->n_binds; i++)
 		link_pump_bind(l, l->bind[(l->turn + i) % l->n_binds], fresh);
 	l->turn = (l->turn + 1) % l->n_binds;

@@ -875,6 +875,7 @@ submit_on_answer(struct bind *b, const struct window_slot *slot,
 		p->state = PART_OK;
 		m->accepted++;
 		b->n_ok++;
+		pace_on_taken(&b->pace, clock_mono_ms());
 		/* The octets of the PDU have done their work. */
 		len = pdu->message_id.len;
 		if (len > SUBMIT_ID_ROOM)

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "boxes/smppc/pace.h"
+
+#include <string.h>
+
+#define PACE_SLOT_MS   100
+#define PACE_SAME_MS   1000  /* refusals within are one event */
+#define PACE_SOON_MS   3000  /* again so soon: we are far above the limit */
+#define PACE_FORGET_MS 30000 /* without a refusal */
+#define PACE_MIN       1.0
+/* Parts of the rate, per event or per second. */
+#define PACE_FIRST  0.5   /* of what was taken, when nothing is known */
+#define PACE_AGAIN  0.7   /* of what was taken, when it was far too much */
+#define PACE_BACK   0.95  /* of what was taken */
+#define PACE_FAST   0.5   /* growth towards the ceiling */
+#define PACE_SLOW   0.007 /* near it */
+#define PACE_BEYOND 0.05  /* above it: it seems to have moved */
+
+void
+pace_reset(struct pace *p)
+{
+	memset(p, 0, sizeof(*p));
+}
+
+static void
+pace_turn_slots(struct pace *p, uint64_t now_ms)
+{
+	uint64_t slot = now_ms / PACE_SLOT_MS;
+
+	if (slot - p->slot >= PACE_SLOTS)
+		memset(p->took, 0, sizeof(p->took));
+	else
+		while (p->slot != slot)
+			p->took[++p->slot % PACE_SLOTS] = 0;
+	p->slot = slot;
+}
+
+/* Taken in a second: the last one whose slots are whole, or, if that is more,
+ * the one that is not over yet. */
+static uint32_t
+pace_taken(const struct pace *p)
+{
+	uint32_t sum = 0, begun, oldest;
+	unsigned i;
+
+	for (i = 0; i < PACE_SLOTS; i++)
+		sum += p->took[i];
+	begun = p->took[p->slot % PACE_SLOTS];
+	oldest = p->took[(p->slot + 1) % PACE_SLOTS];
+	return sum - (begun < oldest ? begun : oldest);
+}
+
+void
+pace_on_taken(struct pace *p, uint64_t now_ms)
+{
+	pace_turn_slots(p, now_ms);
+	p->took[p->slot % PACE_SLOTS]++;
+}
+
+bool
+pace_on_throttled(struct pace *p, uint64_t now_ms)
+{
+	bool soon;
+
+	if (p->throttled_ms != 0 && now_ms - p->throttled_ms < PACE_SAME_MS)
+		return false;
+	pace_turn_slots(p, now_ms);
+	soon = p->throttled_ms != 0 && now_ms - p->throttled_ms < PACE_SOON_MS;
+	p->throttled_ms = now_ms;
+	p->ceiling = pace_taken(p);
+	if (p->rate <= 0) {
+		/* A burst was refused: it says little about a second. */
+		p->rough = true;
+		p->rate = p->ceiling * PACE_FIRST;
+		p->refilled_ms = now_ms;
+	} else {
+		p->rate =
+		    p->ceiling * (soon && !p->rough ? PACE_AGAIN : PACE_BACK);
+		p->rough = false;
+	}
+	if (p->rate < PACE_MIN)
+		p->rate = PACE_MIN;
+	p->tokens = 0;
+	return true;
+}
+
+static double
+pace_growth(const struct pace *p)
+{
+	/* Only a rate that is used up has shown that it is too low. */
+	if (pace_taken(p) < p->rate * 0.5)
+		return 0;
+	if (p->rough || p->rate < p->ceiling * 0.9)
+		return PACE_FAST;
+	return p->rate < p->ceiling * 1.02 ? PACE_SLOW : PACE_BEYOND;
+}
+
+bool
+pace_refill(struct pace *p, uint64_t now_ms)
+{
+	double dt = (double)(now_ms - p->refilled_ms) / 1000.0, most;
+
+	if (p->rate <= 0)
+		return false;
+	pace_turn_slots(p, now_ms);
+	p->refilled_ms = now_ms;
+	if (now_ms - p->throttled_ms > PACE_FORGET_MS &&
+	    pace_taken(p) < p->rate * 0.5) {
+		p->rate = 0;
+		return true;
+	}
+	if (dt > 1)
+		dt = 1;
+	p->rate += p->rate * pace_growth(p) * dt;
+	/* A tick's worth: carriers look at short times as well. */
+	most = p->rate * PACE_SLOT_MS / 1000 < 1
+	    ? 1
+	    : p->rate * PACE_SLOT_MS / 1000;
+	p->tokens += p->rate * dt;
+	if (p->tokens > most)
+		p->tokens = most;
+	return false;
+}
+
+uint32_t
+pace_soon(const struct pace *p, uint32_t room)
+{
+	double soon = p->rate * PACE_SLOT_MS / 1000;
+
+	if (p->rate <= 0)
+		return room;
+	if (soon < 1)
+		soon = 1;
+	return (double)room < soon ? room : (uint32_t)soon;
+}
