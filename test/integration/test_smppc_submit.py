@@ -463,3 +463,58 @@ def test_link_schedules(link):
                 dispatch=dict(age_ms=3600_000))
     box.wait_result(1)
     assert link.smsc.submits[0][1].schedule == b"000000010000000R"
+
+
+def test_one_bind_that_is_late(link):
+    """It gets nothing new; the other one goes on, and the link stays up."""
+    link.configure(sessions=2, window=2, response_timeout="500ms",
+                   late_limit="30s")
+    slow = []
+
+    def on_submit(session, p):
+        if not slow:
+            slow.append((session, p))
+        return None if session is slow[0][0] else 0
+
+    link.smsc.on_submit = on_submit
+    box = link.up(bound=2)
+    last = link.feed(box, 6)
+    link.process.wait_log("link.late")
+    held = len(slow[0][0].submits)
+    last = link.feed(box, 40)
+    done = [r for r in range(1, last + 1)]
+    box.wait(lambda: len(box.results) == last - held, 20)
+    assert len(slow[0][0].submits) == held
+    assert all(s.state == pb.LinkState.UP for s in box.link_states[1:])
+    for p in list(slow[0][0].submits):
+        slow[0][0].answer(p)
+    for r in done:
+        assert box.wait_result(r).code == RESULT.OK
+    assert len(link.smsc.submits) == last
+
+
+def test_results_that_the_bus_does_not_take(link):
+    """Nothing is acknowledged: what is kept is bounded, since no more credit is
+    given; and all goes on when the bus comes round."""
+    link.configure(window=500)
+    link.bus.auto_ack.clear()
+    box = link.up()
+    sent = 0
+    while sent < 9500:
+        try:
+            take = box.wait(lambda: min(box.credit(), 500), 2)
+        except AssertionError:
+            break
+        box.deliver_many([dict(ref=sent + i + 1, text="x")
+                          for i in range(take)])
+        sent += take
+    assert 8192 <= sent <= 8192 + 1000
+    box.wait(lambda: len(box.results) >= 8192, 20)
+    # A receipt now has no room either, and the carrier hears so.
+    session = link.smsc.live()[0]
+    assert session.wait_answer(session.receipt("1")) == 0x14
+    box.ack()
+    box.wait(lambda: len(box.results) == sent, 20)
+    box.ack()
+    box.deliver_many([dict(ref=100000, text="x")])
+    assert box.wait_result(100000).code == RESULT.OK
