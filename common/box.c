@@ -1052,7 +1052,9 @@ box_keep_welcome(struct box *b, const Hopyard__V1__Welcome *w)
 	b->welcome.node = b->bus_node;
 	b->welcome.base.n_unknown_fields = 0;
 	b->welcome.base.unknown_fields = NULL;
-	b->epoch = w->epoch;
+	/* 0 is no news: it is not known yet. */
+	if (w->epoch != 0 || !b->had_epoch)
+		b->epoch = w->epoch;
 	b->had_epoch = true;
 	b->frame_items =
 	    w->max_items < FRAME_MAX_ITEMS ? w->max_items : FRAME_MAX_ITEMS;

@@ -18,7 +18,10 @@
 #define MO_VALIDITY  (7 * 24 * HOUR_MS)
 /* Later than this and a message waits in the store's due table. */
 #define DUE_TABLE_MS MINUTE_MS
+/* Records that wait for the store: new messages are refused first, what
+ * carriers bring later. */
 #define LEDGER_BYTES (64 * 1024 * 1024)
+#define LEDGER_MORE  (16 * 1024 * 1024)
 #define ADDRESS_MAX  21
 
 static const uint64_t class_validity[CLASS_COUNT] = {
@@ -129,6 +132,7 @@ struct admission {
 	uint8_t class;
 	bool up;
 	uint64_t delay_ms;
+	uint64_t due_at; /* of a row in the due table, 0 none */
 	uint64_t expires_at;
 	char why[160];
 };
@@ -195,6 +199,8 @@ judge(struct engine *e, struct admission *ad, const char **say)
 	    : class_validity[ad->class];
 	if (validity > VALIDITY_MAX)
 		validity = VALIDITY_MAX;
+	if (ad->delay_ms > DUE_TABLE_MS)
+		ad->due_at = engine_due_at(e, ad->delay_ms);
 	ad->expires_at = e->wall + ad->delay_ms + validity;
 	return HOPYARD__V1__ACK__CODE__ACK_OK;
 }
@@ -211,10 +217,8 @@ record_message(struct engine *e, const struct admission *ad, const char *front)
 	r.queue = ad->queue->number;
 	r.has_expires_at = true;
 	r.expires_at = ad->expires_at;
-	if (ad->delay_ms > DUE_TABLE_MS) {
-		r.has_due_at = true;
-		r.due_at = e->wall + ad->delay_ms;
-	}
+	r.has_due_at = ad->due_at != 0;
+	r.due_at = ad->due_at;
 	r.has_report_queue = ad->report_queue != 0;
 	r.report_queue = ad->report_queue;
 	r.has_link = true;
@@ -241,22 +245,42 @@ void
 engine_spill(struct engine *e, struct queue *q, uint64_t seq)
 {
 	if (!queue_deep(q)) {
-		/* Everything before is in memory or done. */
+		/* Everything before is in memory or done; but DLRs join a
+		 * hook's queue only when they are durable, and those before
+		 * this one may still come and spill, too. */
 		q->cursor = seq - 1;
+		if (q->target->role == TARGET_HOOK &&
+		    e->ledger.horizon < q->cursor) {
+			q->cursor = e->ledger.horizon;
+			if (q->verify < seq)
+				q->verify = seq;
+		}
 		q->tail = seq;
 		q->spilled = 0;
 		if (!TAILQ_LINKED(q, deep_link))
 			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
-	} else if (q->keeping && seq > q->tail) {
-		/* Items between the old tail and this one were kept, and may
-		 * be done when a page meets them. */
-		q->verify = seq + 1;
+	} else if (seq <= q->cursor) {
+		if (q->verify <= q->cursor)
+			q->verify = q->cursor + 1;
+		q->cursor = seq - 1;
 	}
-	q->keeping = false;
 	q->caught_up = false;
 	if (seq > q->tail)
 		q->tail = seq;
+	/* Items that were kept among those that are not may be done when a
+	 * page meets them. */
+	if (q->kept_to > q->cursor && q->kept_to >= q->verify)
+		q->verify = q->kept_to + 1;
 	q->spilled++;
+}
+
+void
+engine_kept(struct queue *q, uint64_t seq)
+{
+	if (seq > q->kept_to)
+		q->kept_to = seq;
+	if (queue_deep(q) && seq <= q->tail && seq >= q->verify)
+		q->verify = seq + 1;
 }
 
 bool
@@ -274,9 +298,8 @@ take(struct engine *e, struct admission *ad, uint64_t seq, struct entry *entry)
 	struct queue *q = ad->queue;
 	struct msg *m;
 
-	if (ad->delay_ms > DUE_TABLE_MS) {
-		if (e->wall + ad->delay_ms > e->due_tail_at)
-			e->due_tail_at = e->wall + ad->delay_ms;
+	if (ad->due_at != 0) {
+		engine_due_written(e, ad->due_at, seq);
 		return;
 	}
 	if (!engine_room(e, q)) {
@@ -298,11 +321,16 @@ take(struct engine *e, struct admission *ad, uint64_t seq, struct entry *entry)
 		m->scheduled = true;
 		m->due = e->now + ad->delay_ms;
 	}
-	if (queue_deep(q))
-		q->keeping = true;
+	engine_kept(q, seq);
 	engine_keep(e, m, q, false);
 	entry->kind = ENTRY_MESSAGE;
 	entry->msg = m;
+}
+
+static size_t
+item_length(const struct item *it)
+{
+	return it->envelope.len + it->body.len + it->report.len;
 }
 
 static void
@@ -337,6 +365,17 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 	struct target *hook;
 	struct msg *known;
 
+	if (!e->open) {
+		refuse(e, peer, number, NULL,
+		    HOPYARD__V1__ACK__CODE__UNAVAILABLE,
+		    "the store is not open yet");
+		return;
+	}
+	if (item_length(it) > ENGINE_ITEM_MAX) {
+		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
+		    "the message is too long");
+		return;
+	}
 	ad.env = engine_envelope(e, it->envelope);
 	if (ad.env == NULL || ad.env->kind != HOPYARD__V1__KIND__MT) {
 		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
@@ -353,8 +392,8 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 		/* A repeated hand-over: durable when the first one is, so at
 		 * the latest with everything recorded until now. */
 		entry.seq = e->ledger.last_seq;
-		e->count.duplicates++;
-		if (known->state != MSG_PENDING)
+		e->count.repeated++;
+		if (known->seq <= e->ledger.horizon)
 			e->ops->settle(e->arg, peer, number,
 			    HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
 		else
@@ -369,7 +408,8 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 		return;
 	}
 	ad.queue = engine_queue(e, ad.target, ad.class, ad.account->id);
-	if (ad.env->report_mask != 0 &&
+	/* Without a Report a receipt is asked for, and nobody is called. */
+	if (ad.env->report_mask != 0 && it->report.len > 0 &&
 	    (hook = account_hook(e, ad.account)) != NULL)
 		ad.report_queue =
 		    engine_queue(e, hook, ad.class, ad.account->id)->number;
@@ -451,7 +491,8 @@ mobile_originated(struct engine *e, struct target *t, uint32_t peer,
 	r.at = e->wall;
 	r.has_queue = true;
 	r.queue = q != NULL ? q->number : 0;
-	r.has_expires_at = true;
+	/* One that is parked has no end that could be missed. */
+	r.has_expires_at = q != NULL;
 	r.expires_at = e->wall + MO_VALIDITY;
 	r.has_link = true;
 	r.link = text(t->name);
@@ -490,8 +531,7 @@ mobile_originated(struct engine *e, struct target *t, uint32_t peer,
 		m->class = q->class;
 		m->at = e->wall;
 		m->expires_at = r.expires_at;
-		if (queue_deep(q))
-			q->keeping = true;
+		engine_kept(q, m->seq);
 		engine_keep(e, m, q, false);
 		entry.kind = ENTRY_MESSAGE;
 		entry.msg = m;
@@ -509,9 +549,16 @@ engine_inbound(struct engine *e, struct target *t, uint32_t peer,
 	};
 	struct msg *known;
 
-	if (env == NULL || env->id.len != UUID_LEN) {
+	if (env == NULL || env->id.len != UUID_LEN ||
+	    item_length(it) > ENGINE_ITEM_MAX) {
 		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
-		    "envelope does not parse");
+		    "envelope does not parse, or the item is too long");
+		return;
+	}
+	if (!e->open || e->ledger.bytes > LEDGER_BYTES + LEDGER_MORE) {
+		refuse(e, peer, number, env,
+		    HOPYARD__V1__ACK__CODE__UNAVAILABLE,
+		    "the store does not keep up");
 		return;
 	}
 	if (env->kind == HOPYARD__V1__KIND__RECEIPT) {
@@ -527,7 +574,8 @@ engine_inbound(struct engine *e, struct target *t, uint32_t peer,
 	known = map_get(&e->by_id, env->id.data, UUID_LEN);
 	if (known != NULL) {
 		entry.seq = e->ledger.last_seq;
-		if (known->state != MSG_PENDING)
+		e->count.repeated++;
+		if (known->seq <= e->ledger.horizon)
 			e->ops->settle(e->arg, peer, number,
 			    HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
 		else

@@ -2,6 +2,7 @@
 #include "core/broker.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +24,10 @@
 #define FRONT_ID_AGE  (25 * 3600 * 1000ull)
 #define HOOK_ID_AGE   (8 * 24 * 3600 * 1000ull)
 #define HELLO_TIMEOUT 3000
-#define PING_AFTER    5000
-#define PING_TIMEOUT  15000
+/* A connector waits so long for the store before it is welcomed. */
+#define WELCOME_WAIT 2000
+#define PING_AFTER   5000
+#define PING_TIMEOUT 15000
 
 void
 broker_time(struct broker *b)
@@ -46,8 +49,26 @@ broker_peer_by_name(struct broker *b, const char *name)
 {
 	struct peer *p;
 
+	/* Tools call themselves what they like. */
+	TAILQ_FOREACH(p, &b->peers, link)
+		if (p->state == PEER_READY && !p->control &&
+		    strcmp(p->name, name) == 0)
+			return p;
 	TAILQ_FOREACH(p, &b->peers, link)
 		if (p->state == PEER_READY && strcmp(p->name, name) == 0)
+			return p;
+	return NULL;
+}
+
+/* The box that has this name, or is about to have it. */
+static struct peer *
+holder(const struct broker *b, const char *name)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &b->peers, link)
+		if ((p->state == PEER_READY || p->state == PEER_GREETED) &&
+		    !p->control && strcmp(p->name, name) == 0)
 			return p;
 	return NULL;
 }
@@ -55,7 +76,11 @@ broker_peer_by_name(struct broker *b, const char *name)
 void
 broker_add_peer(struct broker *b, struct peer *p)
 {
-	p->id = ++b->last_id;
+	do
+		b->last_id++;
+	while (b->last_id == 0 || b->last_id == ENGINE_PEER_CALL ||
+	    broker_peer(b, b->last_id) != NULL);
+	p->id = b->last_id;
 	TAILQ_INSERT_TAIL(&b->peers, p, link);
 	map_put_u64(&b->by_id, p->id, p);
 	b->peer_count++;
@@ -194,6 +219,13 @@ clean_name(const char *s, size_t max)
 }
 
 static bool
+process_lives(uint32_t pid)
+{
+	/* EPERM: it is another user's. */
+	return pid != 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
+static bool
 admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 {
 	const struct conf_group *g = conf_box(b->engine->conf, h->name);
@@ -225,18 +257,26 @@ admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 			    p, HOPYARD__V1__NAK__CODE__DENIED, text);
 		}
 	}
-	old = broker_peer_by_name(b, h->name);
+	p->role = role_of(h->type, g);
+	if ((p->role == ROLE_CONNECTOR || p->role == ROLE_HOOK) &&
+	    engine_target(b->engine, h->name) == NULL)
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NOT_CONFIGURED,
+		    "the bus does not know this box yet");
+	if (p->role == ROLE_STORE && b->store != NULL &&
+	    strcmp(b->store->name, h->name) != 0)
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NAME_IN_USE,
+		    "another store box is connected");
+	old = holder(b, h->name);
 	if (old != NULL) {
 		/* The same process comes again before we saw the old
 		 * connection end, or a new one after a kill. */
 		if (memcmp(old->instance, h->instance.data, 16) != 0 &&
-		    old->pid != 0 && kill((pid_t)old->pid, 0) == 0)
+		    process_lives(old->pid))
 			return refuse_hello(p,
 			    HOPYARD__V1__NAK__CODE__NAME_IN_USE,
 			    "a box of this name is connected and alive");
 		peer_close(old, "replaced by a new connection");
 	}
-	p->role = role_of(h->type, g);
 	return true;
 }
 
@@ -245,6 +285,8 @@ broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
 {
 	const Hopyard__V1__Hello *h;
 	char text[160];
+	pid_t pid;
+	uid_t uid;
 
 	arena_reset(&b->engine->arena);
 	h = frame_unpack(&b->engine->arena, &hopyard__v1__hello__descriptor,
@@ -275,7 +317,9 @@ broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
 		return false;
 	}
 	memcpy(p->instance, h->instance.data, 16);
-	p->pid = h->pid;
+	/* The kernel's word, where there is one. */
+	p->pid = conn_peer_cred(p->conn, &pid, &uid) && pid > 0 ? (uint32_t)pid
+								: h->pid;
 	p->survived = h->has_last_epoch && h->last_epoch != 0;
 	return true;
 }
@@ -294,16 +338,40 @@ open_store(struct broker *b, struct peer *p)
 	peer_send(p, HOPYARD__V1__FRAME_TYPE__OPEN, 0, &o.base);
 }
 
+bool
+broker_may_welcome(struct broker *b, struct peer *p)
+{
+	struct target *t;
+
+	if (p->role != ROLE_CONNECTOR)
+		return true;
+	t = engine_target(b->engine, p->name);
+	if (clock_mono_ms() - p->since >= WELCOME_WAIT ||
+	    (b->engine->open && engine_succeed(b->engine, t, p->instance) == 0))
+		return true;
+	b->greeted++;
+	return false;
+}
+
 void
 broker_welcome(struct broker *b, struct peer *p)
 {
+	uint64_t epoch = b->engine->epoch;
 	Hopyard__V1__Welcome w = HOPYARD__V1__WELCOME__INIT;
 	char version[32];
 
+	if (p->role == ROLE_CONNECTOR || p->role == ROLE_HOOK) {
+		p->target = engine_target(b->engine, p->name);
+		assert(p->target != NULL);
+		if (!engine_hello(b->engine, p->target, p->id, p->instance,
+			p->survived) &&
+		    p->role == ROLE_CONNECTOR)
+			epoch = 0;
+	}
 	snprintf(version, sizeof(version), "%s", hopyard_version);
 	w.proto = PROTO_MAX;
 	w.version = version;
-	w.epoch = b->engine->epoch;
+	w.epoch = epoch;
 	w.max_frame = FRAME_MAX_PAYLOAD;
 	w.max_items = FRAME_MAX_ITEMS;
 	peer_send(p, HOPYARD__V1__FRAME_TYPE__WELCOME, 0, &w.base);
@@ -314,12 +382,6 @@ broker_welcome(struct broker *b, struct peer *p)
 		    conn_peer(p->conn));
 	if (p->role == ROLE_STORE)
 		open_store(b, p);
-	if (p->role == ROLE_CONNECTOR || p->role == ROLE_HOOK) {
-		p->target = engine_target(b->engine, p->name);
-		assert(p->target != NULL);
-		engine_hello(
-		    b->engine, p->target, p->id, p->instance, p->survived);
-	}
 	broker_dirty(b, p);
 }
 
@@ -364,6 +426,12 @@ store_opened(struct broker *b, const struct frame *f)
 
 	if (o == NULL)
 		return "Opened does not parse";
+	if (was && !o->more && o->last_seq < e->ledger.horizon)
+		fatal("cell.rewound", "last_seq=%llu confirmed=%llu hint=%s",
+		    (unsigned long long)o->last_seq,
+		    (unsigned long long)e->ledger.horizon,
+		    "the database has lost records that it had confirmed; was "
+		    "it restored?");
 	if ((was && o->epoch != e->epoch) ||
 	    (was && o->last_seq > e->ledger.last_seq)) {
 		/* Somebody else has written since: this bus is not the owner
@@ -574,8 +642,6 @@ on_page(void *arg, uint64_t correlation, const Hopyard__V1__Page *page)
 	if (b->store != NULL)
 		peer_send(b->store, HOPYARD__V1__FRAME_TYPE__PAGE, correlation,
 		    &page->base);
-	else
-		engine_store_gone(b->engine);
 }
 
 static void
@@ -650,6 +716,13 @@ work_cb(void *arg)
 	struct broker *b = arg;
 	struct peer *p;
 
+	if (b->greeted > 0) {
+		struct peer *next;
+
+		b->greeted = 0;
+		TAILQ_FOREACH_SAFE(p, &b->peers, link, next)
+			peer_greet(p);
+	}
 	engine_dispatch(b->engine);
 	send_records(b);
 	if (b->dirty_all) {

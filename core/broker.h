@@ -41,8 +41,7 @@ struct broker {
 	bool store_up;
 	char store_detail[160];
 	uint64_t store_lag_ms;
-	bool credit_open; /* peers have been granted their credit */
-	uint64_t fenced;  /* epoch of a successor, 0 none */
+	size_t greeted; /* peers that wait for their Welcome, at most */
 
 	struct turn *turn;
 	struct turn_task work; /* hand out and flush, once a turn */
@@ -80,6 +79,8 @@ void broker_peer_gone(struct broker *, struct peer *);
 void broker_remove_peer(struct broker *, struct peer *);
 /* Fills in role and name; false after a NAK and a close. */
 bool broker_on_hello(struct broker *, struct peer *, const struct frame *);
+/* Not while it waits for what a process before it has left behind. */
+bool broker_may_welcome(struct broker *, struct peer *);
 void broker_welcome(struct broker *, struct peer *);
 /* Something is about to happen: tells the engine the time, and has what comes
  * of it handed out at the end of this turn. */

@@ -10,11 +10,24 @@
 #include "common/inbound.h"
 #include "common/xalloc.h"
 
-/* Items looked at in one failover pass over one target. */
+/* Queues looked at in one failover pass. */
 #define FAILOVER_QUEUES 8
-/* Expired items ended in one sweep. */
-#define SWEEP_MAX 1000
-#define SWEEP_MS  2000
+/* All items are looked at for their expiry in so many ticks. */
+#define SWEEP_TICKS 8
+#define SWEEP_MAX   1000
+/* An item that its box keeps beyond its validity is given up. */
+#define SWEEP_GRACE (60 * 1000ull)
+/* Items that one box may have in its hands, and may say that it has. */
+#define INFLIGHT_MAX 16384
+#define IN_HAND_MAX  65536
+/* Pages asked for at a time, of connectors' queues and of hooks'. */
+#define PAGES_CONNECTOR 64
+#define PAGES_HOOK      16
+#define PAGE_TIMEOUT    30000
+/* How long the store may repeat what is overdue: half of it at least. */
+#define OVERDUE_MS 20000
+/* Queues in one CHECKPOINT record: it must pass frame_scan(). */
+#define CHECKPOINT_QUEUES 1024
 
 /* ------------------------------------------------------------- the state */
 
@@ -37,7 +50,11 @@ engine_new(const struct engine_ops *ops, void *arg, uint64_t seed)
 	map_init(&e->by_seq);
 	map_init(&e->by_id);
 	TAILQ_INIT(&e->due_home);
+	map_init(&e->due_gone);
 	map_init(&e->lookups);
+	map_init(&e->lookup_by_id);
+	map_init(&e->overdue[0]);
+	map_init(&e->overdue[1]);
 	buf_init(&e->scratch);
 	arena_init(&e->arena, e->arena_memory, sizeof(e->arena_memory));
 	arena_init(
@@ -49,15 +66,22 @@ void
 engine_free(struct engine *e)
 {
 	struct queue *q, *next;
+	struct lookup *l;
+	struct entry en;
 	struct msg *m;
 	void *p;
 	size_t pos = 0;
 
+	e->ledger.horizon = UINT64_MAX;
+	while (ledger_pop(&e->ledger, &en))
+		msg_free(en.notice);
 	while ((m = map_next(&e->by_seq, &pos)) != NULL)
 		msg_free(m);
 	pos = 0;
-	while ((p = map_next(&e->lookups, &pos)) != NULL)
-		free(p);
+	while ((l = map_next(&e->lookups, &pos)) != NULL) {
+		msg_free(l->msg);
+		free(l);
+	}
 	pos = 0;
 	while ((p = map_next(&e->keys, &pos)) != NULL)
 		free(p);
@@ -72,7 +96,11 @@ engine_free(struct engine *e)
 	map_fini(&e->keys);
 	map_fini(&e->by_seq);
 	map_fini(&e->by_id);
+	map_fini(&e->due_gone);
 	map_fini(&e->lookups);
+	map_fini(&e->lookup_by_id);
+	map_fini(&e->overdue[0]);
+	map_fini(&e->overdue[1]);
 	ledger_fini(&e->ledger);
 	buf_fini(&e->scratch);
 	free(e->heap);
@@ -137,7 +165,7 @@ box_role(const struct conf_group *g, enum target_role *role)
 	const char *said;
 
 	if (strcmp(type, "http") == 0 || strcmp(type, "admin") == 0 ||
-	    strcmp(type, "store") == 0 || strcmp(type, "smpps") == 0)
+	    strcmp(type, "store") == 0)
 		return false;
 	*role = TARGET_CONNECTOR;
 	if (strcmp(type, "smppc") == 0)
@@ -205,8 +233,8 @@ static struct queue *
 queue_insert(struct engine *e, uint32_t number, struct target *t, uint8_t class,
     const char *account)
 {
-	size_t len = sizeof(struct queue_key) + strlen(account);
-	struct queue_key *key = xcalloc(1, len);
+	size_t len = offsetof(struct queue_key, account) + strlen(account);
+	struct queue_key *key = xcalloc(1, sizeof(*key) + strlen(account));
 	struct queue *q = queue_new(number, t, class, account);
 
 	key->target = t->index;
@@ -236,7 +264,8 @@ queue_look_up(struct engine *e, const struct target *t, uint8_t class,
 	key->target = t->index;
 	key->class = class;
 	memcpy(key->account, account, n);
-	return map_get(&e->queue_by_key, key, sizeof(struct queue_key) + n);
+	return map_get(
+	    &e->queue_by_key, key, offsetof(struct queue_key, account) + n);
 }
 
 struct queue *
@@ -342,6 +371,12 @@ engine_full(const struct engine *e)
 	    e->bytes >= e->limits.ready_bytes;
 }
 
+static bool
+expired(const struct engine *e, const struct msg *m)
+{
+	return m->expires_at != 0 && e->wall >= m->expires_at;
+}
+
 void
 engine_keep(struct engine *e, struct msg *m, struct queue *home, bool paged)
 {
@@ -357,18 +392,31 @@ engine_keep(struct engine *e, struct msg *m, struct queue *home, bool paged)
 void
 engine_forget(struct engine *e, struct msg *m)
 {
-	struct msg *was;
+	struct lookup *l;
 
 	map_del_u64(&e->by_seq, m->seq);
-	if (m->kind != HOPYARD__V1__KIND__DLR) {
-		was = map_del(&e->by_id, m->id, sizeof(m->id));
-		assert(was == m);
-	}
+	/* Not so when it is a duplicate and a page has brought the first. */
+	if (m->kind != HOPYARD__V1__KIND__DLR &&
+	    map_get(&e->by_id, m->id, sizeof(m->id)) == m)
+		map_del(&e->by_id, m->id, sizeof(m->id));
+	/* What the store looked up before it knew of the end is on its way. */
+	if (m->home != NULL && m->home->asked_at != 0)
+		map_put_u64(&m->home->gone, m->seq, m->home);
+	if (e->due_asked_at != 0 && (m->from_due || m->looked_up))
+		map_put_u64(&e->due_gone, m->seq, e);
+	if (expired(e, m))
+		map_put_u64(&e->overdue[0], m->seq, e);
+	if (m->kind != HOPYARD__V1__KIND__DLR)
+		for (l = map_get(&e->lookup_by_id, m->id, sizeof(m->id));
+		     l != NULL; l = l->same)
+			l->overtaken = true;
 	e->bytes -= msg_size(m);
-	if (m->from_due)
+	if (m->from_due) {
 		TAILQ_REMOVE(&e->due_home, m, home_link);
-	else
+		e->due_count--;
+	} else {
 		queue_disown(m);
+	}
 	msg_free(m);
 }
 
@@ -479,18 +527,83 @@ target_give_back(struct engine *e, struct target *t, bool sure)
 	}
 }
 
-void
+/* What it had in its hands is of unknown outcome. */
+static void
+target_lose(struct engine *e, struct target *t)
+{
+	if (!TAILQ_EMPTY(&t->inflight)) {
+		target_give_back(e, t, false);
+		t->lost_seq = e->ledger.last_seq;
+	}
+	/* Also items that it told us of and that are not loaded yet. */
+	if (t->in_hand.count > 0)
+		t->lost = t->unsure = true;
+}
+
+/* It has said all that it has in hand.  What we think it has and it does not
+ * was lost with the connection, before it was read. */
+static void
+target_settle(struct engine *e, struct target *t)
+{
+	if (t->settled)
+		return;
+	t->settled = true;
+	if (!t->lost)
+		t->unsure = false;
+	target_give_back(e, t, true);
+}
+
+bool
+engine_unsure(
+    const struct engine *e, const struct msg *m, const struct target *t)
+{
+	return t->unsure && m->seq <= e->recovered_seq &&
+	    m->kind == HOPYARD__V1__KIND__MT;
+}
+
+/* Is an item in memory or to be loaded that an earlier bus may have sent? */
+static bool
+recovered_left(const struct engine *e)
+{
+	const struct queue *q;
+
+	TAILQ_FOREACH(q, &e->queues, all_link) {
+		uint64_t low = queue_low(q);
+
+		if (low != 0 && low <= e->recovered_seq)
+			return true;
+	}
+	return e->due_count > 0;
+}
+
+uint64_t
+engine_succeed(struct engine *e, struct target *t, const uint8_t instance[16])
+{
+	if (memcmp(t->instance, instance, sizeof(t->instance)) == 0)
+		return 0;
+	if (t->state == TARGET_LOST) {
+		target_lose(e, t);
+		t->state = TARGET_AWAY;
+	}
+	return t->lost_seq > e->ledger.horizon ? t->lost_seq : 0;
+}
+
+bool
 engine_hello(struct engine *e, struct target *t, uint32_t peer,
     const uint8_t instance[16], bool survived)
 {
-	bool same = t->state == TARGET_LOST &&
-	    memcmp(t->instance, instance, sizeof(t->instance)) == 0;
+	bool same = memcmp(t->instance, instance, sizeof(t->instance)) == 0;
 
 	if (t->state == TARGET_LOST && !same)
-		target_give_back(e, t, false);
+		target_lose(e, t);
+	/* Nobody is left who could say what an earlier bus gave it. */
+	if (t->met ? !same && t->unsure : !survived)
+		t->lost = true;
+	t->met = true;
 	t->state = TARGET_GREETED;
+	t->since = e->now;
+	t->settled = false;
 	t->peer = peer;
-	t->survived = survived;
 	memcpy(t->instance, instance, sizeof(t->instance));
 	t->granted_items = t->granted_bytes = 0;
 	t->sent_items = t->sent_bytes = 0;
@@ -499,15 +612,39 @@ engine_hello(struct engine *e, struct target *t, uint32_t peer,
 	map_init(&t->in_hand);
 	if (t->role == TARGET_HOOK)
 		target_set_up(e, t, true);
+	return e->open && t->lost_seq <= e->ledger.horizon &&
+	    (!t->lost || !recovered_left(e));
 }
 
 void
 engine_in_hand(
     struct engine *e, struct target *t, const uint64_t *refs, size_t n)
 {
-	(void)e;
-	for (size_t i = 0; i < n && t->in_hand.count < 65536; i++)
-		map_put_u64(&t->in_hand, refs[i], t);
+	struct msg *m;
+
+	/* Once it has credit it may not claim what it was never given. */
+	if (t->state != TARGET_GREETED || t->settled)
+		return;
+	for (size_t i = 0; i < n && t->in_hand.count < IN_HAND_MAX; i++) {
+		m = map_get_u64(&e->by_seq, refs[i]);
+		if (m == NULL || m->queue->target == t) {
+			map_put_u64(&t->in_hand, refs[i], t);
+			if (m == NULL)
+				continue;
+		}
+		/* It was loaded before the box had come back. */
+		if (m->state != MSG_READY && m->state != MSG_WAITING)
+			continue;
+		if (m->queue->target->role != t->role)
+			continue;
+		engine_detach(e, m);
+		if (m->queue->target != t) {
+			m->queue =
+			    engine_queue(e, t, m->class, m->queue->account);
+			map_put_u64(&t->in_hand, refs[i], t);
+		}
+		engine_ready(e, m, false);
+	}
 }
 
 void
@@ -520,9 +657,8 @@ engine_credit(
 	t->granted_bytes = bytes;
 	if (t->state == TARGET_GREETED) {
 		t->state = TARGET_READY;
-		/* What it does not have and we think it has was lost with the
-		 * connection, before it was read. */
-		target_give_back(e, t, true);
+		t->since = e->now;
+		target_settle(e, t);
 		if (t->up)
 			e->route_epoch++;
 	}
@@ -545,7 +681,7 @@ engine_gone(struct engine *e, struct target *t)
 {
 	t->peer = 0;
 	t->state = TARGET_LOST;
-	t->lost_at = e->now;
+	t->since = e->now;
 	t->bound = 0;
 	target_set_up(e, t, false);
 	snprintf(t->detail, sizeof(t->detail), "box is not connected");
@@ -571,19 +707,18 @@ engine_hold(struct engine *e, struct queue *q, bool hold)
 void
 engine_ready(struct engine *e, struct msg *m, bool front)
 {
+	struct target *t = m->queue->target;
 	struct bytes none = { NULL, 0 };
 
-	if (m->expires_at != 0 && e->wall >= m->expires_at) {
-		e->count.expired++;
-		engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
-		    "validity expired", 0, 0, NULL, none);
+	if (m->cancel_token != 0) {
+		engine_cancel_now(e, m, 0, 0, NULL, none);
 		return;
 	}
-	/* The box told us after a restart that it has this one already. */
-	if (m->queue->target->in_hand.count > 0 &&
-	    map_del_u64(&m->queue->target->in_hand, m->seq) != NULL) {
-		struct target *t = m->queue->target;
-
+	/* The box told us that it has this one already. */
+	if (t->in_hand.count > 0 && map_get_u64(&t->in_hand, m->seq) != NULL) {
+		/* Until all is told, target_settle() needs it there. */
+		if (t->settled)
+			map_del_u64(&t->in_hand, m->seq);
 		msg_enter_state(m, MSG_INFLIGHT);
 		m->sent_at = e->now;
 		m->queue->inflight++;
@@ -591,7 +726,15 @@ engine_ready(struct engine *e, struct msg *m, bool front)
 		TAILQ_INSERT_TAIL(&t->inflight, m, link);
 		return;
 	}
+	if (expired(e, m)) {
+		e->count.expired++;
+		engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
+		    "validity expired", 0, 0, NULL, none);
+		return;
+	}
 	queue_push(m->queue, m, front);
+	if (t->failed)
+		engine_failover(e, m);
 }
 
 static void
@@ -661,6 +804,7 @@ attempt(struct engine *e, struct target *t, struct msg *m)
 	r.has_possible_dup = m->possible_dup;
 	r.possible_dup = m->possible_dup;
 	entry.seq = engine_record(e, &r, none, none, none);
+	m->attempt_seq = entry.seq;
 	ledger_expect(&e->ledger, &entry);
 }
 
@@ -671,11 +815,12 @@ target_dispatch(struct engine *e, struct target *t)
 	struct msg *m;
 	size_t size;
 
-	while (t->ready_count > 0 && target_has_credit(t, 1)) {
+	while (t->ready_count > 0 && t->inflight_count < INFLIGHT_MAX &&
+	    target_has_credit(t, 1)) {
 		m = target_next(t, e->now, e->limits.starvation);
 		if (m == NULL)
 			return;
-		if (m->expires_at != 0 && e->wall >= m->expires_at) {
+		if (expired(e, m)) {
 			e->count.expired++;
 			engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
 			    "validity expired", 0, 0, NULL, none);
@@ -686,6 +831,7 @@ target_dispatch(struct engine *e, struct target *t)
 			size += m->report_len;
 		if (!target_has_credit(t, size)) {
 			queue_push(m->queue, m, true);
+			m->queue->deficit += m->parts;
 			return;
 		}
 		/* Also counted while the ATTEMPT event is on its way, so that
@@ -694,36 +840,66 @@ target_dispatch(struct engine *e, struct target *t)
 		t->sent_bytes += size;
 		t->inflight_count++;
 		m->queue->inflight++;
-		if (m->attempts > 0 || m->resends > 0)
+		if (engine_unsure(e, m, t))
+			m->possible_dup = true;
+		/* So that a next bus knows whom to ask, and the customer that
+		 * it may come twice. */
+		if (m->attempts > 0 || m->possible_dup ||
+		    m->moved > e->ledger.horizon)
 			attempt(e, t, m);
 		else
 			deliver(e, t, m);
 	}
 }
 
+/* Ask for more of the queues that run low. */
+static void
+page_deep(struct engine *e)
+{
+	static const size_t most[] = {
+		[TARGET_CONNECTOR] = PAGES_CONNECTOR,
+		[TARGET_HOOK] = PAGES_HOOK,
+	};
+	struct queue *q, *next;
+
+	TAILQ_FOREACH_SAFE(q, &e->deep, deep_link, next) {
+		enum target_role role = q->target->role;
+
+		if (!queue_deep(q)) {
+			TAILQ_REMOVE(&e->deep, q, deep_link);
+			continue;
+		}
+		/* Pages end at the horizon. */
+		if (q->asked_at != 0 || q->cursor >= e->ledger.horizon ||
+		    q->ready_count >= e->limits.queue_items / 4 + 1 ||
+		    e->pages[role] >= most[role])
+			continue;
+		engine_page_queue(e, q);
+		if (q->asked_at != 0) {
+			/* The others first the next time. */
+			TAILQ_REMOVE(&e->deep, q, deep_link);
+			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
+		}
+	}
+}
+
 void
 engine_dispatch(struct engine *e)
 {
-	struct queue *q, *next;
-
 	if (!e->open)
 		return;
 	for (size_t i = 0; i < e->target_count; i++)
 		if (target_open(e->target[i], e->now))
 			target_dispatch(e, e->target[i]);
-	TAILQ_FOREACH_SAFE(q, &e->deep, deep_link, next) {
-		if (!queue_deep(q))
-			TAILQ_REMOVE(&e->deep, q, deep_link);
-		else if (q->asked_at == 0 &&
-		    q->ready_count < e->limits.queue_items / 4 + 1)
-			engine_page_queue(e, q);
-	}
+	if (e->store && !TAILQ_EMPTY(&e->deep))
+		page_deep(e);
 }
 
 /* What the horizon has set free. */
 static void
 entry_done(struct engine *e, const struct entry *en, bool duplicate)
 {
+	struct bytes none = { NULL, 0 };
 	struct msg *m = en->msg;
 	struct target *t;
 
@@ -732,14 +908,21 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 	case ENTRY_SPILLED:
 		break;
 	case ENTRY_MESSAGE:
-		if (m->state != MSG_PENDING) {
-			break; /* cancelled before it was durable */
-		} else if (duplicate) {
-			/* Stored before under another seq: that one counts. */
+		assert(m->state == MSG_PENDING);
+		if (duplicate) {
+			/* Stored before under another seq: that one counts,
+			 * and is the one to be cancelled. */
+			uint64_t token = m->cancel_token;
+			uint8_t id[16];
+
+			memcpy(id, m->id, sizeof(id));
 			e->count.duplicates++;
 			msg_enter_state(m, MSG_DONE);
 			engine_forget(e, m);
-		} else if (m->scheduled && m->due > e->now) {
+			if (token != 0)
+				engine_cancel(e, id, none, token);
+		} else if (m->scheduled && m->due > e->now &&
+		    m->cancel_token == 0) {
 			uint64_t wait = m->due - e->now;
 
 			engine_wait(e, m, wait);
@@ -748,10 +931,11 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 		}
 		break;
 	case ENTRY_ATTEMPT:
-		if (m->state != MSG_ATTEMPTING)
+		if (m->state != MSG_ATTEMPTING || m->attempt_seq != en->seq)
 			break; /* a late result has overtaken it */
 		t = m->queue->target;
-		if (t->state == TARGET_READY && t->peer == en->number) {
+		if (t->state == TARGET_READY && t->peer == en->number &&
+		    m->cancel_token == 0 && !expired(e, m)) {
 			deliver(e, t, m);
 		} else {
 			t->inflight_count--;
@@ -769,24 +953,38 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 		e->ops->settle(e->arg, en->peer, en->number, en->code, NULL);
 }
 
+static int
+compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 bool
 engine_horizon(struct engine *e, const Hopyard__V1__Horizon *h)
 {
+	uint64_t *sorted = NULL;
 	struct entry en;
-	size_t dup = 0;
+	size_t dup = 0, n = h->n_duplicate;
 
-	if (h->seq > e->ledger.last_seq)
+	if (!e->open || h->seq > e->ledger.last_seq)
 		return false;
+	if (n > 0) {
+		sorted = xmemdup(h->duplicate, n * sizeof(*sorted));
+		qsort(sorted, n, sizeof(*sorted), compare_u64);
+	}
 	ledger_advance(&e->ledger, h->seq);
 	while (ledger_pop(&e->ledger, &en)) {
 		bool duplicate = false;
 
-		while (dup < h->n_duplicate && h->duplicate[dup] < en.seq)
+		while (dup < n && sorted[dup] < en.seq)
 			dup++;
-		if (dup < h->n_duplicate && h->duplicate[dup] == en.seq)
+		if (dup < n && sorted[dup] == en.seq)
 			duplicate = en.kind == ENTRY_MESSAGE;
 		entry_done(e, &en, duplicate);
 	}
+	free(sorted);
 	return true;
 }
 
@@ -808,6 +1006,7 @@ engine_failover(struct engine *e, struct msg *m)
 {
 	struct queue *q = m->queue;
 	const Hopyard__V1__Envelope *env;
+	struct bytes none = { NULL, 0 };
 	const struct route *r;
 	struct target *to;
 	bool up;
@@ -825,8 +1024,10 @@ engine_failover(struct engine *e, struct msg *m)
 	to = engine_choose(e, r, m, &up, NULL, 0);
 	if (to == NULL || !up || to == q->target)
 		return false;
+	if (engine_unsure(e, m, q->target))
+		m->possible_dup = true;
 	queue_remove(q, m);
-	engine_reroute(e, m, to, "link down");
+	engine_reroute(e, m, to, "link down", NULL, none);
 	return true;
 }
 
@@ -834,6 +1035,12 @@ bool
 engine_target_failed(const struct engine *e, const struct target *t)
 {
 	if (t->role != TARGET_CONNECTOR || target_usable(t))
+		return false;
+	/* Draining: what is queued is still sent, and here. */
+	if (t->admin == TARGET_ADMIN_DRAIN && t->up && t->configured)
+		return false;
+	/* What it has in hand is not for others. */
+	if (t->state == TARGET_GREETED && !t->settled)
 		return false;
 	/* After a start, leave the boxes time to come back. */
 	if (t->state == TARGET_AWAY &&
@@ -869,26 +1076,36 @@ failover(struct engine *e)
 	e->scanned_epoch = e->route_epoch;
 }
 
+/* Looks at a part of all items: a look at all of them would be felt. */
 static void
 sweep(struct engine *e)
 {
-	struct msg *expired[SWEEP_MAX], *m;
+	struct msg *expired[SWEEP_MAX], *m = NULL;
 	struct bytes none = { NULL, 0 };
-	size_t n = 0, pos = 0;
+	size_t n = 0, end = e->sweep_pos + e->by_seq.cap / SWEEP_TICKS + 1;
 
-	while (n < SWEEP_MAX && (m = map_next(&e->by_seq, &pos)) != NULL)
-		if ((m->state == MSG_READY || m->state == MSG_WAITING) &&
-		    m->expires_at != 0 && e->wall >= m->expires_at)
+	while (n < SWEEP_MAX && e->sweep_pos < end &&
+	    (m = map_next(&e->by_seq, &e->sweep_pos)) != NULL) {
+		if (m->expires_at == 0 || e->wall < m->expires_at)
+			continue;
+		if (m->state == MSG_READY || m->state == MSG_WAITING ||
+		    (m->state == MSG_INFLIGHT &&
+			e->wall - m->expires_at >= SWEEP_GRACE))
 			expired[n++] = m;
+	}
+	if (m == NULL)
+		e->sweep_pos = 0;
 	for (size_t i = 0; i < n; i++) {
+		bool kept = expired[i]->state == MSG_INFLIGHT;
+
 		m = expired[i];
-		if (m->state == MSG_READY)
-			queue_remove(m->queue, m);
-		else
-			engine_unwait(e, m);
+		engine_detach(e, m);
 		e->count.expired++;
-		engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
-		    "validity expired", 0, 0, NULL, none);
+		engine_make_final(e, m,
+		    kept ? HOPYARD__V1__STATE__UNKNOWN
+			 : HOPYARD__V1__STATE__EXPIRED,
+		    kept ? "no answer from the box" : "validity expired", 0, 0,
+		    NULL, none);
 	}
 }
 
@@ -923,6 +1140,10 @@ engine_checkpoint(struct engine *e)
 	}
 	r.type = HOPYARD__V1__RECORD__TYPE__CHECKPOINT;
 	r.at = e->wall;
+	/* DLRs of records behind this are in no queue so far: they join one
+	 * when they are durable. */
+	r.has_ref = true;
+	r.ref = e->ledger.horizon;
 	r.has_due_low_at = true;
 	r.has_due_low_seq = true;
 	/* Exclusive, as Page.after_due_at is. */
@@ -930,8 +1151,9 @@ engine_checkpoint(struct engine *e)
 	r.due_low_seq = due != NULL ? due->due_seq - 1 : e->due_cursor_seq;
 	/* The marks must fit one frame: many queues go out in several records,
 	 * the last of which says that it is complete. */
-	for (size_t i = 0; i < n || i == 0; i += 4096) {
-		r.n_queues = n - i > 4096 ? 4096 : n - i;
+	for (size_t i = 0; i < n || i == 0; i += CHECKPOINT_QUEUES) {
+		r.n_queues =
+		    n - i > CHECKPOINT_QUEUES ? CHECKPOINT_QUEUES : n - i;
 		r.queues = list + i;
 		r.has_closes = true;
 		r.closes = i + r.n_queues >= n;
@@ -950,10 +1172,17 @@ engine_tick(struct engine *e)
 	for (size_t i = 0; i < e->target_count; i++) {
 		struct target *t = e->target[i];
 
-		if (t->state == TARGET_LOST &&
-		    e->now - t->lost_at >= e->limits.reclaim_ms) {
+		if (e->now - t->since < e->limits.reclaim_ms)
+			continue;
+		if (t->state == TARGET_LOST) {
 			t->state = TARGET_AWAY;
-			target_give_back(e, t, false);
+			target_lose(e, t);
+			map_fini(&t->in_hand);
+			map_init(&t->in_hand);
+		} else if (t->state == TARGET_GREETED && !t->settled) {
+			/* It grants no credit, its link may be down: it has
+			 * said what it has in hand long ago. */
+			target_settle(e, t);
 		}
 	}
 	if (!e->open)
@@ -976,8 +1205,15 @@ engine_tick(struct engine *e)
 		failover(e);
 	}
 	if (e->now >= e->next_sweep) {
-		e->next_sweep = e->now + SWEEP_MS;
+		e->next_sweep = e->now + 250;
 		sweep(e);
+		engine_page_expire(e, PAGE_TIMEOUT);
+	}
+	if (e->now - e->overdue_turn >= OVERDUE_MS / 2) {
+		e->overdue_turn = e->now;
+		map_fini(&e->overdue[1]);
+		e->overdue[1] = e->overdue[0];
+		map_init(&e->overdue[0]);
 	}
 	if (e->now >= e->next_checkpoint) {
 		e->next_checkpoint = e->now + e->limits.checkpoint_ms;

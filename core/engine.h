@@ -37,11 +37,18 @@ struct inbound;
 /* For engine_settle: the answer goes to a control call, not to a peer. */
 #define ENGINE_PEER_CALL UINT32_MAX
 
-/* Correlation of a page: what it is for, and the queue's number or a count. */
+/* Correlation of a page: what it is for, and a count; below it, for a queue,
+ * its number. */
 #define ENGINE_PAGE_QUEUE  (1ull << 56)
 #define ENGINE_PAGE_DUE    (2ull << 56)
 #define ENGINE_PAGE_LOOKUP (3ull << 56)
 #define ENGINE_PAGE_KIND   (0xffull << 56)
+#define ENGINE_PAGE_COUNT  0xffffffu
+
+/* Largest item from a box (envelope, body and report) and largest result: what
+ * is recorded of them, with a DLR, must fit one frame. */
+#define ENGINE_ITEM_MAX   (128 * 1024)
+#define ENGINE_RESULT_MAX (32 * 1024)
 
 #define ENGINE_DLR_VALIDITY (3 * 24 * 3600 * 1000ull)
 
@@ -98,6 +105,8 @@ struct lookup {
 	uint64_t number; /* or token of the call */
 	bool found;
 	bool closed;
+	bool overtaken;      /* an item of this id ended: ask again */
+	struct lookup *same; /* next of this id */
 	struct msg *msg;
 	Hopyard__V1__State state;
 	size_t result_len;
@@ -108,7 +117,9 @@ struct engine_counters {
 	uint64_t accepted, refused, inbound, receipts;
 	uint64_t delivered; /* items handed out */
 	uint64_t submitted, final, retries, rerouted, notified, expired;
-	uint64_t paged, duplicates, checkpoints;
+	uint64_t paged, checkpoints;
+	uint64_t duplicates; /* found by the store */
+	uint64_t repeated;   /* hand-overs of what is in memory */
 };
 
 struct engine {
@@ -137,9 +148,11 @@ struct engine {
 	struct map keys;         /* the keys themselves, owned */
 	uint32_t next_queue;
 	size_t queue_count;
+	size_t pages[2]; /* of queues under way, by role */
 
 	struct ledger ledger;
-	bool open; /* the store has told us where to go on */
+	bool open;  /* the store has told us where to go on */
+	bool store; /* it is there now */
 	uint64_t epoch;
 	uint64_t recovered_seq; /* last_seq when this process opened the cell */
 	uint64_t started;       /* mono ms */
@@ -151,15 +164,32 @@ struct engine {
 	struct msg **heap; /* MSG_WAITING by due */
 	size_t heap_count, heap_cap;
 
-	/* The due table: items due soon are loaded in (due_at, seq) order. */
+	/*
+	 * The due table: items due soon are loaded in (due_at, seq) order.
+	 * The cursor never passes a row that may not be durable yet: those of
+	 * the last while are in two generations, each with the least due_at.
+	 */
 	uint64_t due_cursor_at, due_cursor_seq;
 	uint64_t due_tail_at; /* latest due_at we ever wrote */
+	uint64_t due_until;   /* latest that was asked for */
+	struct {
+		uint64_t seq, at;
+	} due_written[2];
 	uint64_t due_asked_at;
+	uint32_t due_page; /* count of them */
 	uint64_t due_next; /* mono ms of the next look */
 	struct msg_list due_home;
+	size_t due_count;
+	struct map due_gone; /* as queue->gone */
 
-	struct map lookups; /* by correlation */
+	struct map lookups;      /* by correlation */
+	struct map lookup_by_id; /* the first of each id */
 	uint64_t next_lookup;
+
+	/* Items whose time was over, by seq: the store may still repeat them.
+	 * The young ones and the old ones. */
+	struct map overdue[2];
+	uint64_t overdue_turn; /* mono ms */
 
 	uint64_t route_epoch; /* grows when a target becomes usable */
 	uint64_t scanned_epoch;
@@ -190,8 +220,18 @@ void engine_configure(struct engine *, const struct conf *, uint64_t version);
 /* ------------------------------------------------------------ boxes */
 
 struct target *engine_target(struct engine *, const char *name);
-/* A connector or hook has said Hello. */
-void engine_hello(struct engine *, struct target *, uint32_t peer,
+/*
+ * A box wants to say Hello.  What a process before it had in hand is now of
+ * unknown outcome: the seq that must be durable before engine_hello(), or 0.
+ */
+uint64_t engine_succeed(
+    struct engine *, struct target *, const uint8_t instance[16]);
+/*
+ * A connector or hook has said Hello.  survived: this process was told an
+ * epoch by an earlier bus.  Returns whether it may be told ours: that is the
+ * word that nothing of before is in unknown hands.
+ */
+bool engine_hello(struct engine *, struct target *, uint32_t peer,
     const uint8_t instance[16], bool survived);
 void engine_in_hand(
     struct engine *, struct target *, const uint64_t *refs, size_t n);
@@ -269,8 +309,24 @@ const Hopyard__V1__Envelope *engine_envelope(struct engine *, struct bytes);
 void engine_make_final(struct engine *, struct msg *, Hopyard__V1__State,
     const char *reason, uint32_t peer, uint64_t number,
     const Hopyard__V1__Result *, struct bytes raw);
-void engine_reroute(
-    struct engine *, struct msg *, struct target *to, const char *why);
+void engine_reroute(struct engine *, struct msg *, struct target *to,
+    const char *why, const Hopyard__V1__Result *, struct bytes raw);
+/* Off whatever list its state put it on. */
+void engine_detach(struct engine *, struct msg *);
+/* A cancel that waited for its turn: it is this item's. */
+void engine_cancel_now(struct engine *, struct msg *, uint32_t peer,
+    uint64_t number, const Hopyard__V1__Result *, struct bytes raw);
+void engine_cancel_late(struct engine *, struct msg *);
+/* An item of its home queue stays in memory while others are left out. */
+void engine_kept(struct queue *, uint64_t seq);
+/* The time of a row in the due table. */
+uint64_t engine_due_at(struct engine *, uint64_t wait_ms);
+void engine_due_written(struct engine *, uint64_t due_at, uint64_t seq);
+/* Ask the store for the message of a look-up; takes it. */
+void engine_look_up(struct engine *, struct lookup *);
+/* Its box may have it from an earlier bus, and cannot be asked. */
+bool engine_unsure(
+    const struct engine *, const struct msg *, const struct target *);
 void engine_unknown(struct engine *, struct msg *, uint32_t peer,
     uint64_t number, struct bytes raw, const char *why);
 void engine_finish_result(struct engine *, struct msg *,
@@ -285,6 +341,8 @@ bool engine_target_failed(const struct engine *, const struct target *);
 /* The store alone keeps the item with this seq. */
 void engine_spill(struct engine *, struct queue *, uint64_t seq);
 void engine_page_queue(struct engine *, struct queue *);
+/* Pages that were asked for so long ago will not come. */
+void engine_page_expire(struct engine *, uint64_t ms);
 void engine_page_due(struct engine *);
 void engine_say(struct engine *, const char *event, const struct msg *,
     const char *via, const char *status, const char *why);

@@ -131,11 +131,12 @@ ledger_advance(struct ledger *l, uint64_t horizon)
 	struct chunk *c;
 
 	assert(horizon <= l->last_seq);
-	if (horizon <= l->horizon)
-		return;
-	l->horizon = horizon;
+	if (horizon > l->horizon)
+		l->horizon = horizon;
+	/* Also when it is no news: after a rewind the chunks below it were
+	 * kept until they had been sent again. */
 	while ((c = TAILQ_FIRST(&l->chunks)) != NULL && c->sent &&
-	    c->first + c->count - 1 <= horizon) {
+	    c->first + c->count - 1 <= l->horizon) {
 		TAILQ_REMOVE(&l->chunks, c, link);
 		l->bytes -= c->len;
 		if (l->spare_count < SPARE_MAX) {

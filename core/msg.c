@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/xalloc.h"
+#include "core/queue.h"
 
 static const char *const msg_state_names[] = {
 	[MSG_PENDING] = "pending",
@@ -71,19 +72,18 @@ msg_state_name(enum msg_state s)
 }
 
 void
-msg_add_tried(struct msg *m, struct target *t)
+msg_add_tried(struct msg *m, const struct target *t)
 {
-	if (msg_has_tried(m, t))
+	if (msg_has_tried(m, t) || m->tried_count == MSG_TRIED)
 		return;
-	m->tried[m->tried_count % MSG_TRIED] = t;
-	m->tried_count++;
+	m->tried[m->tried_count++] = (uint16_t)t->index;
 }
 
 bool
 msg_has_tried(const struct msg *m, const struct target *t)
 {
-	for (size_t i = 0; i < MSG_TRIED && i < m->tried_count; i++)
-		if (m->tried[i] == t)
+	for (size_t i = 0; i < m->tried_count; i++)
+		if (m->tried[i] == t->index)
 			return true;
 	return false;
 }

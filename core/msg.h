@@ -30,7 +30,8 @@ enum msg_state {
 	MSG_DONE,        /* its closing event is on the way; on no list */
 };
 
-#define MSG_TRIED 4
+/* As many as a route may name. */
+#define MSG_TRIED 8
 
 struct msg {
 	uint64_t seq;
@@ -42,8 +43,9 @@ struct msg {
 	bool scheduled;    /* waits for its send time, no attempt failed */
 	bool from_due;     /* home is the due table, not a queue */
 	bool paged;        /* on home->paged rather than home->kept */
-	uint16_t attempts; /* that were counted */
-	uint16_t resends;  /* after an unknown outcome */
+	bool looked_up;    /* came by its id, so a page may bring it again */
+	uint16_t attempts; /* hand-overs that had an outcome */
+	uint16_t resends;  /* of them with an unknown one */
 	uint16_t parts;
 	uint32_t report_mask;
 	uint32_t report_queue; /* number of the queue for its DLRs, 0 none */
@@ -52,11 +54,13 @@ struct msg {
 	uint64_t due;          /* mono ms in MSG_WAITING */
 	uint64_t due_at;       /* key in the due table, if from_due */
 	uint64_t due_seq;
-	uint64_t cancel_token; /* a cancel waits for the box's answer, or 0 */
+	uint64_t cancel_token; /* a cancel waits for its turn, or 0 */
+	uint64_t moved;        /* seq of its last REROUTED */
+	uint64_t attempt_seq;  /* in MSG_ATTEMPTING: the record it waits for */
 	uint64_t sent_at;      /* mono ms in MSG_INFLIGHT */
 	struct queue *queue;
 	struct queue *home;
-	struct target *tried[MSG_TRIED];
+	uint16_t tried[MSG_TRIED]; /* indices of targets */
 	uint8_t tried_count;
 	uint32_t heap_index;
 	uint32_t *part_done; /* part_done_count numbers, or NULL */
@@ -97,7 +101,7 @@ msg_report(const struct msg *m)
 void msg_enter_state(struct msg *, enum msg_state);
 const char *msg_state_name(enum msg_state);
 
-void msg_add_tried(struct msg *, struct target *);
+void msg_add_tried(struct msg *, const struct target *);
 bool msg_has_tried(const struct msg *, const struct target *);
 void msg_set_part_done(struct msg *, const uint32_t *parts, size_t n);
 

@@ -74,9 +74,8 @@ ladder_wait(struct engine *e, const struct msg *m)
 	return wait - wait / 5 + engine_random(e, wait * 2 / 5 + 1);
 }
 
-/* Take it off whatever list its state put it on. */
-static void
-detach(struct engine *e, struct msg *m)
+void
+engine_detach(struct engine *e, struct msg *m)
 {
 	struct target *t = m->queue->target;
 
@@ -271,6 +270,7 @@ engine_make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
 	uint8_t *body;
 	size_t len = 0;
 
+	engine_cancel_late(e, m);
 	/* A report or an MO that nobody takes is parked, not failed. */
 	if (!mt)
 		state = HOPYARD__V1__STATE__DEAD;
@@ -298,8 +298,8 @@ engine_make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
 }
 
 void
-engine_reroute(
-    struct engine *e, struct msg *m, struct target *to, const char *why)
+engine_reroute(struct engine *e, struct msg *m, struct target *to,
+    const char *why, const Hopyard__V1__Result *res, struct bytes raw)
 {
 	Hopyard__V1__Record r;
 	struct entry en = { .kind = ENTRY_NONE };
@@ -308,10 +308,16 @@ engine_reroute(
 
 	m->queue = q;
 	event_init(e, &r, m, HOPYARD__V1__RECORD__EVENT__REROUTED);
+	event_result(&r, res, raw);
+	r.has_attempt = true;
+	r.attempt = m->attempts;
+	r.has_possible_dup = m->possible_dup;
+	r.possible_dup = m->possible_dup;
 	r.has_detail = true;
 	r.detail = binary(why, strlen(why));
 	engine_say(e, "msg.rerouted", m, to->name, "queued", why);
 	record_event(e, &r, m, &en, NULL, 0);
+	m->moved = en.seq;
 	e->count.rerouted++;
 	engine_ready(e, m, false);
 }
@@ -345,11 +351,9 @@ retry(struct engine *e, struct msg *m, uint64_t wait, const char *why,
 	engine_say(e, "msg.retry", m, m->queue->target->name, "queued", why);
 	if (wait > WAIT_IN_MEMORY) {
 		r.has_due_at = true;
-		r.due_at = e->wall + wait;
+		r.due_at = engine_due_at(e, wait);
 		r.has_closes = true;
 		r.closes = true;
-		if (r.due_at > e->due_tail_at)
-			e->due_tail_at = r.due_at;
 		en.kind = ENTRY_CLOSE;
 		en.msg = m;
 		msg_enter_state(m, MSG_DONE);
@@ -357,6 +361,8 @@ retry(struct engine *e, struct msg *m, uint64_t wait, const char *why,
 	record_event(e, &r, m, &en, NULL, 0);
 	if (m->state != MSG_DONE)
 		engine_wait(e, m, wait);
+	else
+		engine_due_written(e, r.due_at, en.seq);
 }
 
 void
@@ -365,10 +371,19 @@ engine_unknown(struct engine *e, struct msg *m, uint32_t peer, uint64_t number,
 {
 	uint64_t wait = 0;
 
+	engine_cancel_late(e, m);
+	m->attempts++;
 	if (m->kind != HOPYARD__V1__KIND__MT) {
-		/* At worst a callback is made twice. */
-		m->attempts++;
-		retry(e, m, 0, why, peer, number, NULL, raw);
+		/* At worst a callback is made twice; but it may be this item
+		 * that ends the box each time. */
+		if (m->attempts >= ATTEMPTS_MAX) {
+			engine_make_final(e, m, HOPYARD__V1__STATE__DEAD, why,
+			    peer, number, NULL, raw);
+			return;
+		}
+		if (m->attempts > 1)
+			wait = ladder_wait(e, m);
+		retry(e, m, wait, why, peer, number, NULL, raw);
 		return;
 	}
 	m->possible_dup = true;
@@ -487,7 +502,7 @@ reroute_or_fail(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 
 	msg_add_tried(m, m->queue->target);
 	/* The parts of one message stay on one link. */
-	if (m->part_done_count == 0 &&
+	if (m->part_done_count == 0 && m->attempts < ATTEMPTS_MAX &&
 	    (env = engine_envelope(e, msg_envelope(m))) != NULL)
 		route = route_find(e->routes,
 		    (struct bytes){ env->account.data, env->account.len },
@@ -506,12 +521,12 @@ reroute_or_fail(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 		};
 
 		/* The REROUTED record says it all. */
-		engine_reroute(e, m, to, why);
+		engine_reroute(e, m, to, why, res, raw);
 		en.seq = e->ledger.last_seq;
 		ledger_expect(&e->ledger, &en);
 		return;
 	}
-	engine_reroute(e, m, to, why);
+	engine_reroute(e, m, to, why, res, raw);
 }
 
 static void
@@ -545,28 +560,40 @@ not_now(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 		engine_ready(e, m, true);
 }
 
+/* Nothing of it has been taken, so that it may still be cancelled. */
+static bool
+untaken(const struct msg *m, const Hopyard__V1__Result *res)
+{
+	switch (res->code) {
+	case HOPYARD__V1__RESULT__CODE__OK:
+	case HOPYARD__V1__RESULT__CODE__FAIL:
+	case HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME:
+		return false;
+	default:
+		break;
+	}
+	for (size_t i = 0; i < res->n_part; i++)
+		if (res->part[i]->has_smsc_id && res->part[i]->status == 0)
+			return false;
+	return m->part_done_count == 0;
+}
+
 void
 engine_finish_result(struct engine *e, struct msg *m,
     const Hopyard__V1__Result *res, struct bytes raw, uint32_t peer,
     uint64_t number)
 {
 	char why[160];
-	uint64_t token = m->cancel_token;
 
 	snprintf(why, sizeof(why), "%.*s", (int)res->detail.len,
 	    res->detail.len > 0 ? (const char *)res->detail.data : "");
 	if (why[0] == '\0' && res->has_status)
 		snprintf(why, sizeof(why), "status 0x%08x", res->status);
-	m->cancel_token = 0;
-	if (token != 0 && res->code != HOPYARD__V1__RESULT__CODE__RECALLED) {
-		if (res->code == HOPYARD__V1__RESULT__CODE__NOT_NOW) {
-			engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED,
-			    "canceled", peer, number, res, raw);
-			e->ops->answer(e->arg, token, 0, "canceled");
-			return;
-		}
-		e->ops->answer(e->arg, token, 409, "too late: it was sent");
+	if (m->cancel_token != 0 && untaken(m, res)) {
+		engine_cancel_now(e, m, peer, number, res, raw);
+		return;
 	}
+	engine_cancel_late(e, m);
 	switch (res->code) {
 	case HOPYARD__V1__RESULT__CODE__OK:
 		if (m->kind == HOPYARD__V1__KIND__MT)
@@ -601,15 +628,7 @@ engine_finish_result(struct engine *e, struct msg *m,
 		return;
 	case HOPYARD__V1__RESULT__CODE__NOT_NOW:
 	case HOPYARD__V1__RESULT__CODE__THROTTLED:
-		not_now(e, m, res, raw, why, peer, number);
-		return;
 	case HOPYARD__V1__RESULT__CODE__RECALLED:
-		if (token != 0) {
-			engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED,
-			    "canceled", peer, number, res, raw);
-			e->ops->answer(e->arg, token, 0, "canceled");
-			return;
-		}
 		not_now(e, m, res, raw, why, peer, number);
 		return;
 	case HOPYARD__V1__RESULT__CODE__CODE_NONE:
@@ -625,7 +644,6 @@ static void
 look_up_result(struct engine *e, struct target *t, uint32_t peer,
     uint64_t number, const Hopyard__V1__Result *res, struct bytes raw)
 {
-	Hopyard__V1__Page p = HOPYARD__V1__PAGE__INIT;
 	struct lookup *l;
 
 	if (!res->has_id || res->id.len != 16 || e->lookups.count >= 65536) {
@@ -634,7 +652,6 @@ look_up_result(struct engine *e, struct target *t, uint32_t peer,
 		return;
 	}
 	l = xcalloc(1, sizeof(*l) + raw.len);
-	l->correlation = ENGINE_PAGE_LOOKUP | ++e->next_lookup;
 	l->why = LOOKUP_RESULT;
 	memcpy(l->id, res->id.data, 16);
 	l->ref = res->ref;
@@ -643,11 +660,28 @@ look_up_result(struct engine *e, struct target *t, uint32_t peer,
 	l->number = number;
 	l->result_len = raw.len;
 	memcpy(l->result, raw.p, raw.len);
-	map_put_u64(&e->lookups, l->correlation, l);
-	p.has_id = true;
-	p.id = binary(l->id, 16);
-	p.limit = 64;
-	e->ops->page(e->arg, l->correlation, &p);
+	engine_look_up(e, l);
+}
+
+/* It was counted already: a box that lost its connection repeats what it has
+ * not been told to forget. */
+static bool
+stale(const struct msg *m, const Hopyard__V1__Result *res)
+{
+	if ((m->state != MSG_READY && m->state != MSG_WAITING) ||
+	    !res->has_attempt || res->attempt > m->attempts)
+		return false;
+	switch (res->code) {
+	case HOPYARD__V1__RESULT__CODE__RETRY:
+	case HOPYARD__V1__RESULT__CODE__NOT_NOW:
+	case HOPYARD__V1__RESULT__CODE__THROTTLED:
+	case HOPYARD__V1__RESULT__CODE__RECALLED:
+		return true;
+	case HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME:
+		return m->possible_dup;
+	default:
+		return false;
+	}
 }
 
 void
@@ -664,25 +698,44 @@ engine_result(struct engine *e, struct target *t, uint32_t peer,
 	arena_reset(&e->result_arena);
 	res = frame_unpack(&e->result_arena, &hopyard__v1__result__descriptor,
 	    it->envelope.p, it->envelope.len);
-	if (res == NULL) {
+	if (!e->open || res == NULL || it->envelope.len > ENGINE_RESULT_MAX) {
 		e->ops->settle(e->arg, peer, number,
-		    HOPYARD__V1__ACK__CODE__INVALID, "result does not parse");
+		    HOPYARD__V1__ACK__CODE__INVALID,
+		    "result does not parse, or is too long");
 		return;
 	}
+	/* It is in nobody's hands any more, whether loaded or not. */
+	if (t->in_hand.count > 0)
+		map_del_u64(&t->in_hand, res->ref);
 	m = map_get_u64(&e->by_seq, res->ref);
 	if (m == NULL) {
 		look_up_result(e, t, peer, number, res, it->envelope);
 		return;
 	}
+	if (t->role != m->queue->target->role ||
+	    (res->has_id &&
+		(res->id.len != sizeof(m->id) ||
+		    memcmp(res->id.data, m->id, sizeof(m->id)) != 0))) {
+		e->ops->settle(e->arg, peer, number,
+		    HOPYARD__V1__ACK__CODE__INVALID,
+		    "result is about another box's item");
+		return;
+	}
 	if (m->state == MSG_DONE || m->state == MSG_PENDING ||
 	    (m->queue->target != t &&
-		res->code != HOPYARD__V1__RESULT__CODE__OK)) {
+		res->code != HOPYARD__V1__RESULT__CODE__OK) ||
+	    stale(m, res)) {
 		/* Said before, or overtaken. */
 		en.seq = e->ledger.last_seq;
 		ledger_expect(&e->ledger, &en);
 		return;
 	}
-	detach(e, m);
+	if (m->queue->target != t && m->state == MSG_INFLIGHT)
+		e->ops->recall(e->arg, m->queue->target, m->seq);
+	engine_detach(e, m);
+	/* The link that has sent it, in whose name its receipts will come. */
+	if (m->queue->target != t)
+		m->queue = engine_queue(e, t, m->class, m->queue->account);
 	engine_finish_result(e, m, res, it->envelope, peer, number);
 }
 
@@ -703,8 +756,7 @@ engine_keep_notice(struct engine *e, struct msg *m)
 		msg_free(m);
 		return;
 	}
-	if (queue_deep(q))
-		q->keeping = true;
+	engine_kept(q, m->seq);
 	engine_keep(e, m, q, false);
 	engine_ready(e, m, false);
 }
@@ -715,8 +767,6 @@ void
 engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
     uint64_t token)
 {
-	Hopyard__V1__Page p = HOPYARD__V1__PAGE__INIT;
-	struct bytes none = { NULL, 0 };
 	struct msg *m = map_get(&e->by_id, id, 16);
 	struct lookup *l;
 
@@ -726,18 +776,17 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 			return;
 		}
 		l = xcalloc(1, sizeof(*l) + account.len);
-		l->correlation = ENGINE_PAGE_LOOKUP | ++e->next_lookup;
 		l->why = LOOKUP_CANCEL;
 		memcpy(l->id, id, 16);
 		l->number = token;
 		l->result_len = account.len;
 		if (account.len > 0)
 			memcpy(l->result, account.p, account.len);
-		map_put_u64(&e->lookups, l->correlation, l);
-		p.has_id = true;
-		p.id = binary(l->id, 16);
-		p.limit = 64;
-		e->ops->page(e->arg, l->correlation, &p);
+		engine_look_up(e, l);
+		return;
+	}
+	if (m->kind != HOPYARD__V1__KIND__MT) {
+		e->ops->answer(e->arg, token, 404, "no such message");
 		return;
 	}
 	if (account.p != NULL &&
@@ -746,28 +795,55 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 		e->ops->answer(e->arg, token, 404, "no such message");
 		return;
 	}
-	switch (m->state) {
-	case MSG_PENDING:
-	case MSG_READY:
-	case MSG_WAITING:
-		detach(e, m);
-		engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED,
-		    "canceled", ENGINE_PEER_CALL, token, NULL, none);
+	if (m->cancel_token != 0) {
+		e->ops->answer(e->arg, token, 409, "a cancel is under way");
 		return;
-	case MSG_INFLIGHT:
-		if (m->cancel_token != 0) {
-			e->ops->answer(
-			    e->arg, token, 409, "a cancel is under way");
-			return;
-		}
-		m->cancel_token = token;
-		e->ops->recall(e->arg, m->queue->target, m->seq);
-		return;
-	case MSG_ATTEMPTING:
-	case MSG_DONE:
+	}
+	if (m->state == MSG_DONE) {
 		e->ops->answer(e->arg, token, 409, "too late: it was sent");
 		return;
 	}
+	m->cancel_token = token;
+	switch (m->state) {
+	case MSG_READY:
+	case MSG_WAITING:
+		engine_detach(e, m);
+		engine_cancel_now(e, m, 0, 0, NULL, (struct bytes){ NULL, 0 });
+		return;
+	case MSG_INFLIGHT:
+		e->ops->recall(e->arg, m->queue->target, m->seq);
+		return;
+	case MSG_PENDING:    /* it may turn out to be a duplicate */
+	case MSG_ATTEMPTING: /* until its record is durable */
+	case MSG_DONE:
+		return;
+	}
+}
+
+void
+engine_cancel_now(struct engine *e, struct msg *m, uint32_t peer,
+    uint64_t number, const Hopyard__V1__Result *res, struct bytes raw)
+{
+	struct entry en = { .kind = ENTRY_NONE,
+		.peer = ENGINE_PEER_CALL,
+		.number = m->cancel_token };
+
+	m->cancel_token = 0;
+	engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED, "canceled", peer,
+	    number, res, raw);
+	en.seq = e->ledger.last_seq;
+	ledger_expect(&e->ledger, &en);
+}
+
+void
+engine_cancel_late(struct engine *e, struct msg *m)
+{
+	uint64_t token = m->cancel_token;
+
+	if (token == 0)
+		return;
+	m->cancel_token = 0;
+	e->ops->answer(e->arg, token, 409, "too late: it was sent");
 }
 
 /* ---------------------------------------------------------------- replay */
@@ -776,7 +852,6 @@ void
 engine_replay(struct engine *e, const uint8_t id[16], const uint8_t new_id[16],
     bool force, uint64_t token)
 {
-	Hopyard__V1__Page p = HOPYARD__V1__PAGE__INIT;
 	struct lookup *l;
 
 	if (map_get(&e->by_id, id, 16) != NULL) {
@@ -789,17 +864,12 @@ engine_replay(struct engine *e, const uint8_t id[16], const uint8_t new_id[16],
 		return;
 	}
 	l = xcalloc(1, sizeof(*l));
-	l->correlation = ENGINE_PAGE_LOOKUP | ++e->next_lookup;
 	l->why = LOOKUP_REPLAY;
 	memcpy(l->id, id, 16);
 	memcpy(l->new_id, new_id, 16);
 	l->force = force;
 	l->number = token;
-	map_put_u64(&e->lookups, l->correlation, l);
-	p.has_id = true;
-	p.id = binary(l->id, 16);
-	p.limit = 64;
-	e->ops->page(e->arg, l->correlation, &p);
+	engine_look_up(e, l);
 }
 
 static const char *

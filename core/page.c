@@ -14,11 +14,14 @@
 
 #include "core/engine.h"
 
-#define PAGE_ITEMS   1024
-#define PAGE_BYTES   (1024 * 1024)
-#define PAGE_TIMEOUT 30000
+#define PAGE_ITEMS 1024
+#define PAGE_BYTES (1024 * 1024)
+/* With the memory full, and nothing else of this queue there. */
+#define PAGE_FEW 16
 /* How far ahead of their time due items are loaded. */
 #define DUE_AHEAD 5000
+/* They may fill so much more than ready_items. */
+#define DUE_SHARE 4
 
 static uint8_t
 class_index(Hopyard__V1__Class class)
@@ -27,6 +30,34 @@ class_index(Hopyard__V1__Class class)
 }
 
 /* ---------------------------------------------------------------- opened */
+
+/* Asks anew: what has been heard so far is forgotten. */
+static void
+lookup_ask(struct engine *e, struct lookup *l)
+{
+	Hopyard__V1__Page p = HOPYARD__V1__PAGE__INIT;
+
+	msg_free(l->msg);
+	l->msg = NULL;
+	l->found = l->closed = l->overtaken = false;
+	p.has_id = true;
+	p.id.data = l->id;
+	p.id.len = sizeof(l->id);
+	p.limit = 64;
+	e->ops->page(e->arg, l->correlation, &p);
+}
+
+void
+engine_look_up(struct engine *e, struct lookup *l)
+{
+	l->correlation = ENGINE_PAGE_LOOKUP | ++e->next_lookup;
+	map_put_u64(&e->lookups, l->correlation, l);
+	l->same = map_get(&e->lookup_by_id, l->id, sizeof(l->id));
+	map_put(&e->lookup_by_id, l->id, sizeof(l->id), l);
+	/* Without a store it waits until there is one. */
+	if (e->store)
+		lookup_ask(e, l);
+}
 
 static void
 open_queue(struct engine *e, const Hopyard__V1__Queue *def, uint64_t last_seq)
@@ -55,11 +86,19 @@ open_queue(struct engine *e, const Hopyard__V1__Queue *def, uint64_t last_seq)
 void
 engine_opened(struct engine *e, const Hopyard__V1__Opened *o)
 {
+	struct lookup *l;
+	size_t pos = 0;
+
 	if (e->open) {
+		if (o->more)
+			return;
 		/* The store was away, we were not: it gets again what it has
-		 * not confirmed. */
-		if (!o->more)
-			ledger_rewind(&e->ledger);
+		 * not confirmed, and is asked again what it has not
+		 * answered. */
+		ledger_rewind(&e->ledger);
+		e->store = true;
+		while ((l = map_next(&e->lookups, &pos)) != NULL)
+			lookup_ask(e, l);
 		return;
 	}
 	if (e->ledger.last_seq == 0) {
@@ -76,11 +115,42 @@ engine_opened(struct engine *e, const Hopyard__V1__Opened *o)
 	}
 	if (o->more)
 		return;
-	e->open = true;
+	e->open = e->store = true;
 	e->next_checkpoint = e->now + e->limits.checkpoint_ms;
 	e->checkpoint_seq = e->ledger.last_seq;
 	/* Rows that an earlier bus wrote may lie anywhere ahead. */
 	e->due_tail_at = UINT64_MAX;
+}
+
+static void
+page_over(struct engine *e, struct queue *q)
+{
+	if (q->asked_at == 0)
+		return;
+	q->asked_at = 0;
+	e->pages[q->target->role]--;
+	map_fini(&q->gone);
+	map_init(&q->gone);
+}
+
+/* The page will not come, or not all of it. */
+static void
+page_abandon(struct engine *e, struct queue *q)
+{
+	if (q->asked_at == 0)
+		return;
+	page_over(e, q);
+	/* What has come of it may be done when it is asked for again. */
+	if (q->verify <= q->tail)
+		q->verify = q->tail + 1;
+}
+
+static void
+due_over(struct engine *e)
+{
+	e->due_asked_at = 0;
+	map_fini(&e->due_gone);
+	map_init(&e->due_gone);
 }
 
 void
@@ -88,13 +158,34 @@ engine_store_gone(struct engine *e)
 {
 	struct queue *q;
 
-	/* Its answers will not come any more. */
+	/* Its answers will not come any more; look-ups are asked again when
+	 * it is back. */
+	e->store = false;
 	TAILQ_FOREACH(q, &e->queues, all_link)
-		q->asked_at = 0;
-	e->due_asked_at = 0;
+		page_abandon(e, q);
+	due_over(e);
+}
+
+void
+engine_page_expire(struct engine *e, uint64_t ms)
+{
+	struct queue *q;
+
+	TAILQ_FOREACH(q, &e->deep, deep_link)
+		if (q->asked_at != 0 && e->now - q->asked_at >= ms)
+			page_abandon(e, q);
+	if (e->due_asked_at != 0 && e->now - e->due_asked_at >= ms)
+		due_over(e);
 }
 
 /* ---------------------------------------------------------------- asking */
+
+static uint64_t
+page_correlation(const struct queue *q)
+{
+	return ENGINE_PAGE_QUEUE |
+	    (uint64_t)(q->page & ENGINE_PAGE_COUNT) << 32 | q->number;
+}
 
 void
 engine_page_queue(struct engine *e, struct queue *q)
@@ -113,23 +204,68 @@ engine_page_queue(struct engine *e, struct queue *q)
 	p.after = q->cursor;
 	p.limit = (uint32_t)(room < PAGE_ITEMS ? room : PAGE_ITEMS);
 	if (engine_full(e))
-		p.limit = 16;
+		p.limit = PAGE_FEW;
 	p.has_bytes = true;
 	p.bytes = PAGE_BYTES;
 	p.has_verify = true;
 	p.verify = q->cursor < q->verify;
 	q->asked_at = e->now == 0 ? 1 : e->now;
-	e->ops->page(e->arg, ENGINE_PAGE_QUEUE | q->number, &p);
+	q->page++;
+	e->pages[q->target->role]++;
+	e->ops->page(e->arg, page_correlation(q), &p);
+}
+
+/* ---------------------------------------------------------- the due table */
+
+uint64_t
+engine_due_at(struct engine *e, uint64_t wait_ms)
+{
+	uint64_t at = e->wall + wait_ms;
+	uint64_t floor =
+	    e->due_until > e->due_cursor_at ? e->due_until : e->due_cursor_at;
+
+	/* Only after the wall clock was set back. */
+	return at > floor ? at : floor + 1;
+}
+
+void
+engine_due_written(struct engine *e, uint64_t due_at, uint64_t seq)
+{
+	if (due_at > e->due_tail_at)
+		e->due_tail_at = due_at;
+	if (e->due_written[1].seq == 0 || due_at < e->due_written[1].at)
+		e->due_written[1].at = due_at;
+	e->due_written[1].seq = seq;
+}
+
+/* All rows up to here that we have written are durable. */
+static uint64_t
+due_limit(struct engine *e, uint64_t until)
+{
+	for (int i = 0; i < 2; i++) {
+		if (e->due_written[0].seq > e->ledger.horizon)
+			break;
+		e->due_written[0] = e->due_written[1];
+		e->due_written[1].seq = 0;
+	}
+	for (int i = 0; i < 2; i++)
+		if (e->due_written[i].seq > e->ledger.horizon &&
+		    e->due_written[i].at <= until)
+			until = e->due_written[i].at - 1;
+	return until;
 }
 
 void
 engine_page_due(struct engine *e)
 {
 	Hopyard__V1__Page p = HOPYARD__V1__PAGE__INIT;
+	uint64_t until = due_limit(e, e->wall + DUE_AHEAD);
 
-	if (e->due_asked_at != 0 && e->now - e->due_asked_at < PAGE_TIMEOUT)
+	if (!e->store || e->due_asked_at != 0 ||
+	    e->due_cursor_at >= e->due_tail_at || until <= e->due_cursor_at)
 		return;
-	if (engine_full(e) || e->due_cursor_at >= e->due_tail_at)
+	/* Not held back by full queues of other links. */
+	if (engine_full(e) && e->due_count >= e->limits.ready_items / DUE_SHARE)
 		return;
 	p.has_due = true;
 	p.due = true;
@@ -138,14 +274,17 @@ engine_page_due(struct engine *e)
 	p.has_after_due_at = true;
 	p.after_due_at = e->due_cursor_at;
 	p.has_until_due_at = true;
-	p.until_due_at = e->wall + DUE_AHEAD;
+	p.until_due_at = until;
 	p.limit = PAGE_ITEMS;
 	p.has_bytes = true;
 	p.bytes = PAGE_BYTES;
 	p.has_verify = true;
 	p.verify = true;
-	e->due_asked_at = e->now;
-	e->ops->page(e->arg, ENGINE_PAGE_DUE, &p);
+	if (until > e->due_until)
+		e->due_until = until;
+	e->due_asked_at = e->now == 0 ? 1 : e->now;
+	e->due_page = (e->due_page + 1) & ENGINE_PAGE_COUNT;
+	e->ops->page(e->arg, ENGINE_PAGE_DUE | (uint64_t)e->due_page << 32, &p);
 }
 
 /* --------------------------------------------------------------- loading */
@@ -173,6 +312,13 @@ load(struct engine *e, const struct item *it, const Hopyard__V1__Paged *pg)
 		m->expires_at = m->at + ENGINE_DLR_VALIDITY;
 	m->attempts = (uint16_t)(pg->attempts < 1000 ? pg->attempts : 1000);
 	m->possible_dup = pg->possible_dup;
+	/* How often is not known: at least once. */
+	m->resends = m->possible_dup;
+	if (env->has_delay_ms && !pg->has_due_at && m->attempts == 0 &&
+	    pg->at + env->delay_ms > e->wall) {
+		m->scheduled = true;
+		m->due = e->now + (pg->at + env->delay_ms - e->wall);
+	}
 	if (pg->n_part_done > 0 && pg->n_part_done <= 255)
 		msg_set_part_done(m, pg->part_done, pg->n_part_done);
 	e->count.paged++;
@@ -206,11 +352,95 @@ paged_context(struct engine *e, const struct item *it)
 }
 
 static void
+lookup_remove(struct engine *e, struct lookup *l)
+{
+	struct lookup *first = map_get(&e->lookup_by_id, l->id, sizeof(l->id));
+
+	map_del_u64(&e->lookups, l->correlation);
+	if (first == l) {
+		map_del(&e->lookup_by_id, l->id, sizeof(l->id));
+		if (l->same != NULL)
+			map_put(&e->lookup_by_id, l->same->id,
+			    sizeof(l->same->id), l->same);
+		return;
+	}
+	while (first->same != l)
+		first = first->same;
+	first->same = l->same;
+}
+
+/* A result of this item is here and waits for a look-up. */
+static struct lookup *
+result_of(const struct engine *e, const uint8_t id[16], uint64_t seq)
+{
+	struct lookup *l;
+
+	for (l = map_get(&e->lookup_by_id, id, 16); l != NULL; l = l->same)
+		if (l->why == LOOKUP_RESULT && l->ref == seq)
+			return l;
+	return NULL;
+}
+
+static void
+apply_result(struct engine *e, const struct lookup *l, struct msg *m)
+{
+	struct bytes raw = { l->result, l->result_len };
+	const Hopyard__V1__Result *res;
+	struct queue *q = m->queue;
+
+	/* The link that has sent it, in whose name its receipts will come. */
+	if (l->target->role == q->target->role)
+		m->queue = engine_queue(e, l->target, q->class, q->account);
+	arena_reset(&e->result_arena);
+	res = frame_unpack(
+	    &e->result_arena, &hopyard__v1__result__descriptor, raw.p, raw.len);
+	assert(res != NULL); /* it was good when it came */
+	engine_finish_result(e, m, res, raw, l->peer, l->number);
+}
+
+/* A page has brought it: into its list, unless its result is known. */
+static void
 start(struct engine *e, struct msg *m)
 {
-	engine_ready(e, m, false);
-	if (m->state == MSG_READY && engine_target_failed(e, m->queue->target))
-		engine_failover(e, m);
+	uint64_t seq = m->seq;
+	uint8_t id[16];
+	struct lookup *l;
+
+	memcpy(id, m->id, sizeof(id));
+	if ((l = result_of(e, id, seq)) == NULL) {
+		if (m->scheduled)
+			engine_wait(e, m, m->due - e->now);
+		else if (m->from_due && m->due_at > e->wall)
+			engine_wait(e, m, m->due_at - e->wall);
+		else
+			engine_ready(e, m, false);
+		return;
+	}
+	lookup_remove(e, l);
+	apply_result(e, l, m);
+	msg_free(l->msg);
+	free(l);
+	/* Said twice: the rest is about an item that is here. */
+	while ((l = result_of(e, id, seq)) != NULL) {
+		lookup_remove(e, l);
+		engine_result(e, l->target, l->peer, l->number,
+		    &(struct item){ .envelope = { l->result, l->result_len } });
+		msg_free(l->msg);
+		free(l);
+	}
+}
+
+/* Another item of this id is in memory, and not because its record is on the
+ * way to be found a duplicate. */
+static bool
+known(const struct engine *e, const struct msg *m)
+{
+	const struct msg *other;
+
+	if (m->kind == HOPYARD__V1__KIND__DLR)
+		return false;
+	other = map_get(&e->by_id, m->id, sizeof(m->id));
+	return other != NULL && other->state != MSG_PENDING;
 }
 
 static void
@@ -220,17 +450,18 @@ page_of_queue(struct engine *e, struct queue *q, struct items *its)
 	struct queue *where;
 	struct item it;
 	struct msg *m;
+	uint64_t upto;
 
 	while (items_next(its, &it)) {
 		pg = paged_context(e, &it);
 		if (pg == NULL || pg->seq > q->tail ||
-		    map_get_u64(&e->by_seq, pg->seq) != NULL)
+		    map_get_u64(&e->by_seq, pg->seq) != NULL ||
+		    map_get_u64(&q->gone, pg->seq) != NULL)
 			continue;
 		m = load(e, &it, pg);
 		if (m == NULL)
 			continue;
-		if (m->kind != HOPYARD__V1__KIND__DLR &&
-		    map_get(&e->by_id, m->id, 16) != NULL) {
+		if (known(e, m)) {
 			msg_free(m);
 			continue;
 		}
@@ -242,18 +473,31 @@ page_of_queue(struct engine *e, struct queue *q, struct items *its)
 		if (q->spilled > 0)
 			q->spilled--;
 	}
-	if (its->upto > q->cursor)
-		q->cursor = its->upto < q->tail ? its->upto : q->tail;
-	if (its->upto > q->paged_to)
-		q->paged_to = its->upto;
+	/* Items beyond the tail were left to the notices that bring them. */
+	upto = its->upto < q->tail ? its->upto : q->tail;
+	if (upto > q->cursor)
+		q->cursor = upto;
+	if (upto > q->paged_to)
+		q->paged_to = upto;
 	if (!its->more) {
-		q->asked_at = 0;
+		page_over(e, q);
 		/* The page ran into the horizon, not into its limit. */
 		q->caught_up =
 		    its->upto >= e->ledger.horizon || its->upto >= q->tail;
 		if (!queue_deep(q))
 			q->spilled = 0;
 	}
+}
+
+static void
+due_home(struct engine *e, struct msg *m, const Hopyard__V1__Paged *pg)
+{
+	queue_disown(m);
+	m->from_due = true;
+	m->due_at = pg->due_at;
+	m->due_seq = pg->due_seq;
+	TAILQ_INSERT_TAIL(&e->due_home, m, home_link);
+	e->due_count++;
 }
 
 static void
@@ -266,27 +510,28 @@ page_of_due(struct engine *e, struct items *its)
 
 	while (items_next(its, &it)) {
 		pg = paged_context(e, &it);
-		if (pg == NULL || map_get_u64(&e->by_seq, pg->seq) != NULL)
+		if (pg == NULL || map_get_u64(&e->due_gone, pg->seq) != NULL)
 			continue;
+		m = map_get_u64(&e->by_seq, pg->seq);
+		if (m != NULL) {
+			/* It came by its id; from now on this row is where it
+			 * would be found again. */
+			if (m->looked_up && !m->from_due)
+				due_home(e, m, pg);
+			continue;
+		}
 		home = map_get_u64(&e->queue_by_number, pg->queue);
 		if (home == NULL || (m = load(e, &it, pg)) == NULL)
 			continue;
-		if (m->kind != HOPYARD__V1__KIND__DLR &&
-		    map_get(&e->by_id, m->id, 16) != NULL) {
+		if (known(e, m)) {
 			msg_free(m);
 			continue;
 		}
-		m->from_due = true;
-		m->due_at = pg->due_at;
-		m->due_seq = pg->due_seq;
 		load_queue(e, m, home, pg);
 		home = m->queue;
-		TAILQ_INSERT_TAIL(&e->due_home, m, home_link);
+		due_home(e, m, pg);
 		engine_keep(e, m, home, true);
-		if (m->due_at > e->wall)
-			engine_wait(e, m, m->due_at - e->wall);
-		else
-			start(e, m);
+		start(e, m);
 	}
 	if (its->upto_due_at > e->due_cursor_at ||
 	    (its->upto_due_at == e->due_cursor_at &&
@@ -295,7 +540,7 @@ page_of_due(struct engine *e, struct items *its)
 		e->due_cursor_seq = its->upto;
 	}
 	if (!its->more)
-		e->due_asked_at = 0;
+		due_over(e);
 }
 
 /* -------------------------------------------------------------- look-ups */
@@ -320,11 +565,20 @@ lookup_wants(const struct lookup *l, const struct engine *e,
 }
 
 static void
+keep_looked_up(struct engine *e, struct msg *m, struct queue *q)
+{
+	/* A page that comes later must leave it out. */
+	if (queue_deep(q) && q->verify <= q->tail)
+		q->verify = q->tail + 1;
+	m->looked_up = true;
+	engine_keep(e, m, q, true);
+}
+
+static void
 lookup_done(struct engine *e, struct lookup *l)
 {
 	struct bytes none = { NULL, 0 };
 	struct bytes raw = { l->result, l->result_len };
-	const Hopyard__V1__Result *res;
 	struct msg *m = l->msg;
 	struct queue *q;
 
@@ -364,21 +618,14 @@ lookup_done(struct engine *e, struct lookup *l)
 		msg_free(m);
 		return;
 	}
-	/* A page that comes later must leave it out. */
 	q = m->queue;
-	if (queue_deep(q) && q->verify <= q->tail)
-		q->verify = q->tail + 1;
-	engine_keep(e, m, q, true);
+	keep_looked_up(e, m, q);
 	if (l->why == LOOKUP_CANCEL) {
 		engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED,
 		    "canceled", ENGINE_PEER_CALL, l->number, NULL, none);
 		return;
 	}
-	arena_reset(&e->result_arena);
-	res = frame_unpack(
-	    &e->result_arena, &hopyard__v1__result__descriptor, raw.p, raw.len);
-	assert(res != NULL); /* it was good when it came */
-	engine_finish_result(e, m, res, raw, l->peer, l->number);
+	apply_result(e, l, m);
 }
 
 static void
@@ -412,7 +659,12 @@ page_of_lookup(struct engine *e, struct lookup *l, struct items *its)
 	}
 	if (its->more)
 		return;
-	map_del_u64(&e->lookups, l->correlation);
+	if (l->overtaken) {
+		/* It may have ended after the store had looked. */
+		lookup_ask(e, l);
+		return;
+	}
+	lookup_remove(e, l);
 	lookup_done(e, l);
 	free(l);
 }
@@ -426,13 +678,15 @@ engine_paged(struct engine *e, uint64_t correlation, const struct items *items)
 
 	switch (correlation & ENGINE_PAGE_KIND) {
 	case ENGINE_PAGE_QUEUE:
-		q = map_get_u64(
-		    &e->queue_by_number, correlation & ~ENGINE_PAGE_KIND);
-		if (q != NULL)
+		q = map_get_u64(&e->queue_by_number, (uint32_t)correlation);
+		if (q != NULL && q->asked_at != 0 &&
+		    correlation == page_correlation(q))
 			page_of_queue(e, q, &its);
 		break;
 	case ENGINE_PAGE_DUE:
-		page_of_due(e, &its);
+		if (e->due_asked_at != 0 &&
+		    (correlation >> 32 & ENGINE_PAGE_COUNT) == e->due_page)
+			page_of_due(e, &its);
 		break;
 	case ENGINE_PAGE_LOOKUP:
 		l = map_get_u64(&e->lookups, correlation);
@@ -446,6 +700,32 @@ engine_paged(struct engine *e, uint64_t correlation, const struct items *items)
 
 /* ----------------------------------------------- what the store tells us */
 
+/* For the log: what a report says of its message. */
+static const char *
+notice_word(struct engine *e, struct bytes body)
+{
+	static const char *const words[] = {
+		[HOPYARD__V1__STATE__SUBMITTED] = "sent",
+		[HOPYARD__V1__STATE__BUFFERED] = "buffered",
+		[HOPYARD__V1__STATE__DELIVERED] = "delivered",
+		[HOPYARD__V1__STATE__UNDELIVERABLE] = "undelivered",
+		[HOPYARD__V1__STATE__EXPIRED] = "expired",
+		[HOPYARD__V1__STATE__REJECTED] = "rejected",
+		[HOPYARD__V1__STATE__CANCELLED] = "canceled",
+		[HOPYARD__V1__STATE__UNKNOWN] = "unknown",
+		[HOPYARD__V1__STATE__SENT] = "sent",
+	};
+	const Hopyard__V1__Notice *n;
+
+	arena_reset(&e->arena);
+	n = frame_unpack(
+	    &e->arena, &hopyard__v1__notice__descriptor, body.p, body.len);
+	return n == NULL || (size_t)n->state >= ARRAY_LEN(words) ||
+		words[n->state] == NULL
+	    ? "received"
+	    : words[n->state];
+}
+
 void
 engine_notice(struct engine *e, const struct items *items)
 {
@@ -455,9 +735,9 @@ engine_notice(struct engine *e, const struct items *items)
 	struct item it;
 	struct msg *m;
 
-	while (items_next(&its, &it)) {
+	while (e->open && items_next(&its, &it)) {
 		pg = paged_context(e, &it);
-		if (pg == NULL)
+		if (pg == NULL || pg->seq > e->ledger.last_seq)
 			continue;
 		q = map_get_u64(&e->queue_by_number, pg->queue);
 		if (q == NULL || (m = load(e, &it, pg)) == NULL)
@@ -465,7 +745,8 @@ engine_notice(struct engine *e, const struct items *items)
 		m->class = q->class;
 		m->queue = q;
 		if (e->notes && m->kind == HOPYARD__V1__KIND__DLR)
-			engine_say(e, "msg.receipt", m, NULL, "received", NULL);
+			engine_say(e, "msg.receipt", m, NULL,
+			    notice_word(e, it.body), NULL);
 		engine_keep_notice(e, m);
 	}
 }
@@ -481,23 +762,25 @@ engine_overdue(struct engine *e, const struct items *items)
 	struct msg *m;
 	bool submitted;
 
-	while (items_next(&its, &it)) {
+	while (e->open && items_next(&its, &it)) {
 		pg = paged_context(e, &it);
-		if (pg == NULL || map_get_u64(&e->by_seq, pg->seq) != NULL)
+		if (pg == NULL || map_get_u64(&e->by_seq, pg->seq) != NULL ||
+		    map_get_u64(&e->overdue[0], pg->seq) != NULL ||
+		    map_get_u64(&e->overdue[1], pg->seq) != NULL)
 			continue;
 		q = map_get_u64(&e->queue_by_number, pg->queue);
 		submitted = pg->state == HOPYARD__V1__STATE__SUBMITTED ||
 		    pg->state == HOPYARD__V1__STATE__BUFFERED;
 		if (q == NULL || (m = load(e, &it, pg)) == NULL)
 			continue;
-		if (map_get(&e->by_id, m->id, 16) != NULL) {
+		if (known(e, m) || result_of(e, m->id, m->seq) != NULL) {
 			msg_free(m);
 			continue;
 		}
 		m->class = q->class;
-		if (queue_deep(q) && q->verify <= q->tail)
-			q->verify = q->tail + 1;
-		engine_keep(e, m, q, true);
+		keep_looked_up(e, m, q);
+		/* Once is enough, also for those whose receipt is missing. */
+		map_put_u64(&e->overdue[0], m->seq, e);
 		e->count.expired++;
 		engine_make_final(e, m,
 		    submitted ? HOPYARD__V1__STATE__UNKNOWN

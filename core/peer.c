@@ -17,11 +17,15 @@
 #define WINDOW_BYTES (16 * 1024 * 1024)
 /* A DELIVER frame is closed at this size. */
 #define DELIVER_BYTES (128 * 1024)
+/* Refusals in one Ack; each has less than 256 bytes and some fields. */
+#define ACK_EXCEPTIONS 512
 
 static conn_cb peer_conn_cb;
+static void flush_acks(struct peer *);
 
 static const char *const peer_state_names[] = {
 	[PEER_HELLO] = "hello",
+	[PEER_GREETED] = "greeted",
 	[PEER_READY] = "ready",
 	[PEER_CLOSING] = "closing",
 };
@@ -33,6 +37,7 @@ peer_enter_state(struct peer *p, enum peer_state next)
 	log_debug("peer.state", "peer=%u box=%s from=%s to=%s", p->id, p->name,
 	    peer_state_names[p->state], peer_state_names[next]);
 	p->state = next;
+	p->since = clock_mono_ms();
 }
 
 struct peer *
@@ -197,6 +202,8 @@ add_exception(struct peer *p, uint64_t number, Hopyard__V1__Ack__Code code,
 		buf_commit(&p->exceptions, len + 3);
 	}
 	protobuf_c_message_pack(&x.base, dst);
+	if (++p->exception_count == ACK_EXCEPTIONS)
+		flush_acks(p);
 }
 
 void
@@ -243,6 +250,7 @@ flush_acks(struct peer *p)
 	conn_commit(p->conn, FRAME_HEADER + len + buf_len(&p->exceptions));
 	broker_tap(p->broker, p, true, HOPYARD__V1__FRAME_TYPE__ACK, len, 0);
 	buf_clear(&p->exceptions);
+	p->exception_count = 0;
 	p->told = p->settled;
 }
 
@@ -315,6 +323,15 @@ numbered(uint16_t type)
 	    type == HOPYARD__V1__FRAME_TYPE__INBOUND;
 }
 
+void
+peer_greet(struct peer *p)
+{
+	if (p->state != PEER_GREETED || !broker_may_welcome(p->broker, p))
+		return;
+	peer_enter_state(p, PEER_READY);
+	broker_welcome(p->broker, p);
+}
+
 static void
 peer_on_frame(struct peer *p, const struct frame *f)
 {
@@ -330,10 +347,16 @@ peer_on_frame(struct peer *p, const struct frame *f)
 		return;
 	}
 	if (p->state == PEER_HELLO) {
-		if (broker_on_hello(p->broker, p, f))
-			peer_enter_state(p, PEER_READY);
-		if (p->state == PEER_READY)
-			broker_welcome(p->broker, p);
+		if (broker_on_hello(p->broker, p, f)) {
+			peer_enter_state(p, PEER_GREETED);
+			peer_greet(p);
+		}
+		return;
+	}
+	if (p->state == PEER_GREETED) {
+		peer_nak(p, HOPYARD__V1__NAK__CODE__BAD_FRAME, f,
+		    "frame before the Welcome");
+		peer_close_flush(p, "frame before the Welcome");
 		return;
 	}
 	if (!broker_may(p->role, f->type)) {
@@ -378,8 +401,8 @@ peer_on_data(struct peer *p)
 	/* Any frame may close the peer: look at the state every time round. */
 	while (p->state != PEER_CLOSING) {
 		n = frame_decode(&f, conn_data(p->conn), conn_len(p->conn),
-		    p->state == PEER_HELLO ? FRAME_MAX_HELLO
-					   : FRAME_MAX_PAYLOAD);
+		    p->state == PEER_READY ? FRAME_MAX_PAYLOAD
+					   : FRAME_MAX_HELLO);
 		if (n == 0)
 			return;
 		if (n < 0) {

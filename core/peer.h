@@ -26,6 +26,7 @@ struct target;
 
 enum peer_state {
 	PEER_HELLO = 0, /* accepted, its Hello is due */
+	PEER_GREETED,   /* its Hello is good, the Welcome waits */
 	PEER_READY,     /* welcomed; in the table by name */
 	PEER_CLOSING,   /* conn_close() called; only CLOSED may follow */
 };
@@ -60,7 +61,7 @@ struct peer {
 	uint8_t instance[16];
 	uint32_t pid;
 	uid_t uid;
-	uint64_t since;        /* mono ms */
+	uint64_t since;        /* mono ms, of the state */
 	struct target *target; /* connectors and hooks */
 
 	/* From the peer: its numbered items. */
@@ -72,6 +73,7 @@ struct peer {
 	uint64_t settled_bytes, received_bytes;
 	uint64_t granted_items, granted_bytes;
 	struct buf exceptions; /* packed Ack.exception fields */
+	uint32_t exception_count;
 
 	/* To the peer. */
 	uint64_t next_number;
@@ -103,6 +105,8 @@ void peer_deliver(struct peer *, const struct item *);
 /* An item of the peer's is settled; leaves with peer_flush(). */
 void peer_settle(
     struct peer *, uint64_t number, Hopyard__V1__Ack__Code, const char *text);
+/* In PEER_GREETED: welcome it if it is time. */
+void peer_greet(struct peer *);
 /* Send what has gathered: items, acks, credit. */
 void peer_flush(struct peer *, bool grant);
 

@@ -23,6 +23,7 @@ target_new(const char *name, enum target_role role, uint32_t index)
 	t->role = role;
 	t->index = index;
 	t->configured = true;
+	t->unsure = true;
 	TAILQ_INIT(&t->inflight);
 	for (int c = 0; c < CLASS_COUNT; c++)
 		TAILQ_INIT(&t->active[c]);
@@ -73,12 +74,14 @@ queue_new(uint32_t number, struct target *t, uint8_t class, const char *account)
 	TAILQ_INIT(&q->ready);
 	TAILQ_INIT(&q->kept);
 	TAILQ_INIT(&q->paged);
+	map_init(&q->gone);
 	return q;
 }
 
 void
 queue_free(struct queue *q)
 {
+	map_fini(&q->gone);
 	free(q->account);
 	free(q);
 }
@@ -164,7 +167,9 @@ queue_remove(struct queue *q, struct msg *m)
 	q->target->ready_count--;
 	if (q->ready_count == 0 && q->active) {
 		q->active = false;
-		q->deficit = 0;
+		/* What is left over is lost; a debt is kept. */
+		if (q->deficit > 0)
+			q->deficit = 0;
 		TAILQ_REMOVE(&q->target->active[q->class], q, active_link);
 	}
 }
@@ -181,15 +186,22 @@ static struct msg *
 class_next(struct target *t, int class, uint64_t now)
 {
 	struct queue_list *list = &t->active[class];
-	struct queue *q, *first = NULL;
+	struct queue *q, *stopped = NULL;
 	struct msg *m;
 
-	/* Each queue is looked at once; one that may not send goes behind. */
-	while ((q = TAILQ_FIRST(list)) != NULL && q != first) {
-		if (queue_may_send(q, now)) {
+	/* One that may not send goes behind, as does one in debt after it has
+	 * had its quantum; a round of the former alone ends the search. */
+	while ((q = TAILQ_FIRST(list)) != NULL && q != stopped) {
+		bool may = queue_may_send(q, now);
+
+		if (may && q->deficit <= 0)
+			q->deficit += QUANTUM;
+		/* Nobody else waits: nobody is wronged. */
+		if (may && TAILQ_NEXT(q, active_link) == NULL &&
+		    q->deficit <= 0)
+			q->deficit = 1;
+		if (may && q->deficit > 0) {
 			m = TAILQ_FIRST(&q->ready);
-			if (q->deficit <= 0)
-				q->deficit += QUANTUM;
 			q->deficit -= m->parts;
 			queue_remove(q, m);
 			if (q->active && q->deficit <= 0) {
@@ -198,8 +210,10 @@ class_next(struct target *t, int class, uint64_t now)
 			}
 			return m;
 		}
-		if (first == NULL)
-			first = q;
+		if (may)
+			stopped = NULL;
+		else if (stopped == NULL)
+			stopped = q;
 		TAILQ_REMOVE(list, q, active_link);
 		TAILQ_INSERT_TAIL(list, q, active_link);
 	}
@@ -218,10 +232,19 @@ target_next(struct target *t, uint64_t now, unsigned starvation)
 	if (top == CLASS_COUNT)
 		return NULL;
 	t->dispatches++;
-	if (starvation > 0 && t->dispatches % starvation == 0)
-		for (int c = CLASS_COUNT - 1; c > top; c--)
+	if (starvation > 0 && t->dispatches % starvation == 0) {
+		/* The lower classes in turn, or the lowest would starve those
+		 * in the middle. */
+		int lower = CLASS_COUNT - 1 - top;
+		int turn = lower > 0 ? (int)(t->guards++ % (unsigned)lower) : 0;
+
+		for (int i = 0; i < lower; i++) {
+			int c = top + 1 + (turn + i) % lower;
+
 			if ((m = class_next(t, c, now)) != NULL)
 				return m;
+		}
+	}
 	for (int c = top; c < CLASS_COUNT; c++)
 		if ((m = class_next(t, c, now)) != NULL)
 			return m;

@@ -53,17 +53,19 @@ struct queue {
 	uint32_t inflight;
 	uint64_t cursor; /* everything up to here has been loaded or is done */
 	uint64_t tail;   /* last seq that was left to the store */
-	uint64_t paged_to; /* upto of the last page */
+	uint64_t paged_to; /* what pages have brought or would have */
+	uint64_t kept_to;  /* highest seq that was kept while others spilled */
 	uint64_t verify;  /* pages starting below this leave out closed items */
 	uint64_t spilled; /* items between cursor and tail, an estimate */
 	uint64_t asked_at; /* mono ms of the page that is under way, 0 none */
+	uint32_t page;     /* its number, so that a late one is told apart */
+	struct map gone;   /* items that ended while it was under way */
 	uint64_t defined;  /* seq of its QUEUE_DEF */
 	uint64_t pause_until; /* mono ms */
 	bool caught_up;       /* the last page reached the horizon */
-	bool keeping;         /* deep, and new items stay in memory */
 	bool hold;            /* by the operator */
 	bool active;          /* on target->active[class] */
-	int32_t deficit;      /* of this round, in parts */
+	int32_t deficit;      /* parts left in this round; below 0: in debt */
 	TAILQ_ENTRY(queue) active_link;
 	uint64_t scanned_epoch; /* of the last search for another way */
 	TAILQ_ENTRY(queue) deep_link;
@@ -80,16 +82,25 @@ struct target {
 	bool up;         /* a connector: its LinkState; a hook: connected */
 	bool configured; /* still in the configuration */
 	bool failed;     /* down for long enough to route around it */
-	bool survived;   /* this process was here before the bus restarted */
+	bool met;        /* has said Hello to this process of ours */
+	/*
+	 * Items that an earlier bus may have handed to it are neither in its
+	 * hand nor known to be unsent: it was killed as well.
+	 */
+	bool unsure;
+	bool lost;    /* and will stay so */
+	bool settled; /* since Hello: what it has in hand is known */
 	uint32_t index;
 	uint32_t peer; /* id, 0 = none */
 	uint8_t instance[16];
 	uint64_t granted_items, granted_bytes; /* totals since Hello */
 	uint64_t sent_items, sent_bytes;
-	uint64_t lost_at;     /* mono ms, in TARGET_LOST */
+	uint64_t since;       /* mono ms, of the state */
+	uint64_t lost_seq;    /* last record about what a dead one had */
 	uint64_t down_since;  /* mono ms, while not up */
 	uint64_t pause_until; /* mono ms */
 	uint32_t dispatches;  /* for the starvation guard */
+	uint32_t guards;      /* turns of it */
 	uint32_t inflight_count;
 	uint64_t ready_count;
 	struct msg_list inflight;
@@ -134,8 +145,8 @@ void queue_remove(struct queue *, struct msg *);
 
 /*
  * The next item of this target: classes in order of priority, every n-th turn
- * (starvation) a lower one; accounts inside a class in deficit round robin,
- * counted in parts.  Takes it off its ready list.  NULL when nothing may go.
+ * (starvation) a lower one, each in its turn; accounts inside a class in
+ * deficit round robin, counted in parts.  Takes it off its ready list.  NULL when nothing may go.
  */
 struct msg *target_next(struct target *, uint64_t now, unsigned starvation);
 

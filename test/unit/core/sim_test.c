@@ -1,0 +1,1927 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sim_test.c - the engine in a world that goes wrong: front ends, connectors,
+ * a hook and a store around it, all kept here, joined by links that delay and
+ * break, each of them and the bus itself killed at any time.
+ *
+ * A seed decides everything, so a run repeats: SEED=17 sim_test runs that one
+ * alone, SEEDS=n others than the usual number.  The rules are checked while it
+ * runs, and at its end, when nothing fails any more, all must have come to an
+ * end: every message that was acknowledged, and every report of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/conf.h"
+#include "common/xalloc.h"
+#include "core/engine.h"
+#include "test/unit/core/model.h"
+
+#define SEEDS     300
+#define STEPS     2500
+#define WALL_BASE 1800000000000ull
+
+#define FRONTS     2
+#define CONNECTORS 3
+#define BOXES      (FRONTS + CONNECTORS + 1)
+#define HOOK       (BOXES - 1)
+
+#define RECLAIM 3000
+
+static const char sim_conf[] =
+    "bus = { ready_items = 120; queue_items = 16; checkpoint = \"700ms\";"
+    " failover_after = \"1s\"; reclaim = \"3s\"; starvation = 5; };"
+    "boxes = ("
+    " { name = \"f0\"; type = \"http\"; },"
+    " { name = \"f1\"; type = \"x\"; exec = \"/bin/x\"; role = \"front\"; },"
+    " { name = \"l0\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";},"
+    " { name = \"l1\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";},"
+    " { name = \"l2\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";},"
+    " { name = \"hook\"; type = \"hook\"; },"
+    " { name = \"store\"; type = \"store\"; dsn = \"x\"; } );"
+    "accounts = ( { id = \"a\"; }, { id = \"b\"; class = \"bulk\"; },"
+    " { id = \"c\"; class = \"otp\"; }, { id = \"d\"; class = \"alert\"; },"
+    " { id = \"t\"; tps = 3; } );"
+    "routes = ( { name = \"r0\"; to = \"49\"; via = [ \"l0\", \"l1\" ]; },"
+    " { name = \"r1\"; to = \"44\"; via = [ \"l1\", \"l2\", \"l0\" ]; },"
+    " { name = \"r2\"; to = \"1\"; via = \"l2\"; } );"
+    "inbound = ( { name = \"in\"; to = \"777\"; account = \"a\";"
+    " url = \"http://localhost/\"; } );";
+
+static const char *const accounts[] = { "a", "b", "c", "d", "t" };
+static const char *const destinations[] = { "4915112345678", "447712345678",
+	"12025550123", "999" };
+static const char *const names[BOXES] = { "f0", "f1", "l0", "l1", "l2",
+	"hook" };
+
+/* One message of a front end, MO of a connector, or receipt of a carrier. */
+struct message {
+	uint8_t id[16];
+	uint64_t serial;
+	const char *account, *to;
+	uint32_t mask;
+	uint64_t delay_ms, validity_ms;
+	bool mo;
+	unsigned front;
+	bool acked;        /* OK, at least once */
+	bool refused;      /* and never OK */
+	bool canceled;     /* and the answer said so */
+	unsigned taken;    /* by carriers */
+	unsigned unknowns; /* reasons to be taken twice */
+};
+
+enum packet_kind {
+	/* to the bus */
+	P_HELLO,
+	P_IN_HAND,
+	P_CREDIT,
+	P_LINK_STATE,
+	P_SUBMIT,
+	P_RESULT,
+	P_INBOUND,
+	P_OPENED,
+	P_HORIZON,
+	P_PAGED,
+	P_NOTICE,
+	P_OVERDUE,
+	/* from the bus */
+	P_WELCOME,
+	P_ACK,
+	P_DELIVER,
+	P_RECALL,
+	P_OPEN,
+	P_RECORD,
+	P_PAGE,
+};
+
+struct packet {
+	TAILQ_ENTRY(packet) link;
+	uint64_t at;
+	enum packet_kind kind;
+	uint64_t a, b; /* number, ref, correlation... */
+	bool flag;
+	uint8_t id[16];
+	uint32_t attempt;
+	Hopyard__V1__Page page;
+	size_t len;
+	uint8_t *data;
+};
+TAILQ_HEAD(packet_list, packet);
+
+/* A connection; both ends lose it at once, and all that is on its way. */
+struct wire {
+	bool up;
+	uint32_t peer;
+	struct packet_list to_bus, from_bus;
+	uint64_t at_bus, at_box; /* packets do not overtake */
+};
+
+/* Something a box hands over until it is acknowledged. */
+struct owed {
+	TAILQ_ENTRY(owed) link;
+	enum packet_kind kind;   /* SUBMIT, RESULT, INBOUND */
+	struct message *message; /* or NULL */
+	struct model_result result;
+	uint8_t id[16];   /* of the result's item, or of the envelope */
+	uint64_t smsc_id; /* of a receipt, or in a result */
+	uint8_t state;    /* of a receipt */
+	uint64_t number;  /* on this connection, 0: not sent */
+	bool refused;
+};
+TAILQ_HEAD(owed_list, owed);
+
+/* An item in the hands of a connector or hook. */
+struct held {
+	TAILQ_ENTRY(held) link;
+	uint64_t ref;
+	uint8_t id[16];
+	uint32_t attempt;
+	bool dup;
+	uint64_t done_at;
+	bool recalled;
+};
+TAILQ_HEAD(held_list, held);
+
+struct box {
+	bool alive;
+	uint64_t epoch; /* the last that it was told */
+	bool greeting;  /* its Hello is there and waits */
+	uint64_t greeted_at;
+	uint8_t instance[16];
+	struct wire wire;
+	struct owed_list owed;
+	uint64_t last_number, settled; /* of this connection */
+	struct held_list held;
+	size_t held_count;
+	bool link_up;
+	uint64_t granted, got;
+	bool ready; /* has said what it has in hand */
+	uint64_t back_at;
+	struct owed_list carrier; /* receipts that it will send */
+};
+
+struct batch {
+	uint64_t first, last;
+};
+
+struct faults {
+	bool bus, store, connector, hook, cut, unknown, overdue, leap;
+	unsigned odds; /* of each, in a thousand steps */
+};
+
+struct sim {
+	uint64_t seed, rng;
+	uint64_t now;
+	unsigned step;
+	struct conf *conf;
+	struct engine *e; /* NULL: the bus is dead */
+	uint64_t bus_back, epoch, tick_at;
+	uint32_t last_peer;
+	bool opened;
+
+	struct db db;
+	bool store_alive;
+	struct wire store;
+	uint64_t store_back, commit_at, overdue_at;
+	bool open_wanted, store_open;
+	struct packet_list pending; /* RECORD packets not committed */
+	uint64_t accepted;          /* last seq of them */
+	uint64_t flying;            /* seqs up to here are being committed */
+	struct db_list again_unused;
+
+	struct box box[BOXES];
+	struct message **message;
+	size_t count, cap;
+	struct map by_id;
+	struct map cancels; /* token -> message */
+	uint64_t last_token;
+	struct faults faults;
+	bool calm; /* nothing fails any more */
+	struct buf buf;
+	char failed[400];
+};
+
+#define WALL(s) (WALL_BASE + (s)->now)
+
+static void
+fail_run(struct sim *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (s->failed[0] != '\0')
+		return;
+	va_start(ap, fmt);
+	vsnprintf(s->failed, sizeof(s->failed), fmt, ap);
+	va_end(ap);
+}
+
+/* TRACE=1: what happens, one line each. */
+static bool tracing;
+#define TRACE(s, ...)                                                          \
+	do {                                                                   \
+		if (tracing) {                                                 \
+			printf("%llu ", (unsigned long long)(s)->now);         \
+			printf(__VA_ARGS__);                                   \
+			putchar('\n');                                         \
+		}                                                              \
+	} while (0)
+
+static uint64_t
+rnd(struct sim *s, uint64_t below)
+{
+	s->rng ^= s->rng << 13;
+	s->rng ^= s->rng >> 7;
+	s->rng ^= s->rng << 17;
+	return below == 0 ? 0 : (s->rng >> 11) % below;
+}
+
+static bool
+chance(struct sim *s, unsigned in_thousand)
+{
+	return rnd(s, 1000) < in_thousand;
+}
+
+/* ------------------------------------------------------------------ wires */
+
+static struct packet *
+packet_new(enum packet_kind kind)
+{
+	struct packet *p = xcalloc(1, sizeof(*p));
+
+	p->kind = kind;
+	return p;
+}
+
+static void
+packet_free(struct packet *p)
+{
+	free(p->data);
+	free(p);
+}
+
+static void
+packets_clear(struct packet_list *l)
+{
+	struct packet *p;
+
+	while ((p = TAILQ_FIRST(l)) != NULL) {
+		TAILQ_REMOVE(l, p, link);
+		packet_free(p);
+	}
+}
+
+static void
+packet_set(struct packet *p, const void *data, size_t len)
+{
+	p->data = xmemdup(data, len == 0 ? 1 : len);
+	p->len = len;
+}
+
+/* An item as one Items payload. */
+static void
+packet_item(struct packet *p, const struct item *it)
+{
+	uint8_t head[ITEMS_HEAD];
+	size_t n = items_put_head(head, 1, 0, false, 0, 0);
+
+	p->len = n + item_size(it);
+	p->data = xmalloc(p->len);
+	memcpy(p->data, head, n);
+	item_put(p->data + n, it);
+}
+
+static void
+send_to(struct sim *s, struct wire *w, bool to_bus, struct packet *p)
+{
+	uint64_t *last = to_bus ? &w->at_bus : &w->at_box;
+
+	if (!w->up) {
+		packet_free(p);
+		return;
+	}
+	p->at = s->now + rnd(s, 4);
+	if (p->at < *last)
+		p->at = *last;
+	*last = p->at;
+	if (to_bus)
+		TAILQ_INSERT_TAIL(&w->to_bus, p, link);
+	else
+		TAILQ_INSERT_TAIL(&w->from_bus, p, link);
+}
+
+static struct packet *
+arrived(struct sim *s, struct packet_list *l)
+{
+	struct packet *p = TAILQ_FIRST(l);
+
+	if (p == NULL || p->at > s->now)
+		return NULL;
+	TAILQ_REMOVE(l, p, link);
+	return p;
+}
+
+static void
+wire_open(struct sim *s, struct wire *w)
+{
+	w->up = true;
+	w->peer = ++s->last_peer;
+	w->at_bus = w->at_box = s->now;
+}
+
+static void
+wire_drop(struct wire *w)
+{
+	w->up = false;
+	w->peer = 0;
+	packets_clear(&w->to_bus);
+	packets_clear(&w->from_bus);
+}
+
+/* --------------------------------------------------------------- messages */
+
+static struct message *
+message_new(struct sim *s)
+{
+	struct message *m = xcalloc(1, sizeof(*m));
+
+	if (s->count == s->cap) {
+		s->cap = s->cap == 0 ? 256 : s->cap * 2;
+		s->message = xrealloc(s->message, s->cap * sizeof(*s->message));
+	}
+	s->message[s->count++] = m;
+	m->serial = s->count;
+	model_id(m->id, WALL(s), m->serial);
+	map_put(&s->by_id, m->id, 16, m);
+	return m;
+}
+
+static struct message *
+message_of(struct sim *s, const uint8_t id[16])
+{
+	return map_get(&s->by_id, id, 16);
+}
+
+static const char *
+hex(const uint8_t id[16])
+{
+	static char text[20];
+
+	snprintf(text, sizeof(text), "%02x%02x%02x%02x", id[12], id[13], id[14],
+	    id[15]);
+	return text;
+}
+
+/* ---------------------------------------------------- effects of the engine */
+
+static struct box *
+box_of_peer(struct sim *s, uint32_t peer)
+{
+	for (int i = 0; i < BOXES; i++)
+		if (s->box[i].wire.up && s->box[i].wire.peer == peer)
+			return &s->box[i];
+	return NULL;
+}
+
+static int
+box_index(const char *name)
+{
+	for (int i = 0; i < BOXES; i++)
+		if (strcmp(names[i], name) == 0)
+			return i;
+	return -1;
+}
+
+/* What a box may forget must be in the record. */
+static void
+check_settled(struct sim *s, const struct owed *o)
+{
+	const struct db_row *r;
+
+	switch (o->kind) {
+	case P_SUBMIT:
+		if (db_find(&s->db, o->id) == NULL)
+			fail_run(s, "acknowledged before it was durable: %s",
+			    hex(o->id));
+		return;
+	case P_INBOUND:
+		if (o->message != NULL && db_find(&s->db, o->id) == NULL)
+			fail_run(s, "MO acknowledged before it was durable");
+		return;
+	default:
+		break;
+	}
+	r = db_row(&s->db, o->result.ref);
+	if (r == NULL)
+		fail_run(s, "result of an item that is not durable");
+	else if ((o->result.code == HOPYARD__V1__RESULT__CODE__OK ||
+		     o->result.code == HOPYARD__V1__RESULT__CODE__FAIL) &&
+	    !r->ended && r->message == 0 && !r->dup)
+		fail_run(s, "result %d of %s forgotten before it was durable",
+		    (int)o->result.code, hex(o->id));
+}
+
+static void
+on_settle(void *arg, uint32_t peer, uint64_t number,
+    Hopyard__V1__Ack__Code code, const char *text)
+{
+	struct sim *s = arg;
+	struct packet *p;
+	struct message *m;
+	struct box *b;
+	struct owed *o;
+
+	(void)text;
+	if (peer == ENGINE_PEER_CALL) {
+		m = map_del_u64(&s->cancels, number);
+		if (m == NULL) {
+			fail_run(s, "a cancel was answered twice");
+			return;
+		}
+		if (code == HOPYARD__V1__ACK__CODE__ACK_OK) {
+			const struct db_row *r = db_find(&s->db, m->id);
+
+			m->canceled = true;
+			if (r == NULL ||
+			    r->final != HOPYARD__V1__STATE__CANCELLED)
+				fail_run(s, "canceled %s, but it is not",
+				    hex(m->id));
+		}
+		return;
+	}
+	b = box_of_peer(s, peer);
+	if (b == NULL)
+		return; /* of a connection that is gone */
+	TAILQ_FOREACH(o, &b->owed, link)
+		if (o->number == number)
+			break;
+	if (o == NULL || o->refused) {
+		fail_run(s, "item %llu settled twice, or never sent",
+		    (unsigned long long)number);
+		return;
+	}
+	o->refused = true;
+	if (code == HOPYARD__V1__ACK__CODE__ACK_OK ||
+	    code == HOPYARD__V1__ACK__CODE__LATER)
+		check_settled(s, o);
+	p = packet_new(P_ACK);
+	p->a = number;
+	p->b = (uint64_t)code;
+	send_to(s, &b->wire, false, p);
+}
+
+static void
+check_hands(
+    struct sim *s, int index, const uint8_t id[16], uint64_t ref, bool dup)
+{
+	for (int i = FRONTS; i < BOXES; i++) {
+		struct box *b = &s->box[i];
+		struct held *h;
+
+		if (!b->alive || (i == HOOK) != (index == HOOK))
+			continue;
+		TAILQ_FOREACH(h, &b->held, link) {
+			if (i == HOOK ? h->ref != ref
+				      : memcmp(h->id, id, 16) != 0)
+				continue;
+			if (i == index)
+				fail_run(s, "%s was given %s twice", names[i],
+				    hex(id));
+			else if (b->wire.up && b->ready)
+				fail_run(s, "%s has %s, and now %s too",
+				    names[i], hex(id), names[index]);
+			else if (!dup)
+				fail_run(s,
+				    "%s may have %s, and %s gets it "
+				    "unflagged",
+				    names[i], hex(id), names[index]);
+		}
+	}
+}
+
+static void
+on_deliver(void *arg, struct target *t, const struct item *it)
+{
+	struct sim *s = arg;
+	uint8_t memory[2048];
+	struct arena arena;
+	const Hopyard__V1__Dispatch *d;
+	const struct db_row *r;
+	int index = box_index(t->name);
+	struct message *m;
+	struct packet *p;
+
+	arena_init(&arena, memory, sizeof(memory));
+	d = frame_unpack(&arena, &hopyard__v1__dispatch__descriptor,
+	    it->context.p, it->context.len);
+	r = d == NULL ? NULL : db_row(&s->db, d->ref);
+	if (r == NULL || r->kind == 0) {
+		fail_run(s, "handed out before it was durable: %llu",
+		    d == NULL ? 0 : (unsigned long long)d->ref);
+		return;
+	}
+	if (r->ended)
+		fail_run(s, "%s (ref %llu) handed out after its end",
+		    hex(r->id), (unsigned long long)r->seq);
+	if (d->attempt > 1 && r->attempt_recorded < d->attempt)
+		fail_run(s, "attempt %u of %s is not on disk", d->attempt,
+		    hex(r->id));
+	if (r->kind == HOPYARD__V1__KIND__MT) {
+		m = message_of(s, r->id);
+		if (WALL(s) < r->at + m->delay_ms)
+			fail_run(s, "%s sent before its time", hex(r->id));
+		if (r->expires_at != 0 && WALL(s) >= r->expires_at)
+			fail_run(s, "%s sent after its time", hex(r->id));
+	}
+	if ((r->kind == HOPYARD__V1__KIND__MT) != (index != HOOK))
+		fail_run(s, "%s got an item that is not its kind", t->name);
+	check_hands(s, index, r->id, r->seq, d->possible_dup);
+	if (t->sent_items > t->granted_items)
+		fail_run(s, "%s got more than it granted", t->name);
+	TRACE(s, "deliver %s %s ref %llu attempt %u dup %d", t->name,
+	    hex(r->id), (unsigned long long)r->seq, d->attempt,
+	    (int)d->possible_dup);
+	p = packet_new(P_DELIVER);
+	p->a = d->ref;
+	p->attempt = d->attempt;
+	p->flag = d->possible_dup;
+	memcpy(p->id, r->id, 16);
+	send_to(s, &s->box[index].wire, false, p);
+}
+
+static void
+on_recall(void *arg, struct target *t, uint64_t ref)
+{
+	struct sim *s = arg;
+	struct packet *p = packet_new(P_RECALL);
+
+	p->a = ref;
+	send_to(s, &s->box[box_index(t->name)].wire, false, p);
+}
+
+static void
+on_page(void *arg, uint64_t correlation, const Hopyard__V1__Page *page)
+{
+	struct sim *s = arg;
+	struct packet *p = packet_new(P_PAGE);
+
+	if (!s->store.up || !s->opened)
+		fail_run(s, "page asked of a store that is away");
+	p->a = correlation;
+	p->page = *page;
+	if (page->has_id) {
+		memcpy(p->id, page->id.data, 16);
+		p->page.id.data = p->id;
+	}
+	send_to(s, &s->store, false, p);
+}
+
+static void
+on_answer(void *arg, uint64_t token, unsigned code, const char *text)
+{
+	struct sim *s = arg;
+
+	(void)text;
+	if (map_del_u64(&s->cancels, token) == NULL)
+		fail_run(s, "a cancel was answered twice");
+	if (code == 0)
+		fail_run(s, "a cancel was granted without a record");
+}
+
+static void
+on_note(void *arg, const struct engine_note *n)
+{
+	(void)arg;
+	(void)n;
+}
+
+static const struct engine_ops sim_ops = {
+	.settle = on_settle,
+	.deliver = on_deliver,
+	.recall = on_recall,
+	.page = on_page,
+	.answer = on_answer,
+	.note = on_note,
+};
+
+/* ------------------------------------------------------ does it all add up */
+
+static void
+check_engine(struct sim *s)
+{
+	struct engine *e = s->e;
+	size_t bytes = 0, waiting = 0, inflight[8] = { 0 }, ready[8] = { 0 };
+	size_t home = 0, due = 0, pos = 0;
+	struct queue *q;
+	struct msg *m;
+
+	while ((m = map_next(&e->by_seq, &pos)) != NULL) {
+		bytes += msg_size(m);
+		waiting += m->state == MSG_WAITING;
+		if (m->state == MSG_INFLIGHT || m->state == MSG_ATTEMPTING)
+			inflight[m->queue->target->index]++;
+		if (m->state == MSG_READY)
+			ready[m->queue->target->index]++;
+		due += m->from_due;
+		if (!m->from_due && m->home == NULL)
+			fail_run(s, "an item has no home");
+		if (m->state == MSG_PENDING && m->seq <= e->ledger.horizon)
+			fail_run(s, "durable, and still pending");
+	}
+	if (bytes != e->bytes || waiting != e->heap_count ||
+	    due != e->due_count)
+		fail_run(s, "bytes %zu of %zu, waiting %zu of %zu, due %zu/%zu",
+		    e->bytes, bytes, e->heap_count, waiting, e->due_count, due);
+	for (size_t i = 0; i < e->target_count; i++)
+		if (e->target[i]->inflight_count != inflight[i] ||
+		    e->target[i]->ready_count != ready[i])
+			fail_run(s, "%s: in flight %u of %zu, ready %zu/%zu",
+			    e->target[i]->name, e->target[i]->inflight_count,
+			    inflight[i], (size_t)e->target[i]->ready_count,
+			    ready[i]);
+	TAILQ_FOREACH(q, &e->queues, all_link) {
+		home += q->home_count;
+		if (q->asked_at == 0 && q->gone.count != 0)
+			fail_run(s, "remembers what no page can bring");
+	}
+	if (home + due != e->by_seq.count)
+		fail_run(s, "%zu items, %zu at home", e->by_seq.count, home);
+	/* Few pages of 16 each may come on top. */
+	if (e->by_seq.count > e->limits.ready_items + 40 * 16 + 1024)
+		fail_run(s, "%zu items in memory", e->by_seq.count);
+	if (s->db.fault[0] != '\0')
+		fail_run(s, "%s", s->db.fault);
+}
+
+/* ------------------------------------------------------------- the record */
+
+static void
+send_records(struct sim *s)
+{
+	uint8_t head[ITEMS_HEAD];
+	struct packet *p;
+	struct chunk *c;
+	size_t n;
+
+	if (!s->store.up || !s->opened)
+		return;
+	while ((c = ledger_unsent(&s->e->ledger)) != NULL) {
+		n = items_put_head(head, c->first, s->epoch, false, 0, 0);
+		p = packet_new(P_RECORD);
+		p->len = n + c->len;
+		p->data = xmalloc(p->len);
+		memcpy(p->data, head, n);
+		memcpy(p->data + n, c->data, c->len);
+		p->a = c->first;
+		p->b = c->first + c->count - 1;
+		c->sent = true;
+		send_to(s, &s->store, false, p);
+	}
+}
+
+static void
+emit(struct sim *s, enum packet_kind kind, uint64_t correlation,
+    const uint8_t *payload, size_t len)
+{
+	struct packet *p = packet_new(kind);
+
+	p->a = correlation;
+	packet_set(p, payload, len);
+	send_to(s, &s->store, true, p);
+}
+
+struct emit_arg {
+	struct sim *s;
+	uint64_t correlation;
+};
+
+static void
+emit_paged(void *arg, const uint8_t *payload, size_t len)
+{
+	struct emit_arg *a = arg;
+
+	emit(a->s, P_PAGED, a->correlation, payload, len);
+}
+
+static void
+emit_notice(void *arg, const uint8_t *payload, size_t len)
+{
+	emit(arg, P_NOTICE, 0, payload, len);
+}
+
+static void
+emit_overdue(void *arg, const uint8_t *payload, size_t len)
+{
+	emit(arg, P_OVERDUE, 0, payload, len);
+}
+
+static void
+emit_opened(void *arg, const Hopyard__V1__Opened *o)
+{
+	struct sim *s = arg;
+	size_t len = hopyard__v1__opened__get_packed_size(o);
+	uint8_t *b = xmalloc(len + 1);
+
+	hopyard__v1__opened__pack(o, b);
+	emit(s, P_OPENED, 0, b, len);
+	free(b);
+}
+
+/* Notices first: a bus that has seen the horizon has them. */
+static void
+store_tell(struct sim *s, struct db_news *news, uint64_t seq)
+{
+	Hopyard__V1__Horizon h = HOPYARD__V1__HORIZON__INIT;
+	uint8_t *b;
+	size_t len;
+
+	if (s->store.up && s->store_open) {
+		db_notices(&s->db, &news->notice, emit_notice, s);
+		h.seq = seq;
+		h.duplicate = news->duplicate.v;
+		h.n_duplicate = news->duplicate.count;
+		/* In any order. */
+		for (size_t i = 1; i < h.n_duplicate; i++) {
+			size_t k = rnd(s, i + 1);
+			uint64_t v = h.duplicate[i];
+
+			h.duplicate[i] = h.duplicate[k];
+			h.duplicate[k] = v;
+		}
+		len = hopyard__v1__horizon__get_packed_size(&h);
+		b = xmalloc(len + 1);
+		hopyard__v1__horizon__pack(&h, b);
+		emit(s, P_HORIZON, 0, b, len);
+		free(b);
+	}
+	db_news_fini(news);
+}
+
+/* The transaction: all records up to `flying`. */
+static void
+store_commit(struct sim *s, bool tell)
+{
+	struct db_news news = { 0 };
+	struct packet *p, *next;
+	struct items its;
+	struct item it;
+
+	TAILQ_FOREACH_SAFE(p, &s->pending, link, next) {
+		bool ok = items_open(&its, p->data, p->len);
+
+		assert_true(ok);
+		if (its.first > s->flying)
+			break;
+		while (items_next(&its, &it)) {
+			if (its.number > s->flying)
+				break;
+			if (its.number > s->db.durable)
+				db_commit(&s->db, its.number, &it, &news);
+		}
+		if (its.first + its.count - 1 <= s->flying) {
+			TAILQ_REMOVE(&s->pending, p, link);
+			packet_free(p);
+		}
+	}
+	TRACE(s, "committed up to %llu", (unsigned long long)s->db.durable);
+	s->flying = 0;
+	if (tell)
+		store_tell(s, &news, s->db.durable);
+	else
+		db_news_fini(&news);
+	if (s->db.fault[0] != '\0')
+		fail_run(s, "%s", s->db.fault);
+}
+
+static void
+store_records(struct sim *s, struct packet *p)
+{
+	struct db_news news = { 0 };
+	struct items its;
+	struct item it;
+	uint64_t last = 0;
+	bool again = false;
+
+	if (!items_open(&its, p->data, p->len)) {
+		fail_run(s, "RECORD frame does not parse");
+		packet_free(p);
+		return;
+	}
+	if (its.epoch != s->epoch)
+		fail_run(s, "RECORD of another epoch");
+	if (its.first > s->accepted + 1)
+		fail_run(s, "hole before record %llu",
+		    (unsigned long long)its.first);
+	while (items_next(&its, &it)) {
+		if (its.number <= s->db.durable) {
+			again = true;
+			last = its.number;
+			db_again(&s->db, its.number, &it, &news);
+		}
+	}
+	if (p->b > s->accepted)
+		s->accepted = p->b;
+	if (p->b > s->db.durable)
+		TAILQ_INSERT_TAIL(&s->pending, p, link);
+	else
+		packet_free(p);
+	/* Of what lies behind it is not known whether it was a duplicate. */
+	if (again)
+		store_tell(s, &news, last);
+	else
+		db_news_fini(&news);
+}
+
+static void
+store_page(struct sim *s, struct packet *p)
+{
+	struct emit_arg a = { s, p->a };
+
+	p->page.id.data = p->id;
+	db_page(&s->db, &p->page, emit_paged, &a);
+}
+
+static void
+store_run(struct sim *s)
+{
+	struct packet *p;
+
+	while (s->failed[0] == '\0' && s->flying == 0 &&
+	    (p = arrived(s, &s->store.from_bus)) != NULL) {
+		switch (p->kind) {
+		case P_OPEN:
+			s->store_open = true;
+			s->accepted = s->db.durable;
+			db_opened(&s->db, s->epoch, emit_opened, s);
+			break;
+		case P_RECORD:
+			store_records(s, p);
+			continue;
+		case P_PAGE:
+			store_page(s, p);
+			break;
+		default:
+			fail_run(s, "not for a store");
+			break;
+		}
+		packet_free(p);
+	}
+	/* Pages are read beside a commit. */
+	if (s->flying != 0) {
+		struct packet *next;
+
+		TAILQ_FOREACH_SAFE(p, &s->store.from_bus, link, next) {
+			if (p->at > s->now || p->kind != P_PAGE)
+				break;
+			TAILQ_REMOVE(&s->store.from_bus, p, link);
+			store_page(s, p);
+			packet_free(p);
+		}
+	}
+	if (s->flying != 0 && s->now >= s->commit_at)
+		store_commit(s, true);
+	if (s->flying == 0 && !TAILQ_EMPTY(&s->pending)) {
+		s->flying = s->accepted;
+		s->commit_at =
+		    s->now + 1 + rnd(s, s->calm || chance(s, 980) ? 12 : 400);
+	}
+	if (s->store.up && s->store_open && s->now >= s->overdue_at) {
+		s->overdue_at = s->now + 2000 + rnd(s, 2000);
+		db_overdue(&s->db, WALL(s), emit_overdue, s);
+	}
+}
+
+static void
+store_lost_bus(struct sim *s)
+{
+	struct packet *p, *next;
+
+	/* What was only gathered is dropped; what is on its way goes on. */
+	TAILQ_FOREACH_SAFE(p, &s->pending, link, next) {
+		if (s->flying != 0 && p->a <= s->flying)
+			continue;
+		TAILQ_REMOVE(&s->pending, p, link);
+		packet_free(p);
+	}
+	s->accepted = s->flying != 0 ? s->flying : s->db.durable;
+	s->store_open = false;
+}
+
+static void
+store_cut(struct sim *s)
+{
+	if (!s->store.up)
+		return;
+	TRACE(s, "store cut");
+	wire_drop(&s->store);
+	s->opened = false;
+	store_lost_bus(s);
+	if (s->e != NULL)
+		engine_store_gone(s->e);
+}
+
+static void
+store_kill(struct sim *s)
+{
+	if (!s->store_alive)
+		return;
+	store_cut(s);
+	/* The commit that was on its way may have come through. */
+	if (s->flying != 0 && chance(s, 500))
+		store_commit(s, false);
+	packets_clear(&s->pending);
+	s->flying = 0;
+	s->accepted = s->db.durable;
+	s->store_alive = false;
+	s->store_back = s->now + rnd(s, chance(s, 900) ? 500 : 90000);
+}
+
+static void
+store_connect(struct sim *s)
+{
+	wire_open(s, &s->store);
+	s->opened = false;
+	send_to(s, &s->store, false, packet_new(P_OPEN));
+}
+
+/* ------------------------------------------------------------------- boxes */
+
+static void
+box_lost(struct sim *s, int i, bool told)
+{
+	struct box *b = &s->box[i];
+	struct engine *e = s->e;
+	struct owed *o, *next;
+	struct target *t;
+
+	if (!b->wire.up)
+		return;
+	TRACE(s, "%s cut", names[i]);
+	wire_drop(&b->wire);
+	b->ready = b->greeting = false;
+	TAILQ_FOREACH_SAFE(o, &b->owed, link, next) {
+		o->number = 0;
+		o->refused = false;
+	}
+	b->back_at = s->now + rnd(s, RECLAIM / 2);
+	if (e != NULL && told && i >= FRONTS) {
+		t = engine_target(e, names[i]);
+		if (t->state != TARGET_AWAY && t->state != TARGET_LOST)
+			engine_gone(e, t);
+	}
+}
+
+static void
+owed_clear(struct owed_list *l)
+{
+	struct owed *o;
+
+	while ((o = TAILQ_FIRST(l)) != NULL) {
+		TAILQ_REMOVE(l, o, link);
+		free(o);
+	}
+}
+
+static void
+held_free(struct box *b, struct held *h)
+{
+	TAILQ_REMOVE(&b->held, h, link);
+	b->held_count--;
+	free(h);
+}
+
+/* The carrier has it. */
+static void
+taken(struct sim *s, struct box *b, const struct held *h)
+{
+	struct message *m = message_of(s, h->id);
+	struct owed *o;
+
+	if (m->taken > 0 && !h->dup)
+		fail_run(s, "%s sent twice, unflagged", hex(h->id));
+	m->taken++;
+	if ((m->mask & 3) != 0 && !chance(s, 50)) {
+		o = xcalloc(1, sizeof(*o));
+		o->kind = P_INBOUND;
+		o->smsc_id = h->ref;
+		o->state = chance(s, 800) ? HOPYARD__V1__STATE__DELIVERED
+					  : HOPYARD__V1__STATE__UNDELIVERABLE;
+		model_id(o->id, WALL(s), 1u << 30 | rnd(s, 1u << 29));
+		TAILQ_INSERT_TAIL(&b->carrier, o, link);
+	}
+}
+
+static void
+box_kill(struct sim *s, int i)
+{
+	struct box *b = &s->box[i];
+	struct held *h;
+	struct owed *o;
+
+	if (!b->alive)
+		return;
+	TRACE(s, "%s killed", names[i]);
+	box_lost(s, i, true);
+	/* What was in its hands may be with the carrier. */
+	while ((h = TAILQ_FIRST(&b->held)) != NULL) {
+		if (i != HOOK) {
+			message_of(s, h->id)->unknowns++;
+			if (chance(s, 500))
+				taken(s, b, h);
+		}
+		held_free(b, h);
+	}
+	TAILQ_FOREACH(o, &b->owed, link)
+		if (o->kind == P_RESULT && i != HOOK)
+			message_of(s, o->id)->unknowns++;
+	/* Front ends have not answered for it; a carrier repeats a receipt
+	 * that got no answer. */
+	while (i != HOOK && (o = TAILQ_FIRST(&b->owed)) != NULL) {
+		TAILQ_REMOVE(&b->owed, o, link);
+		if (o->kind == P_INBOUND && o->message == NULL)
+			TAILQ_INSERT_TAIL(&b->carrier, o, link);
+		else
+			free(o);
+	}
+	owed_clear(&b->owed);
+	b->alive = false;
+	b->epoch = 0;
+	b->link_up = false;
+	b->back_at = s->now + rnd(s, chance(s, 700) ? 300 : 8000);
+}
+
+static void
+box_send_owed(struct sim *s, struct box *b, struct owed *o)
+{
+	struct packet *p = packet_new(o->kind);
+	struct item it;
+
+	o->number = ++b->last_number;
+	switch (o->kind) {
+	case P_SUBMIT:
+		it = model_mt(&s->buf,
+		    &(struct model_mt){ .id = o->message->id,
+			.account = o->message->account,
+			.to = o->message->to,
+			.mask = o->message->mask,
+			.delay_ms = o->message->delay_ms,
+			.validity_ms = o->message->validity_ms,
+			.parts = 1 + (uint32_t)(o->message->serial % 3) });
+		break;
+	case P_INBOUND:
+		it = o->message != NULL
+		    ? model_mo(&s->buf, o->id, "777", "4915199")
+		    : model_receipt(&s->buf, o->id, &o->smsc_id,
+			  sizeof(o->smsc_id), o->state);
+		break;
+	default:
+		o->result.id = o->id;
+		if (o->smsc_id != 0) {
+			o->result.smsc_id = &o->smsc_id;
+			o->result.smsc_id_len = sizeof(o->smsc_id);
+		}
+		it = model_result(&s->buf, &o->result);
+		break;
+	}
+	p->a = o->number;
+	packet_item(p, &it);
+	send_to(s, &b->wire, true, p);
+}
+
+static void
+box_grant(struct sim *s, struct box *b)
+{
+	struct packet *p;
+	uint64_t window = 8;
+
+	if (!b->ready || b->granted - b->got + b->held_count >= window)
+		return;
+	b->granted += window - (b->granted - b->got + b->held_count);
+	p = packet_new(P_CREDIT);
+	p->a = b->granted;
+	send_to(s, &b->wire, true, p);
+}
+
+static void
+box_tell_link(struct sim *s, struct box *b)
+{
+	struct packet *p;
+
+	if (!b->ready)
+		return;
+	p = packet_new(P_LINK_STATE);
+	p->a = b->link_up;
+	send_to(s, &b->wire, true, p);
+}
+
+static void
+box_connect(struct sim *s, int i)
+{
+	struct box *b = &s->box[i];
+	struct packet *p;
+
+	wire_open(s, &b->wire);
+	b->last_number = 0;
+	b->granted = b->got = 0;
+	p = packet_new(P_HELLO);
+	p->flag = b->epoch != 0;
+	send_to(s, &b->wire, true, p);
+}
+
+static void
+box_welcome(struct sim *s, int i, uint64_t epoch)
+{
+	struct box *b = &s->box[i];
+	struct packet *p;
+	struct owed *o;
+	struct held *h;
+	uint64_t *refs;
+
+	if (epoch != 0)
+		b->epoch = epoch;
+	b->ready = true;
+	if (i < FRONTS)
+		return;
+	/* Results of before first, then what it has in hand, then credit. */
+	TAILQ_FOREACH(o, &b->owed, link)
+		box_send_owed(s, b, o);
+	p = packet_new(P_IN_HAND);
+	refs = xcalloc(b->held_count + 1, sizeof(*refs));
+	TAILQ_FOREACH(h, &b->held, link)
+		refs[p->len++] = h->ref;
+	for (size_t k = 0; k < p->len; k++)
+		TRACE(s, "%s has ref %llu", names[i],
+		    (unsigned long long)refs[k]);
+	p->data = (uint8_t *)refs;
+	send_to(s, &b->wire, true, p);
+	box_tell_link(s, b);
+	if (b->link_up || i == HOOK)
+		box_grant(s, b);
+}
+
+static void
+box_result(struct sim *s, int i, const struct held *h)
+{
+	struct box *b = &s->box[i];
+	struct owed *o = xcalloc(1, sizeof(*o));
+	uint64_t dice = s->calm ? 0 : rnd(s, 100);
+
+	o->kind = P_RESULT;
+	memcpy(o->id, h->id, 16);
+	o->result.ref = h->ref;
+	o->result.attempt = h->attempt;
+	if (h->recalled)
+		o->result.code = HOPYARD__V1__RESULT__CODE__RECALLED;
+	else if (dice < 72)
+		o->result.code = HOPYARD__V1__RESULT__CODE__OK;
+	else if (dice < 80)
+		o->result.code = HOPYARD__V1__RESULT__CODE__RETRY;
+	else if (dice < 84)
+		o->result.code = HOPYARD__V1__RESULT__CODE__REROUTE;
+	else if (dice < 87)
+		o->result.code = HOPYARD__V1__RESULT__CODE__FAIL;
+	else if (dice < 92)
+		o->result.code = HOPYARD__V1__RESULT__CODE__NOT_NOW;
+	else if (dice < 96) {
+		o->result.code = HOPYARD__V1__RESULT__CODE__THROTTLED;
+		o->result.pause_ms = rnd(s, 300);
+		o->result.pause_link = chance(s, 300);
+	} else
+		o->result.code = s->faults.unknown
+		    ? HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME
+		    : HOPYARD__V1__RESULT__CODE__RETRY;
+	if (i == HOOK && o->result.code == HOPYARD__V1__RESULT__CODE__REROUTE)
+		o->result.code = HOPYARD__V1__RESULT__CODE__RETRY;
+	if (i != HOOK) {
+		if (o->result.code == HOPYARD__V1__RESULT__CODE__OK) {
+			o->smsc_id = h->ref;
+			taken(s, b, h);
+		} else if (o->result.code ==
+		    HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME) {
+			message_of(s, h->id)->unknowns++;
+			if (chance(s, 500))
+				taken(s, b, h);
+		}
+	}
+	TRACE(s, "%s result of %llu: %d", names[i], (unsigned long long)h->ref,
+	    (int)o->result.code);
+	TAILQ_INSERT_TAIL(&b->owed, o, link);
+	if (b->ready)
+		box_send_owed(s, b, o);
+}
+
+static void
+box_ack(struct sim *s, int i, const struct packet *p)
+{
+	struct box *b = &s->box[i];
+	struct owed *o;
+
+	TAILQ_FOREACH(o, &b->owed, link)
+		if (o->number == p->a)
+			break;
+	if (o == NULL)
+		return;
+	if (o->kind == P_SUBMIT) {
+		bool ok = p->b == HOPYARD__V1__ACK__CODE__ACK_OK ||
+		    p->b == HOPYARD__V1__ACK__CODE__LATER;
+
+		if (ok)
+			o->message->acked = true;
+		else
+			o->message->refused = true;
+		if (!ok && strcmp(o->message->to, "999") != 0 &&
+		    p->b != HOPYARD__V1__ACK__CODE__THROTTLED)
+			fail_run(s, "refused with %d", (int)p->b);
+		if (ok && strcmp(o->message->to, "999") == 0)
+			fail_run(s, "accepted without a route");
+	} else if (p->b != HOPYARD__V1__ACK__CODE__ACK_OK) {
+		fail_run(s, "a %s was refused with %d",
+		    o->kind == P_RESULT ? "result" : "receipt", (int)p->b);
+	}
+	TAILQ_REMOVE(&b->owed, o, link);
+	free(o);
+}
+
+static void
+box_delivered(struct sim *s, int i, const struct packet *p)
+{
+	struct box *b = &s->box[i];
+	struct held *h;
+
+	TAILQ_FOREACH(h, &b->held, link)
+		if (h->ref == p->a)
+			fail_run(
+			    s, "%s was given %s twice", names[i], hex(p->id));
+	h = xcalloc(1, sizeof(*h));
+	h->ref = p->a;
+	h->attempt = p->attempt;
+	h->dup = p->flag;
+	memcpy(h->id, p->id, 16);
+	h->done_at = s->now + rnd(s, chance(s, 900) ? 60 : 5000);
+	TAILQ_INSERT_TAIL(&b->held, h, link);
+	b->held_count++;
+	b->got++;
+}
+
+static void
+box_run(struct sim *s, int i)
+{
+	struct box *b = &s->box[i];
+	struct packet *p;
+	struct held *h, *next;
+	struct owed *o;
+
+	while (b->wire.up && (p = arrived(s, &b->wire.from_bus)) != NULL) {
+		switch (p->kind) {
+		case P_WELCOME:
+			box_welcome(s, i, p->a);
+			break;
+		case P_ACK:
+			box_ack(s, i, p);
+			break;
+		case P_DELIVER:
+			box_delivered(s, i, p);
+			break;
+		case P_RECALL:
+			TAILQ_FOREACH(h, &b->held, link)
+				if (h->ref == p->a && chance(s, 600)) {
+					h->recalled = true;
+					h->done_at = s->now;
+				}
+			break;
+		default:
+			fail_run(s, "not for a box");
+			break;
+		}
+		packet_free(p);
+	}
+	if (i < FRONTS || !b->alive)
+		return;
+	TAILQ_FOREACH_SAFE(h, &b->held, link, next) {
+		if (h->done_at > s->now)
+			continue;
+		box_result(s, i, h);
+		held_free(b, h);
+	}
+	if (b->ready && (b->link_up || i == HOOK))
+		box_grant(s, b);
+	if (i != HOOK && (o = TAILQ_FIRST(&b->carrier)) != NULL &&
+	    (s->calm || chance(s, 200))) {
+		TAILQ_REMOVE(&b->carrier, o, link);
+		TAILQ_INSERT_TAIL(&b->owed, o, link);
+		o->number = 0;
+		o->refused = false;
+		if (b->ready)
+			box_send_owed(s, b, o);
+	}
+}
+
+static void
+box_start(struct sim *s, int i)
+{
+	struct box *b = &s->box[i];
+
+	if (!b->alive) {
+		b->alive = true;
+		for (int k = 0; k < 16; k++)
+			b->instance[k] = (uint8_t)rnd(s, 256);
+		b->link_up = i >= FRONTS;
+	}
+	if (!b->wire.up && s->e != NULL && s->now >= b->back_at)
+		box_connect(s, i);
+}
+
+/* --------------------------------------------------------------------- bus */
+
+static void
+bus_kill(struct sim *s)
+{
+	size_t pos = 0;
+	struct message *m;
+
+	if (s->e == NULL)
+		return;
+	TRACE(s, "bus killed");
+	engine_free(s->e);
+	s->e = NULL;
+	for (int i = 0; i < BOXES; i++)
+		box_lost(s, i, false);
+	store_cut(s);
+	/* Nobody will answer those any more. */
+	while ((m = map_next(&s->cancels, &pos)) != NULL)
+		;
+	map_fini(&s->cancels);
+	map_init(&s->cancels);
+	s->bus_back = s->now + rnd(s, chance(s, 900) ? 300 : 5000);
+}
+
+static void
+bus_start(struct sim *s)
+{
+	s->e = engine_new(&sim_ops, s, s->seed + s->epoch);
+	s->epoch++;
+	s->tick_at = 0;
+	engine_time(s->e, s->now + 1, WALL(s));
+	engine_configure(s->e, s->conf, 1);
+}
+
+static void
+bus_items(struct sim *s, int i, const struct packet *p)
+{
+	struct engine *e = s->e;
+	struct target *t = i < FRONTS ? NULL : engine_target(e, names[i]);
+	struct box *b = &s->box[i];
+	struct items its;
+	struct item it;
+	bool ok = items_open(&its, p->data, p->len);
+
+	assert_true(ok);
+	while (items_next(&its, &it)) {
+		if (p->kind == P_SUBMIT)
+			engine_submit(e, b->wire.peer, p->a, names[i],
+			    3600000ull * 24 * 8, &it);
+		else if (p->kind == P_RESULT)
+			engine_result(e, t, b->wire.peer, p->a, &it);
+		else
+			engine_inbound(e, t, b->wire.peer, p->a, &it);
+	}
+}
+
+/* As broker.c does. */
+static void
+bus_greet(struct sim *s, int i)
+{
+	struct engine *e = s->e;
+	struct box *b = &s->box[i];
+	struct target *t = i < FRONTS ? NULL : engine_target(e, names[i]);
+	bool sure = true;
+	struct packet *p;
+
+	if (!b->greeting || !b->wire.up)
+		return;
+	if (t != NULL && s->now - b->greeted_at < 2000 &&
+	    (!e->open || engine_succeed(e, t, b->instance) != 0))
+		return;
+	b->greeting = false;
+	if (t != NULL)
+		sure = engine_hello(
+		    e, t, b->wire.peer, b->instance, b->epoch != 0);
+	TRACE(s, "welcome %s, sure %d", names[i], (int)sure);
+	p = packet_new(P_WELCOME);
+	p->a = sure && e->open ? s->epoch : 0;
+	send_to(s, &b->wire, false, p);
+}
+
+static void
+bus_hear_box(struct sim *s, int i)
+{
+	struct engine *e = s->e;
+	struct box *b = &s->box[i];
+	struct target *t = i < FRONTS ? NULL : engine_target(e, names[i]);
+	Hopyard__V1__LinkState state = HOPYARD__V1__LINK_STATE__INIT;
+	struct packet *p;
+
+	bus_greet(s, i);
+	/* Before the store is open nobody has credit. */
+	while (b->wire.up && (p = TAILQ_FIRST(&b->wire.to_bus)) != NULL &&
+	    (e->open ||
+		(p->kind != P_SUBMIT && p->kind != P_RESULT &&
+		    p->kind != P_INBOUND)) &&
+	    (p = arrived(s, &b->wire.to_bus)) != NULL) {
+		if (p->kind != P_SUBMIT)
+			TRACE(s, "%s says %d: %llu", names[i], (int)p->kind,
+			    (unsigned long long)p->a);
+		switch (p->kind) {
+		case P_HELLO:
+			b->greeting = true;
+			b->greeted_at = s->now;
+			break;
+		case P_IN_HAND:
+			engine_in_hand(
+			    e, t, (const uint64_t *)(void *)p->data, p->len);
+			break;
+		case P_CREDIT:
+			engine_credit(e, t, p->a, p->a * 100000);
+			break;
+		case P_LINK_STATE:
+			state.state = p->a
+			    ? HOPYARD__V1__LINK_STATE__LINK__UP
+			    : HOPYARD__V1__LINK_STATE__LINK__DOWN;
+			if (i != HOOK)
+				engine_link_state(e, t, &state);
+			break;
+		case P_SUBMIT:
+		case P_RESULT:
+		case P_INBOUND:
+			bus_items(s, i, p);
+			break;
+		default:
+			fail_run(s, "not for the bus");
+			break;
+		}
+		packet_free(p);
+	}
+}
+
+static void
+bus_hear_store(struct sim *s)
+{
+	static uint8_t memory[256 * 1024];
+	struct engine *e = s->e;
+	struct arena arena;
+	struct items its;
+	struct packet *p;
+	const void *o;
+
+	arena_init(&arena, memory, sizeof(memory));
+	while (s->store.up && (p = arrived(s, &s->store.to_bus)) != NULL) {
+		arena_reset(&arena);
+		switch (p->kind) {
+		case P_OPENED:
+			o = frame_unpack(&arena,
+			    &hopyard__v1__opened__descriptor, p->data, p->len);
+			assert_non_null(o);
+			if (!((const Hopyard__V1__Opened *)o)->more)
+				s->opened = true;
+			engine_opened(e, o);
+			break;
+		case P_HORIZON:
+			o = frame_unpack(&arena,
+			    &hopyard__v1__horizon__descriptor, p->data, p->len);
+			assert_non_null(o);
+			if (!engine_horizon(e, o))
+				fail_run(s, "horizon refused");
+			break;
+		case P_PAGED:
+		case P_NOTICE:
+		case P_OVERDUE:
+			assert_true(items_open(&its, p->data, p->len));
+			if (p->kind == P_PAGED)
+				engine_paged(e, p->a, &its);
+			else if (p->kind == P_NOTICE)
+				engine_notice(e, &its);
+			else
+				engine_overdue(e, &its);
+			break;
+		default:
+			fail_run(s, "not for the bus");
+			break;
+		}
+		packet_free(p);
+	}
+}
+
+static void
+bus_run(struct sim *s)
+{
+	uint64_t next;
+
+	engine_time(s->e, s->now + 1, WALL(s));
+	bus_hear_store(s);
+	for (int i = 0; i < BOXES; i++)
+		bus_hear_box(s, i);
+	if (s->now >= s->tick_at) {
+		next = engine_tick(s->e);
+		s->tick_at = s->now + next;
+	}
+	engine_dispatch(s->e);
+	send_records(s);
+}
+
+/* ------------------------------------------------------------ what happens */
+
+static void
+submit(struct sim *s)
+{
+	int i = (int)rnd(s, FRONTS);
+	struct box *b = &s->box[i];
+	struct message *m;
+	struct owed *o;
+
+	if (!b->alive)
+		return;
+	/* Sometimes one that was handed over before. */
+	if (s->count > 0 && chance(s, 60)) {
+		m = s->message[rnd(s, s->count)];
+		if (m->mo || (m->refused && !m->acked))
+			return;
+	} else {
+		m = message_new(s);
+		m->account = accounts[rnd(s, 5)];
+		m->to = destinations[chance(s, 20) ? 3 : rnd(s, 3)];
+		m->mask = chance(s, 800) ? 31 : 0;
+		if (chance(s, 60))
+			m->delay_ms = 1 + rnd(s, 55000);
+		else if (chance(s, 60))
+			m->delay_ms = 61000 + rnd(s, 60000);
+		if (chance(s, 150))
+			m->validity_ms = 2000 + rnd(s, 30000);
+	}
+	o = xcalloc(1, sizeof(*o));
+	o->kind = P_SUBMIT;
+	o->message = m;
+	memcpy(o->id, m->id, 16);
+	TAILQ_INSERT_TAIL(&b->owed, o, link);
+}
+
+static void
+send_mo(struct sim *s)
+{
+	int i = FRONTS + (int)rnd(s, CONNECTORS);
+	struct box *b = &s->box[i];
+	struct message *m;
+	struct owed *o;
+
+	if (!b->alive)
+		return;
+	m = message_new(s);
+	m->mo = true;
+	o = xcalloc(1, sizeof(*o));
+	o->kind = P_INBOUND;
+	o->message = m;
+	memcpy(o->id, m->id, 16);
+	TAILQ_INSERT_TAIL(&b->owed, o, link);
+	if (b->ready)
+		box_send_owed(s, b, o);
+}
+
+static void
+cancel(struct sim *s)
+{
+	struct message *m;
+
+	if (s->count == 0 || s->e == NULL || !s->e->open)
+		return;
+	m = s->message[rnd(s, s->count)];
+	if (m->mo)
+		return;
+	map_put_u64(&s->cancels, ++s->last_token, m);
+	engine_time(s->e, s->now + 1, WALL(s));
+	engine_cancel(s->e, m->id, (struct bytes){ NULL, 0 }, s->last_token);
+}
+
+static void
+front_send(struct sim *s, int i)
+{
+	struct box *b = &s->box[i];
+	struct owed *o;
+
+	if (!b->ready)
+		return;
+	TAILQ_FOREACH(o, &b->owed, link)
+		if (o->number == 0)
+			box_send_owed(s, b, o);
+}
+
+static void
+break_something(struct sim *s)
+{
+	const struct faults *f = &s->faults;
+	int i = FRONTS + (int)rnd(s, CONNECTORS);
+
+	if (f->bus && chance(s, f->odds))
+		bus_kill(s);
+	if (f->store && chance(s, f->odds))
+		store_kill(s);
+	if (f->store && chance(s, f->odds))
+		store_cut(s);
+	if (f->connector && chance(s, f->odds))
+		box_kill(s, i);
+	if (f->hook && chance(s, f->odds))
+		box_kill(s, HOOK);
+	if (f->cut && chance(s, 2 * f->odds)) {
+		i = (int)rnd(s, BOXES);
+		box_lost(s, i, true);
+		/* Longer than the bus waits for it. */
+		if (f->connector && chance(s, 300))
+			s->box[i].back_at = s->now + rnd(s, 3 * RECLAIM);
+	}
+	if (chance(s, f->odds)) {
+		struct box *b = &s->box[FRONTS + rnd(s, CONNECTORS)];
+
+		b->link_up = !b->link_up;
+		box_tell_link(s, b);
+	}
+	if (s->e != NULL && chance(s, 3)) {
+		struct target *t =
+		    engine_target(s->e, names[FRONTS + rnd(s, CONNECTORS)]);
+
+		engine_set_admin(s->e, t, (enum target_admin)rnd(s, 3));
+	}
+	if (s->e != NULL && chance(s, 3)) {
+		struct queue *q;
+
+		TAILQ_FOREACH(q, &s->e->queues, all_link)
+			if (chance(s, 200))
+				engine_hold(s->e, q, !q->hold);
+	}
+}
+
+static void
+mend(struct sim *s)
+{
+	struct queue *q;
+
+	s->calm = true;
+	if (s->e == NULL)
+		return;
+	for (int i = FRONTS; i < BOXES; i++)
+		engine_set_admin(
+		    s->e, engine_target(s->e, names[i]), TARGET_ADMIN_READY);
+	TAILQ_FOREACH(q, &s->e->queues, all_link)
+		engine_hold(s->e, q, false);
+	for (int i = FRONTS; i < HOOK; i++)
+		if (s->box[i].alive && !s->box[i].link_up) {
+			s->box[i].link_up = true;
+			box_tell_link(s, &s->box[i]);
+		}
+}
+
+static void
+one_step(struct sim *s)
+{
+	if (s->e == NULL && s->now >= s->bus_back)
+		bus_start(s);
+	if (!s->store_alive && s->now >= s->store_back)
+		s->store_alive = true;
+	if (s->store_alive && !s->store.up && s->e != NULL && s->flying == 0)
+		store_connect(s);
+	for (int i = 0; i < BOXES; i++) {
+		if (s->box[i].alive || s->now >= s->box[i].back_at)
+			box_start(s, i);
+		if (i < FRONTS)
+			front_send(s, i);
+	}
+	if (s->e != NULL)
+		bus_run(s);
+	if (s->store_alive)
+		store_run(s);
+	for (int i = 0; i < BOXES; i++)
+		box_run(s, i);
+	s->step++;
+}
+
+static bool
+at_rest(const struct sim *s)
+{
+	const struct engine *e = s->e;
+
+	if (e == NULL || !s->opened || !TAILQ_EMPTY(&s->pending) ||
+	    e->by_seq.count != 0 || e->ledger.ring_count != 0 ||
+	    e->lookups.count != 0 || s->cancels.count != 0)
+		return false;
+	for (int i = 0; i < BOXES; i++)
+		if (!TAILQ_EMPTY(&s->box[i].owed) ||
+		    !TAILQ_EMPTY(&s->box[i].held) ||
+		    !TAILQ_EMPTY(&s->box[i].carrier))
+			return false;
+	return db_live(&s->db) == 0;
+}
+
+static void
+check_end(struct sim *s)
+{
+	const struct engine *e = s->e;
+	const struct queue *q;
+
+	for (size_t i = 0; i < s->count; i++) {
+		const struct message *m = s->message[i];
+		const struct db_row *r = db_find(&s->db, m->id);
+
+		if (m->acked && r == NULL)
+			fail_run(
+			    s, "%s was acknowledged and is lost", hex(m->id));
+		if (r == NULL)
+			continue;
+		if (!r->ended)
+			fail_run(s, "%s never ended", hex(m->id));
+		if (!m->mo && r->final == 0 && !r->submitted)
+			fail_run(s, "%s has no final state", hex(m->id));
+		if (r->finals > 1 + (r->by_timer ? 0u : 1u))
+			fail_run(s, "%s ended %u times", hex(m->id), r->finals);
+		if (m->taken > 1 && m->unknowns == 0 && !s->faults.connector)
+			fail_run(s, "%s was sent %u times for no reason",
+			    hex(m->id), m->taken);
+		if (m->taken > 1 && !r->dup && r->submits > 0)
+			fail_run(s, "%s was sent twice, and is not flagged",
+			    hex(m->id));
+	}
+	if (e->ledger.ring_count != 0 || e->heap_count != 0 || e->bytes != 0 ||
+	    e->due_count != 0 || e->pages[0] != 0 || e->pages[1] != 0)
+		fail_run(s, "the engine is not empty");
+	for (size_t i = 0; i < e->target_count; i++)
+		if (e->target[i]->in_hand.count != 0)
+			fail_run(s, "%s is thought to have something",
+			    e->target[i]->name);
+	TAILQ_FOREACH(q, &e->queues, all_link)
+		if (q->inflight != 0 || q->ready_count != 0 ||
+		    queue_low(q) != 0)
+			fail_run(s, "queue %u is not empty", q->number);
+}
+
+static void
+sim_init(struct sim *s, uint64_t seed)
+{
+	memset(s, 0, sizeof(*s));
+	s->seed = seed;
+	s->rng = seed * 0x9e3779b97f4a7c15u | 1;
+	for (int i = 0; i < 8; i++)
+		rnd(s, 2);
+	db_init(&s->db);
+	s->db.frame_items = rnd(s, 2) ? 5 : 0;
+	map_init(&s->by_id);
+	map_init(&s->cancels);
+	buf_init(&s->buf);
+	s->conf = model_conf(sim_conf);
+	TAILQ_INIT(&s->pending);
+	TAILQ_INIT(&s->store.to_bus);
+	TAILQ_INIT(&s->store.from_bus);
+	for (int i = 0; i < BOXES; i++) {
+		struct box *b = &s->box[i];
+
+		TAILQ_INIT(&b->wire.to_bus);
+		TAILQ_INIT(&b->wire.from_bus);
+		TAILQ_INIT(&b->owed);
+		TAILQ_INIT(&b->held);
+		TAILQ_INIT(&b->carrier);
+	}
+	s->faults = (struct faults){ .bus = rnd(s, 4) > 0,
+		.store = rnd(s, 3) > 0,
+		.connector = rnd(s, 2),
+		.hook = rnd(s, 2),
+		.cut = rnd(s, 2),
+		.unknown = rnd(s, 2),
+		.leap = rnd(s, 2),
+		.odds = 1 + (unsigned)rnd(s, 12) };
+	if (seed % 16 == 0)
+		memset(&s->faults, 0, sizeof(s->faults));
+}
+
+static void
+sim_fini(struct sim *s)
+{
+	if (s->e != NULL)
+		engine_free(s->e);
+	packets_clear(&s->pending);
+	wire_drop(&s->store);
+	for (int i = 0; i < BOXES; i++) {
+		struct box *b = &s->box[i];
+
+		wire_drop(&b->wire);
+		owed_clear(&b->owed);
+		owed_clear(&b->carrier);
+		while (!TAILQ_EMPTY(&b->held))
+			held_free(b, TAILQ_FIRST(&b->held));
+	}
+	for (size_t i = 0; i < s->count; i++)
+		free(s->message[i]);
+	free(s->message);
+	map_fini(&s->by_id);
+	map_fini(&s->cancels);
+	buf_fini(&s->buf);
+	db_fini(&s->db);
+	conf_free(s->conf);
+}
+
+struct totals {
+	uint64_t messages, records, pages, verified, taken, kills;
+};
+
+static bool
+sim_run(uint64_t seed, struct totals *sum)
+{
+	struct sim *s = xcalloc(1, sizeof(*s));
+	bool busy;
+	bool ok;
+
+	sim_init(s, seed);
+	busy = rnd(s, 2);
+	while (s->step < STEPS && s->failed[0] == '\0') {
+		/* Bursts, so that queues become deep. */
+		if (chance(s, busy ? 500 : 250))
+			for (uint64_t n = chance(s, 20) ? rnd(s, 60) : 1; n > 0;
+			     n--)
+				submit(s);
+		if (chance(s, 40))
+			send_mo(s);
+		if (chance(s, 25))
+			cancel(s);
+		break_something(s);
+		one_step(s);
+		if (s->e != NULL && s->step % 16 == 0)
+			check_engine(s);
+		s->now += rnd(s, 8) == 0 ? rnd(s, 60) : rnd(s, 4);
+		if (s->faults.leap && chance(s, 3))
+			s->now += rnd(s, 30000);
+	}
+	for (unsigned n = 0; s->failed[0] == '\0' && !at_rest(s); n++) {
+		if (n % 64 == 0)
+			mend(s);
+		one_step(s);
+		s->now += n < 4000 ? 5 : n < 40000 ? 500 : 20000;
+		if (n > 90000) {
+			fail_run(s,
+			    "does not come to rest: %zu live, %zu in "
+			    "memory, %zu look-ups",
+			    db_live(&s->db),
+			    s->e != NULL ? s->e->by_seq.count : 0,
+			    s->e != NULL ? s->e->lookups.count : 0);
+		}
+	}
+	if (s->failed[0] == '\0') {
+		check_engine(s);
+		check_end(s);
+	}
+	sum->messages += s->count;
+	sum->records += s->db.durable;
+	sum->pages += s->db.pages;
+	sum->verified += s->db.verified;
+	sum->kills += s->epoch - (s->epoch > 0);
+	ok = s->failed[0] == '\0';
+	if (!ok)
+		print_error("SEED=%llu step %u: %s\n", (unsigned long long)seed,
+		    s->step, s->failed);
+	sim_fini(s);
+	free(s);
+	return ok;
+}
+
+static void
+many_worlds(void **state)
+{
+	const char *one = getenv("SEED"), *many = getenv("SEEDS");
+	uint64_t n = many != NULL ? strtoull(many, NULL, 10) : SEEDS;
+	uint64_t first = 1, bad = 0;
+	struct totals sum = { 0 };
+
+	(void)state;
+	tracing = getenv("TRACE") != NULL;
+	if (one != NULL) {
+		first = strtoull(one, NULL, 10);
+		n = 1;
+	}
+	for (uint64_t seed = first; seed < first + n && bad < 10; seed++)
+		bad += !sim_run(seed, &sum);
+	print_message("%llu runs: %llu messages, %llu records, %llu pages "
+		      "(%llu verified), bus killed %llu times\n",
+	    (unsigned long long)n, (unsigned long long)sum.messages,
+	    (unsigned long long)sum.records, (unsigned long long)sum.pages,
+	    (unsigned long long)sum.verified, (unsigned long long)sum.kills);
+	assert_int_equal(bad, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(many_worlds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
