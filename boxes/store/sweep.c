@@ -76,6 +76,7 @@ sweep_new(struct store *s)
 	struct sweep *w = xcalloc(1, sizeof(*w));
 
 	w->store = s;
+	w->flushed = clock_mono_ms();
 	map_init(&w->slots);
 	map_init(&w->by_ctid);
 	TAILQ_INIT(&w->ranges);

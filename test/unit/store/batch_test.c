@@ -126,6 +126,9 @@ wheel(void **state)
 	assert_int_equal(r->count, 0);
 	sweep_ready(fixture_tools.sweep);
 	sweep_flush(fixture_tools.sweep, &fixture_batch, 3);
+	assert_int_equal(r->count, 0);
+	clock_set(1005000, RECORD_AT);
+	sweep_flush(fixture_tools.sweep, &fixture_batch, 3);
 	assert_int_equal(r->count, 1);
 	assert_int_equal(r->col[1].base[24 + 7], 3);  /* upto */
 	assert_int_equal(r->col[2].base[24 + 15], 3); /* lo_id */
