@@ -622,31 +622,34 @@ def test_load_against_a_scripted_smsc():
              "--to", "49%n1", "--digits", "3", "--from", "+77", "--text",
              "Gr\u00fc\u00dfe %n", "--dlr", "--dlr-wait", "100ms"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        s = server.accept(20)
-        bind = s.expect("bind_transceiver", 20)
-        assert (bind.system_id, bind.password, bind.interface_version) == (
-            b"me", b"pw", 0x34)
-        s.answer(bind, system_id=b"x")
-        pdus = [s.expect("submit_sm", 20) for _ in range(3)]
-        assert [p.destination_addr for p in pdus] == [
-            b"490001", b"490011", b"490021"]
-        assert pdus[0].source_addr == b"77" and pdus[0].source_addr_ton == 1
-        assert pdus[0].registered_delivery == 1
-        assert pdus[0].data_coding == 8
-        assert pdus[0].short_message == "Gr\u00fc\u00dfe 000".encode(
-            "utf-16-be")
-        s.answer(pdus[1], message_id=b"1")
-        s.answer(pdus[0], ESME_RTHROTTLED)
-        assert [s.expect("submit_sm", 20).destination_addr
-                for _ in range(2)] == [b"490031", b"490041"]
-        s.close()
-        s = server.accept(20)
-        s.answer(s.expect("bind_transceiver", 20), system_id=b"x")
-        p = s.expect("submit_sm", 20)
-        assert p.destination_addr == b"490051"
-        s.answer(p, message_id=b"5")
-        s.expect("unbind", 20)
-        out, _ = child.communicate(timeout=60)
+        try:
+            s = server.accept(20)
+            bind = s.expect("bind_transceiver", 20)
+            assert (bind.system_id, bind.password, bind.interface_version) == (
+                b"me", b"pw", 0x34)
+            s.answer(bind, system_id=b"x")
+            pdus = [s.expect("submit_sm", 20) for _ in range(3)]
+            assert [p.destination_addr for p in pdus] == [
+                b"490001", b"490011", b"490021"]
+            assert pdus[0].source_addr == b"77" and pdus[0].source_addr_ton == 1
+            assert pdus[0].registered_delivery == 1
+            assert pdus[0].data_coding == 8
+            assert pdus[0].short_message == "Gr\u00fc\u00dfe 000".encode(
+                "utf-16-be")
+            s.answer(pdus[1], message_id=b"1")
+            s.answer(pdus[0], ESME_RTHROTTLED)
+            assert [s.expect("submit_sm", 20).destination_addr
+                    for _ in range(2)] == [b"490031", b"490041"]
+            s.close()
+            s = server.accept(20)
+            s.answer(s.expect("bind_transceiver", 20), system_id=b"x")
+            p = s.expect("submit_sm", 20)
+            assert p.destination_addr == b"490051"
+            s.answer(p, message_id=b"5")
+            s.expect("unbind", 20)
+            out, _ = child.communicate(timeout=60)
+        finally:
+            child.kill()  # it would wait for its peer for ever
     assert child.returncode == 0
     r = json.loads(out)
     assert (r["sent"], r["ok"], r["failed"], r["lost"]) == (6, 2, 1, 3)
