@@ -245,7 +245,7 @@ scan_next(struct scan *s)
 		s->token = TOKEN_NUMBER;
 	} else if (*p != '\0' && strchr("=:;,{}()[]", *p) != NULL) {
 		s->p++;
-		s->token = *p;
+		s->token = (unsigned char)*p;
 	} else if (s->end - p >= 8 && memcmp(p, "@include", 8) == 0) {
 		scan_complain(s, s->line,
 		    "@include is not read: write include = [ \"conf.d/*.cfg\" "

@@ -13,6 +13,7 @@
 #include "common/log.h"
 
 /* The file's bytes become a C string; paths are from the top folder. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define SCHEMA_FILE(symbol, path)                                              \
 	__asm__(".section .rodata\n"                                           \
 		".global " #symbol "\n" #symbol ":\n"                          \
@@ -20,6 +21,7 @@
 		".byte 0\n"                                                    \
 		".previous\n");                                                \
 	extern const char symbol[]
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 SCHEMA_FILE(schema_001, "boxes/store/schema/001_log.sql");
 
