@@ -5,7 +5,6 @@
 Its carrier is a file: a message is a line of the journal, on disk before it is
 reported; what the bus has not acknowledged is read back from it after a kill.
 """
-import importlib
 import json
 import os
 import socket
@@ -18,13 +17,12 @@ import time
 WINDOW, BYTES = 256, 1 << 20        # what we take on at a time
 HEADER = struct.Struct("<IHHQ")     # payload length, type, flags, correlation
 BUS, NAME, TYPE = (os.environ["HOPYARD_" + x] for x in ("BUS", "NAME", "TYPE"))
-PROTO = os.path.dirname(os.path.abspath(__file__)) + "/../../proto"
+PROTO = os.path.dirname(os.path.abspath(__file__)) + "/../../proto/hopyard/v1"
 
 with tempfile.TemporaryDirectory() as made:     # the classes of bus.proto
-    subprocess.check_call(["protoc", "--proto_path=" + PROTO, "--python_out=" + made,
-                           "hopyard/v1/bus.proto"])
+    subprocess.check_call(["protoc", "-I" + PROTO, "--python_out=" + made, "bus.proto"])
     sys.path.insert(0, made)
-    pb = importlib.import_module("hopyard.v1.bus_pb2")
+    import bus_pb2 as pb
 
 
 def uuid7():
@@ -42,15 +40,13 @@ def reports(message, ref):
     notice = pb.Notice(     # as a carrier has it: from the handset, to us
         state=pb.DELIVERED, smsc_id=smsc_id, done_at=int(time.time() * 1000),
         link=link, to=getattr(message, "from"), **{"from": message.to})
-    items = (result, None), (envelope, notice)
-    return [pb.Item(envelope=e.SerializeToString(),
-                    body=b and b.SerializeToString()) for e, b in items]
+    return [pb.Item(envelope=e.SerializeToString(), body=b and b.SerializeToString())
+            for e, b in ((result, None), (envelope, notice))]
 
 
 class Connector:
     def __init__(self, path):
-        self.instance, self.epoch = os.urandom(16), None
-        self.outbox = []        # not acknowledged: (type, message id, item)
+        self.instance, self.epoch, self.outbox = os.urandom(16), None, []
         self.journal = open(path, "a+", encoding="ascii")
         self.journal.seek(0)    # a line without its end is one that never was
         whole = [json.loads(x) for x in self.journal if x.endswith("}\n")]
@@ -60,7 +56,7 @@ class Connector:
         for id_ in self.owed:
             self.report(id_)
 
-    def report(self, id_):
+    def report(self, id_):      # kept in the outbox until the bus has settled it
         for type_, packed in zip((pb.RESULT, pb.INBOUND), self.owed[id_]["items"]):
             self.outbox.append((type_, id_, pb.Item.FromString(bytes.fromhex(packed))))
 
@@ -87,13 +83,17 @@ class Connector:
             self.credit = pb.Credit.FromString(data)
         elif type_ == pb.DELIVER:
             self.deliver(pb.Items.FromString(data).item)
-        elif type_ == pb.ACK:           # up to a number; a refusal is final too
-            count = max(0, pb.Ack.FromString(data).upto - self.settled)
-            for kind, id_, _ in self.outbox[:count]:
-                if kind == pb.INBOUND and self.owed.pop(id_, None):
+        elif type_ == pb.ACK:
+            ack = pb.Ack.FromString(data)
+            self.later.update(x.number for x in ack.exception
+                              if x.code == pb.Ack.UNAVAILABLE)
+            while self.settled < ack.upto:
+                self.settled += 1
+                kind, id_, item = self.outbox.pop(0)
+                if self.settled in self.later:      # not yet, says the bus
+                    self.outbox.append((kind, id_, item))
+                elif kind == pb.INBOUND and self.owed.pop(id_, None):
                     self.journal.write(json.dumps({"id": id_}) + "\n")
-            del self.outbox[:count]
-            self.settled += count
         elif type_ == pb.PING:
             self.send(pb.PONG, None, correlation)
         elif type_ == pb.NAK:
@@ -121,13 +121,13 @@ class Connector:
                                        bytes=self.got_bytes + BYTES))
 
     def serve(self):
-        """One connection, until it breaks.  All totals begin anew."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(BUS)
         self.outbox.sort(key=lambda entry: entry[0] != pb.RESULT)
         self.results = sum(type_ == pb.RESULT for type_, _, _ in self.outbox)
-        self.credit, self.number, self.used = pb.Credit(items=0, bytes=0), 0, 0
-        self.settled = self.got = self.got_bytes = self.granted = 0
+        self.credit, self.later = pb.Credit(items=0, bytes=0), set()
+        self.number = self.used = self.settled = 0
+        self.got = self.got_bytes = self.granted = 0
         self.send(pb.HELLO, pb.Hello(
             proto_min=1, proto_max=1, name=NAME, type=TYPE, instance=self.instance,
             pid=os.getpid(), last_epoch=self.epoch))
