@@ -337,9 +337,9 @@ admin_find(struct http_request *r, void *arg)
 	buf_fini(&body);
 }
 
-/* {"id":"..."}; false after the answer. */
+/* {"id":"...","force":true}; false after the answer. */
 static bool
-admin_id(struct http_request *r, struct bytes s, struct buf *body)
+admin_id(struct http_request *r, struct bytes s, bool force, struct buf *body)
 {
 	uint8_t id[UUID_LEN];
 	struct json j;
@@ -351,6 +351,8 @@ admin_id(struct http_request *r, struct bytes s, struct buf *body)
 	json_init(&j, body);
 	json_open_object(&j, NULL);
 	json_uuid(&j, "id", id);
+	if (force)
+		json_bool(&j, "force", true);
 	json_close_object(&j);
 	return true;
 }
@@ -366,7 +368,7 @@ admin_show_message(struct http_request *r, void *arg)
 	if (!admin_may(a, r))
 		return;
 	buf_init(&body);
-	if (admin_id(r, http_rest(r), &body))
+	if (admin_id(r, http_rest(r), false, &body))
 		admin_ask(a, r, "store", http_route_name(r), &body);
 	buf_fini(&body);
 }
@@ -475,6 +477,19 @@ admin_act(struct http_request *r, void *arg)
 		admin_act_body(a, r, http_route_name(r));
 }
 
+/* Does the body say {"force": true}? */
+static bool
+admin_forced(const struct http_request *r)
+{
+	struct bytes in = http_body(r);
+	json_t *body = json_loadb(in.len > 0 ? (const char *)in.p : "{}",
+	    in.len > 0 ? in.len : 2, JSON_REJECT_DUPLICATES, NULL);
+	bool force = json_is_true(json_object_get(body, "force"));
+
+	json_decref(body);
+	return force;
+}
+
 /* POST /admin/v1/messages/ID/cancel or replay */
 static void
 admin_act_message(struct http_request *r, void *arg)
@@ -492,7 +507,7 @@ admin_act_message(struct http_request *r, void *arg)
 		return;
 	}
 	buf_init(&body);
-	if (admin_id(r, id, &body))
+	if (admin_id(r, id, admin_forced(r), &body))
 		admin_ask(a, r, "bus",
 		    verb_is(verb, "cancel") ? "message.cancel"
 					    : "message.replay",
@@ -514,11 +529,14 @@ static const struct http_route admin_routes[] = {
 	{ "/admin/v1/queues", false, READ, "queues", admin_read },
 	{ "/admin/v1/boxes", false, READ, "boxes", admin_read },
 	{ "/admin/v1/routes", false, READ, "routes", admin_read },
+	{ "/admin/v1/accounts", false, READ, "accounts", admin_read },
 	{ "/admin/v1/config", false, READ, "config.show", admin_read },
+	{ "/admin/v1/config/diff", false, READ, "config.diff", admin_read },
 	{ "/admin/v1/routes:test", false, READ, "routes.test",
 	    admin_test_route },
 	{ "/admin/v1/links/", true, READ, "link.show", admin_show_box },
 	{ "/admin/v1/boxes/", true, READ, "stats", admin_show_box },
+	{ "/admin/v1/hooks/", true, READ, "endpoints", admin_show_box },
 	{ "/admin/v1/messages", false, READ, "message.find", admin_find },
 	{ "/admin/v1/messages/", true, READ, "message.show",
 	    admin_show_message },

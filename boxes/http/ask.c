@@ -11,7 +11,7 @@
 #include "common/buf.h"
 #include "common/xalloc.h"
 
-#define ASK_ANSWER (16 * 1024 * 1024) /* of several replies together */
+#define ASK_ANSWER (8 * 1024 * 1024) /* of several replies together */
 
 struct asked {
 	struct http_request *request;

@@ -412,12 +412,10 @@ job_done_cb(uv_work_t *work, int status)
 		TAILQ_REMOVE(&list, t, link);
 		q = attempt_query(t);
 		ok = NULL;
-		if (status != 0)
+		if (status != 0 || ++t->again > AUTH_AGAIN)
 			v = AUTH_BUSY;
 		else if (dummy)
 			v = auth_fail(a, &q, t, "unknown name");
-		else if (++t->again > AUTH_AGAIN)
-			v = AUTH_BUSY;
 		else
 			v = auth_go(a, &q, t, &ok);
 		if (v != AUTH_WAIT)

@@ -20,7 +20,7 @@
 #include "common/xalloc.h"
 
 #define GATHER_MS      2500 /* Prometheus gives up after 10 s */
-#define GATHER_MAX     (32 * 1024 * 1024)
+#define GATHER_MAX     (8 * 1024 * 1024) /* a conn takes 16 MiB */
 #define GATHER_WAITING 64
 #define GATHER_BOXES   2048
 

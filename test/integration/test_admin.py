@@ -270,6 +270,9 @@ def test_reading(admin):
             ("boxes", ("bus", "boxes", None)),
             ("routes", ("bus", "routes", None)),
             ("config", ("bus", "config.show", None)),
+            ("config/diff", ("bus", "config.diff", None)),
+            ("accounts", ("bus", "accounts", None)),
+            ("hooks/h1", ("h1", "endpoints", None)),
             ("routes:test?to=%2B49151&from=a&account=b",
              ("bus", "routes.test", {"to": "+49151", "from": "a",
                                      "account": "b"})),
@@ -310,6 +313,8 @@ def test_actions(admin):
              ("bus", "message.cancel", {"id": ID})),
             ("messages/%s/replay" % ID, None,
              ("bus", "message.replay", {"id": ID})),
+            ("messages/%s/replay" % ID, {"force": True},
+             ("bus", "message.replay", {"id": ID, "force": True})),
             ("reload", None, ("bus", "reload", {}))]:
         admin.methods[want[1]] = lambda c: {"ok": True}
         a = admin.post(path, body)

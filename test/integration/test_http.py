@@ -427,14 +427,14 @@ def test_many_logins_stall_nobody(front):
     front.warm()
     crowd = [front.raw("GET /sendsms?username=demo&password=no%d&to=1 "
                        "HTTP/1.1\r\nHost: h\r\n\r\n" % i)
-             for i in range(100)]
+             for i in range(200)]
     slowest = 0
     for _ in range(20):
         began = time.monotonic()
         assert front.sendsms("to=1&text=x").status == 202
         slowest = max(slowest, time.monotonic() - began)
-    # 100 hashes take two seconds of one core and more.
-    assert slowest < 1, slowest
+    # 200 hashes take more than three seconds of one core.
+    assert slowest < 2, slowest
     for c in crowd:
         c.close()
 

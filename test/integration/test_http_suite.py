@@ -5,7 +5,6 @@ message for one Idempotency-Key; the admin process; and a store that is away."""
 import hashlib
 import http.client
 import json
-
 import signal
 import threading
 import time
