@@ -715,6 +715,7 @@ delivery_start_mo(struct delivery *d, const Hopyard__V1__Envelope *e,
 	const struct inbound_rule *rule = inbound_match(h->inbound,
 	    &(struct inbound_key){ view(e->link), view(e->to), view(e->from),
 		view(e->keyword), view(e->account) });
+	Hopyard__V1__Envelope whose;
 
 	if (c == NULL) {
 		delivery_fail(d, "malformed content");
@@ -726,16 +727,26 @@ delivery_start_mo(struct delivery *d, const Hopyard__V1__Envelope *e,
 		    "no inbound rule takes it");
 		return;
 	}
+	/* The bus hands on the envelope of the connector, which knows no
+	 * accounts. */
+	whose = *e;
+	if (e->account.len == 0) {
+		whose.has_account = true;
+		whose.account.len = strlen(rule->account);
+		whose.account.data = (uint8_t *)(uintptr_t)rule->account;
+		buf_add(&d->account, rule->account, whose.account.len);
+	}
 	if (rule->reply)
-		d->service = service_call_new(rule, e);
+		d->service = service_call_new(rule, &whose);
 	if (rule->url != NULL) {
-		if (service_url(&d->url, rule, e, c, dispatch, URL_MAX) != 0)
+		if (service_url(&d->url, rule, &whose, c, dispatch, URL_MAX) !=
+		    0)
 			delivery_fail(d, "URL too long");
 		else
 			delivery_route(d);
 	} else if (rule->webhook) {
 		d->json = true;
-		event_received(&d->body, e, c, dispatch, rule->name);
+		event_received(&d->body, &whose, c, dispatch, rule->name);
 		delivery_look_up(d);
 	} else {
 		delivery_fail(d, "inbound rule has neither url nor webhook");

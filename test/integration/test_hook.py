@@ -565,6 +565,25 @@ def test_mo_reply(hook):
     assert box.wait_result(again["ref"]).code == RESULT.OK
 
 
+def test_mo_without_account(hook):
+    """As a connector makes it and the bus hands it on: it belongs to the
+    account of the rule."""
+    server = hook.server()
+    server.on_request = lambda r: (200, "yes", {"Content-Type": "text/plain"})
+    hook.webhooks["demo"] = dict(url=server.url + "/event", secret=SECRET)
+    hook.inbound = [dict(name="kw", account="demo", reply=True,
+                         keyword=["info"], url=server.url + "/?o=%o"),
+                    dict(name="all", account="demo", webhook=True)]
+    box = hook.up()
+    result, = hook.send(box, hook.mo("info", account=b""))
+    assert result.code == RESULT.OK
+    assert server.requests[0].query["o"] == "demo"
+    assert box.submits[0].envelope.account == b"demo"
+    result, = hook.send(box, hook.mo("other", account=b""))
+    assert result.code == RESULT.OK
+    assert server.requests[1].json()["data"]["account"] == "demo"
+
+
 @pytest.mark.parametrize("body,kind,text", [
     (b"", "text/plain", None), (b" \r\n\t", "text/plain", None),
     (b"<p>hi</p>", "text/html", None), (b"{}", "application/json", None),
