@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "test/fuzz/fuzz.h"
 
@@ -26,12 +27,31 @@ static size_t replay_len_now;
 /* ASan's and UBSan's way to die; there only where they are linked in. */
 void __sanitizer_set_death_callback(void (*)(void)) __attribute__((weak));
 
-/* Says which input it was. */
+static void
+replay_say(const char *text)
+{
+	/* In a signal handler; when it fails there is nobody to tell. */
+	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+		return;
+}
+
+/* Says which input it was, and how much of it. */
 static void
 replay_death_cb(void)
 {
-	(void)fprintf(stderr, "replay: %s, first %zu octets\n", replay_path_now,
-	    replay_len_now);
+	char digits[24], *p = digits + sizeof(digits) - 1;
+	size_t n = replay_len_now;
+
+	*p = '\0';
+	do {
+		*--p = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	replay_say("replay: ");
+	replay_say(replay_path_now);
+	replay_say(", octets: ");
+	replay_say(p);
+	replay_say("\n");
 }
 
 static void
@@ -52,9 +72,9 @@ replay_die(const char *path, const char *what)
 static void
 replay_input(const uint8_t *data, size_t len)
 {
-	uint8_t *exact = malloc(len);
+	uint8_t *exact = malloc(len > 0 ? len : 1);
 
-	if (exact == NULL && len > 0)
+	if (exact == NULL)
 		replay_die("input", "out of memory");
 	if (len > 0)
 		memcpy(exact, data, len);

@@ -35,7 +35,7 @@ feed(struct http_head *h, bool (*take)(struct http_head *, size_t, size_t),
 static enum http_fault
 read_head(struct http_head *h, const char *raw, size_t step)
 {
-	const char *target = strchr(raw, ' ') + 1, *p = target, *end, *colon;
+	const char *target = strchr(raw, ' ') + 1, *p, *end, *colon;
 	unsigned minor;
 	size_t n;
 

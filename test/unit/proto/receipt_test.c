@@ -24,7 +24,6 @@
 
 static const struct row {
 	const char *text;
-	bool want;
 	const char *id, *stat;
 	int state;
 	const char *err;
@@ -34,66 +33,63 @@ static const struct row {
 } rows[] = {
 	{ "id:0123456789 sub:001 dlvrd:001 submit date:2511251200 done "
 	  "date:2511251201 stat:DELIVRD err:000 text:Hello world",
-	    true, "0123456789", "DELIVRD", SMPP_STATE_DELIVERED, "000", 1, 1,
-	    NOON, AFTER, "Hello world" },
+	    "0123456789", "DELIVRD", SMPP_STATE_DELIVERED, "000", 1, 1, NOON,
+	    AFTER, "Hello world" },
 	/* seconds, and a century */
 	{ "id:1 submit date:251125120000 done date:20251125120100 stat:EXPIRED",
-	    true, "1", "EXPIRED", SMPP_STATE_EXPIRED, "", NONE, NONE, NOON,
-	    AFTER, "" },
-	{ "id:1 submit date:202511251200 stat:DELETED", true, "1", "DELETED",
+	    "1", "EXPIRED", SMPP_STATE_EXPIRED, "", NONE, NONE, NOON, AFTER,
+	    "" },
+	{ "id:1 submit date:202511251200 stat:DELETED", "1", "DELETED",
 	    SMPP_STATE_DELETED, "", NONE, NONE, NOON, NONE, "" },
 	/* any case, spaces, other separators */
-	{ "ID:1 STAT:undeliv ERR:1f4 TEXT:x", true, "1", "undeliv",
+	{ "ID:1 STAT:undeliv ERR:1f4 TEXT:x", "1", "undeliv",
 	    SMPP_STATE_UNDELIVERABLE, "1f4", NONE, NONE, NONE, NONE, "x" },
-	{ "id : 1  stat :  REJECTD err:\t5", true, "1", "REJECTD",
+	{ "id : 1  stat :  REJECTD err:\t5", "1", "REJECTD",
 	    SMPP_STATE_REJECTED, "5", NONE, NONE, NONE, NONE, "" },
-	{ "id:1, stat:DELIVRD, err:0", true, "1", "DELIVRD",
-	    SMPP_STATE_DELIVERED, "0", NONE, NONE, NONE, NONE, "" },
-	{ "id:1;stat:DELIVRD|err:0", true, "1", "DELIVRD", SMPP_STATE_DELIVERED,
+	{ "id:1, stat:DELIVRD, err:0", "1", "DELIVRD", SMPP_STATE_DELIVERED,
 	    "0", NONE, NONE, NONE, NONE, "" },
-	{ "id:1 submit_date:2511251200 donedate:2511251201 stat:ENROUTE", true,
-	    "1", "ENROUTE", SMPP_STATE_ENROUTE, "", NONE, NONE, NOON, AFTER,
-	    "" },
-	/* another order, missing and empty fields */
-	{ "stat:DELIVRD id:7", true, "7", "DELIVRD", SMPP_STATE_DELIVERED, "",
+	{ "id:1;stat:DELIVRD|err:0", "1", "DELIVRD", SMPP_STATE_DELIVERED, "0",
 	    NONE, NONE, NONE, NONE, "" },
-	{ "id: sub:001 stat:UNKNOWN", true, "", "UNKNOWN", SMPP_STATE_UNKNOWN,
-	    "", 1, NONE, NONE, NONE, "" },
-	{ "id:5", true, "5", "", NONE, "", NONE, NONE, NONE, NONE, "" },
-	{ "stat:DELIVRD", true, "", "DELIVRD", SMPP_STATE_DELIVERED, "", NONE,
+	{ "id:1 submit_date:2511251200 donedate:2511251201 stat:ENROUTE", "1",
+	    "ENROUTE", SMPP_STATE_ENROUTE, "", NONE, NONE, NOON, AFTER, "" },
+	/* another order, missing and empty fields */
+	{ "stat:DELIVRD id:7", "7", "DELIVRD", SMPP_STATE_DELIVERED, "", NONE,
 	    NONE, NONE, NONE, "" },
-	{ "id:019aa0b1-c2d3-7e4f-8a5b-6c7d8e9fa0b1 stat:ACCEPTD", true,
+	{ "id: sub:001 stat:UNKNOWN", "", "UNKNOWN", SMPP_STATE_UNKNOWN, "", 1,
+	    NONE, NONE, NONE, "" },
+	{ "id:5", "5", "", NONE, "", NONE, NONE, NONE, NONE, "" },
+	{ "stat:DELIVRD", "", "DELIVRD", SMPP_STATE_DELIVERED, "", NONE, NONE,
+	    NONE, NONE, "" },
+	{ "id:019aa0b1-c2d3-7e4f-8a5b-6c7d8e9fa0b1 stat:ACCEPTD",
 	    "019aa0b1-c2d3-7e4f-8a5b-6c7d8e9fa0b1", "ACCEPTD",
 	    SMPP_STATE_ACCEPTED, "", NONE, NONE, NONE, NONE, "" },
 	/* a word that we do not know */
-	{ "id:1 stat:WHATEVER", true, "1", "WHATEVER", NONE, "", NONE, NONE,
-	    NONE, NONE, "" },
+	{ "id:1 stat:WHATEVER", "1", "WHATEVER", NONE, "", NONE, NONE, NONE,
+	    NONE, "" },
 	/* nothing is believed in the customer's own text */
-	{ "id:1 stat:UNDELIV text:id:2 stat:DELIVRD", true, "1", "UNDELIV",
+	{ "id:1 stat:UNDELIV text:id:2 stat:DELIVRD", "1", "UNDELIV",
 	    SMPP_STATE_UNDELIVERABLE, "", NONE, NONE, NONE, NONE,
 	    "id:2 stat:DELIVRD" },
 	/* unless the receipt began with it */
-	{ "text:Hi id:3 stat:DELIVRD", true, "3", "DELIVRD",
-	    SMPP_STATE_DELIVERED, "", NONE, NONE, NONE, NONE,
-	    "Hi id:3 stat:DELIVRD" },
+	{ "text:Hi id:3 stat:DELIVRD", "3", "DELIVRD", SMPP_STATE_DELIVERED, "",
+	    NONE, NONE, NONE, NONE, "Hi id:3 stat:DELIVRD" },
 	/* the first of each counts */
-	{ "id:1 id:2 stat:EXPIRED stat:DELIVRD", true, "1", "EXPIRED",
+	{ "id:1 id:2 stat:EXPIRED stat:DELIVRD", "1", "EXPIRED",
 	    SMPP_STATE_EXPIRED, "", NONE, NONE, NONE, NONE, "" },
 	/* no such dates, no such numbers */
-	{ "id:1 sub:x dlvrd:-1 submit date:2513251200 done date:0", true, "1",
-	    "", NONE, "", NONE, NONE, NONE, NONE, "" },
-	{ "id:1 submit date:2502291200 done date:19991231235959", true, "1", "",
+	{ "id:1 sub:x dlvrd:-1 submit date:2513251200 done date:0", "1", "",
 	    NONE, "", NONE, NONE, NONE, NONE, "" },
-	{ "id:1 sub:9999999999", true, "1", "", NONE, "", NONE, NONE, NONE,
-	    NONE, "" },
+	{ "id:1 submit date:2502291200 done date:19991231235959", "1", "", NONE,
+	    "", NONE, NONE, NONE, NONE, "" },
+	{ "id:1 sub:9999999999", "1", "", NONE, "", NONE, NONE, NONE, NONE,
+	    "" },
 	/* a key is a word of its own */
-	{ "android:1 instat:DELIVRD", false, "", "", NONE, "", NONE, NONE, NONE,
-	    NONE, "" },
-	{ "Hello, how are you?", false, "", "", NONE, "", NONE, NONE, NONE,
-	    NONE, "" },
-	{ "", false, "", "", NONE, "", NONE, NONE, NONE, NONE, "" },
-	{ "id", false, "", "", NONE, "", NONE, NONE, NONE, NONE, "" },
-	{ "id:", false, "", "", NONE, "", NONE, NONE, NONE, NONE, "" },
+	{ "android:1 instat:DELIVRD", "", "", NONE, "", NONE, NONE, NONE, NONE,
+	    "" },
+	{ "Hello, how are you?", "", "", NONE, "", NONE, NONE, NONE, NONE, "" },
+	{ "", "", "", NONE, "", NONE, NONE, NONE, NONE, "" },
+	{ "id", "", "", NONE, "", NONE, NONE, NONE, NONE, "" },
+	{ "id:", "", "", NONE, "", NONE, NONE, NONE, NONE, "" },
 };
 
 static bool
@@ -107,6 +103,7 @@ static void
 test_text(void **state)
 {
 	struct receipt r;
+	bool want;
 	size_t i;
 
 	(void)state;
@@ -116,7 +113,9 @@ test_text(void **state)
 		char *exact = malloc(len + 1);
 
 		memcpy(exact, w->text, len);
-		if (receipt_parse(&r, bytes_of(exact, len)) != w->want ||
+		/* One of the two makes it a receipt. */
+		want = w->id[0] != '\0' || w->stat[0] != '\0';
+		if (receipt_parse(&r, bytes_of(exact, len)) != want ||
 		    !is(r.id, w->id) || !is(r.stat, w->stat) ||
 		    r.state != w->state || !is(r.err, w->err) ||
 		    r.sub != w->sub || r.dlvrd != w->dlvrd ||

@@ -26,13 +26,16 @@ static struct segment_plan plan;
 static char *
 repeat(const char *unit, size_t n, const char *tail)
 {
-	size_t len = strlen(unit), i;
-	char *s = malloc(n * len + strlen(tail) + 1);
+	char *s = malloc(n * strlen(unit) + strlen(tail) + 1), *p = s;
+	const char *c;
 
 	assert_non_null(s);
-	for (i = 0; i < n; i++)
-		memcpy(s + i * len, unit, len);
-	memcpy(s + n * len, tail, strlen(tail) + 1);
+	while (n-- > 0)
+		for (c = unit; *c != '\0'; c++)
+			*p++ = *c;
+	for (c = tail; *c != '\0'; c++)
+		*p++ = *c;
+	*p = '\0';
 	return s;
 }
 
@@ -135,7 +138,7 @@ test_too_many(void **state)
 }
 
 static void
-assert_part(unsigned i, const char *want, size_t len)
+assert_part(unsigned i, const void *want, size_t len)
 {
 	uint8_t got[SEGMENT_PUT_MAX];
 	size_t n, cap;
@@ -153,17 +156,18 @@ test_cut_at_escape(void **state)
 	struct segment_profile profile = { .ref = 0x1242 };
 	char *text = repeat("x", 152, "€yyyyyyyyyy");
 	char *part = repeat("x", 152, "");
-	char want[6 + 153];
+	static const uint8_t head[6] = { 5, 0, 3, 0x42, 2, 1 };
+	uint8_t want[6 + 153];
 
 	(void)state;
 	assert_int_equal(plan_text(text, &profile), SEGMENT_OK);
 	assert_int_equal(plan.n_parts, 2);
 	assert_int_equal(plan.part[0].len, 152);
-	memcpy(want, "\x05\x00\x03\x42\x02\x01", 6);
+	memcpy(want, head, 6);
 	memcpy(want + 6, part, 152);
 	assert_part(0, want, 6 + 152);
 	assert_part(1, "\x05\x00\x03\x42\x02\x02\x1b\x65yyyyyyyyyy", 6 + 12);
-	assert_int_equal(segment_put(&plan, 2, (uint8_t *)want, 100), 0);
+	assert_int_equal(segment_put(&plan, 2, want, sizeof(want)), 0);
 	free(text);
 	free(part);
 }
@@ -455,28 +459,28 @@ static void
 test_user(void **state)
 {
 	static const struct {
-		uint8_t esm_class;
 		const char *octets;
 		size_t len;
-		bool want;
-		struct segment_key key;
 		size_t want_udh;
+		struct segment_key key;
+		uint8_t esm_class;
+		bool want;
 	} rows[] = {
-		{ 0, "hello", 5, true, { SEGMENT_WHOLE, 0, 1, 1 }, 0 },
-		{ 0, "", 0, true, { SEGMENT_WHOLE, 0, 1, 1 }, 0 },
-		{ 0x40, "\x05\x00\x03\x42\x02\x01hi", 8, true,
-		    { SEGMENT_REF8, 0x42, 2, 1 }, 6 },
-		{ 0x40, "\x06\x08\x04\x12\x34\x03\x02hi", 9, true,
-		    { SEGMENT_REF16, 0x1234, 3, 2 }, 7 },
-		{ 0x44, "\x06\x05\x04\x15\x81\x15\x8ahi", 9, true,
-		    { SEGMENT_WHOLE, 0, 1, 1 }, 7 },
+		{ "hello", 5, 0, { SEGMENT_WHOLE, 0, 1, 1 }, 0, true },
+		{ "", 0, 0, { SEGMENT_WHOLE, 0, 1, 1 }, 0, true },
+		{ "\x05\x00\x03\x42\x02\x01hi", 8, 6,
+		    { SEGMENT_REF8, 0x42, 2, 1 }, 0x40, true },
+		{ "\x06\x08\x04\x12\x34\x03\x02hi", 9, 7,
+		    { SEGMENT_REF16, 0x1234, 3, 2 }, 0x40, true },
+		{ "\x06\x05\x04\x15\x81\x15\x8ahi", 9, 7,
+		    { SEGMENT_WHOLE, 0, 1, 1 }, 0x44, true },
 		/* without the flag it is text */
-		{ 0, "\x05\x00\x03\x42\x02\x01hi", 8, true,
-		    { SEGMENT_WHOLE, 0, 1, 1 }, 0 },
+		{ "\x05\x00\x03\x42\x02\x01hi", 8, 0,
+		    { SEGMENT_WHOLE, 0, 1, 1 }, 0, true },
 		/* malformed: all of it is data */
-		{ 0x40, "\x09\x00\x03\x42\x02\x01hi", 8, false,
-		    { SEGMENT_WHOLE, 0, 1, 1 }, 0 },
-		{ 0x40, "", 0, false, { SEGMENT_WHOLE, 0, 1, 1 }, 0 },
+		{ "\x09\x00\x03\x42\x02\x01hi", 8, 0,
+		    { SEGMENT_WHOLE, 0, 1, 1 }, 0x40, false },
+		{ "", 0, 0, { SEGMENT_WHOLE, 0, 1, 1 }, 0x40, false },
 	};
 	struct segment_user user;
 	struct smpp_pdu pdu;

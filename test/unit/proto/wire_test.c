@@ -134,6 +134,7 @@ write_all(struct wr *w)
 static void
 test_write(void **state)
 {
+	static const uint8_t tail[5] = { 'x', 'y', 'z', 0, 0 };
 	uint8_t want[34], got[40];
 	struct wr w;
 	size_t i, cap;
@@ -141,7 +142,7 @@ test_write(void **state)
 	(void)state;
 	for (i = 0; i < 29; i++)
 		want[i] = (uint8_t)(i + 1);
-	memcpy(want + 29, "xyz\0\0", 5);
+	memcpy(want + 29, tail, sizeof(tail));
 	wr_init(&w, got, sizeof(got));
 	write_all(&w);
 	assert_false(w.failed);
