@@ -19,8 +19,6 @@
 #define WAIT_MAX 30000
 #define GROWN_UP 10000
 
-extern char **environ;
-
 enum child_state {
 	CHILD_IDLE = 0, /* never started */
 	CHILD_RUNNING,
@@ -409,7 +407,7 @@ child_exec(int stop_signal, char **argv)
 
 	/* It may be gone before it could be asked for. */
 	if (prctl(PR_SET_PDEATHSIG, stop_signal) != 0 || parent == NULL ||
-	    getppid() != (pid_t)atol(parent)) {
+	    getppid() != (pid_t)strtol(parent, NULL, 10)) {
 		fprintf(stderr, "hopyard: the supervisor is gone\n");
 		return 1;
 	}

@@ -57,7 +57,7 @@ find_server(struct cluster *c, char *err, size_t len)
 
 	dp = opendir(root);
 	while (dp != NULL && (d = readdir(dp)) != NULL) {
-		int version = atoi(d->d_name);
+		int version = (int)strtol(d->d_name, NULL, 10);
 
 		snprintf(path, sizeof(path), "%s/%d/bin/initdb", root, version);
 		if (version > best && access(path, X_OK) == 0)
@@ -291,7 +291,7 @@ postmaster_pid(const struct cluster *c, bool *ready)
 		return 0;
 	for (int n = 1; fgets(line, sizeof(line), f) != NULL; n++) {
 		if (n == 1)
-			pid = atol(line);
+			pid = strtol(line, NULL, 10);
 		else if (n == 8)
 			*ready = strncmp(line, "ready", 5) == 0;
 	}
@@ -318,7 +318,7 @@ is_postgres(pid_t pid)
 static bool
 stop_left_over(const struct cluster *c, char *err, size_t len)
 {
-	const struct timespec nap = { 0, 20 * 1000 * 1000 };
+	const struct timespec nap = { 0, 20000000 };
 	bool ready;
 	pid_t pid = postmaster_pid(c, &ready);
 
@@ -535,7 +535,7 @@ cluster_exec(const char *dir, char **argv)
 	/* A change of user has taken back what child_exec() asked for. */
 	if (parent != NULL &&
 	    (prctl(PR_SET_PDEATHSIG, SIGINT) != 0 ||
-		getppid() != (pid_t)atol(parent))) {
+		getppid() != (pid_t)strtol(parent, NULL, 10))) {
 		fprintf(stderr, "hopyard: the supervisor is gone\n");
 		return 1;
 	}

@@ -461,15 +461,22 @@ static void
 done_cb(struct supervisor *s, void *arg)
 {
 	struct demo *d = arg;
+	const struct cluster *c = &d->plan.cluster;
+	const char *home = d->plan.folder.path;
 
 	(void)s;
 	say(d, "; stopped after %.1f s.\n",
 	    (double)(clock_mono_ms() - d->stopping_since) / 1000);
-	if (d->code == 0)
+	if (d->code == 0 && strncmp(c->dir, home, strlen(home)) != 0)
+		say(d,
+		    "The same command goes on with what is in %s and %s; "
+		    "delete both to start afresh.\n",
+		    folder_show(home), c->dir);
+	else if (d->code == 0)
 		say(d,
 		    "The same command goes on with what is in %s; delete it "
 		    "to start afresh.\n",
-		    folder_show(d->plan.folder.path));
+		    folder_show(home));
 	for (size_t i = 0; i < ARRAY_LEN(d->signal); i++)
 		uv_close((uv_handle_t *)&d->signal[i], NULL);
 	uv_close((uv_handle_t *)&d->timer, NULL);

@@ -124,12 +124,13 @@ static pid_t
 read_pid(const char *path)
 {
 	FILE *f = fopen(path, "re");
+	char text[32];
 	long pid = 0;
 
 	if (f == NULL)
 		return 0;
-	if (fscanf(f, "%ld", &pid) != 1)
-		pid = 0;
+	if (fgets(text, sizeof(text), f) != NULL)
+		pid = strtol(text, NULL, 10);
 	fclose(f);
 	return (pid_t)pid;
 }
@@ -324,7 +325,7 @@ is_ours(const struct folder *f, pid_t pid)
 static bool
 gone(const pid_t *pid, size_t n, uint64_t limit_ms)
 {
-	const struct timespec nap = { 0, 10 * 1000 * 1000 };
+	const struct timespec nap = { 0, 10000000 };
 	uint64_t until = clock_mono_ms() + limit_ms;
 	bool alive = true;
 

@@ -41,7 +41,7 @@ static int
 hidden(int argc, char **argv)
 {
 	if (argc > 3 && strcmp(argv[1], "child") == 0)
-		return child_exec(atoi(argv[2]), argv + 3);
+		return child_exec((int)strtol(argv[2], NULL, 10), argv + 3);
 	if (argc > 3 && strcmp(argv[1], "as-postgres") == 0)
 		return cluster_exec(argv[2], argv + 3);
 	return -1;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "common/address.h"
@@ -442,7 +443,8 @@ plan_check_ports(const struct plan *p, char *err, size_t len)
 		    folder_show(conf_file(p->conf)));
 	else if ((shift = free_shift(p)) != 0)
 		snprintf(err + n, len - n,
-		    "\nStop it, or take other ports: hopyard demo --ports +%ld",
-		    shift);
+		    "\nStop it, or take other ports: %shopyard demo --ports "
+		    "+%ld",
+		    access("hopyard", X_OK) == 0 ? "./" : "", shift);
 	return false;
 }

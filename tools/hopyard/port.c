@@ -119,7 +119,8 @@ port_complain(const char *address, int error, char *dst, size_t size)
 	at = strstr(who, "(pid ");
 	command[0] = '\0';
 	if (at != NULL)
-		port_command((pid_t)atol(at + 5), command, sizeof(command));
+		port_command(
+		    (pid_t)strtol(at + 5, NULL, 10), command, sizeof(command));
 	if (command[0] != '\0')
 		snprintf(dst, size, "port %u is taken by %.*s: %s)", port,
 		    (int)strcspn(who, ")"), who, command);

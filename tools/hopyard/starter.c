@@ -113,7 +113,7 @@ put_raw(struct page *p, const char *key, const char *value, const char *why)
 		buf_addstr(p->out, value);
 	buf_addc(p->out, ';');
 	if (why != NULL) {
-		width = buf_len(p->out) - start + p->depth * 7;
+		width = buf_len(p->out) - start + (size_t)p->depth * 7;
 		do
 			buf_addc(p->out, ' ');
 		while (++width < COLUMN);
