@@ -724,6 +724,8 @@ auth_free(struct auth *a)
 	struct job *j;
 
 	while ((j = TAILQ_FIRST(&a->jobs)) != NULL) {
+		/* job_free() takes it off the list.
+		 * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		while ((t = TAILQ_FIRST(&j->attempts)) != NULL) {
 			TAILQ_REMOVE(&j->attempts, t, link);
 			attempt_free(t);

@@ -19,7 +19,7 @@
 #include "common/stats.h"
 #include "common/xalloc.h"
 
-#define GATHER_MS      2500 /* Prometheus gives up after 10 s */
+#define GATHER_MS      2500              /* Prometheus gives up after 10 s */
 #define GATHER_MAX     (8 * 1024 * 1024) /* a conn takes 16 MiB */
 #define GATHER_WAITING 64
 #define GATHER_BOXES   2048
