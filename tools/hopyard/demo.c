@@ -56,6 +56,7 @@ struct demo {
 	char waiting[256]; /* what is not there yet */
 	unsigned interrupts;
 	bool fresh, color;
+	bool begun; /* processes have been started */
 	int code;
 };
 
@@ -447,6 +448,8 @@ step_cb(struct supervisor *s, unsigned phase, void *arg)
 	struct demo *d = arg;
 
 	(void)s;
+	if (!d->begun)
+		return;
 	say(d, "%s%s", phase == PHASE_FRONT ? "stopping: " : ", ",
 	    words[phase]);
 }
@@ -464,9 +467,9 @@ done_cb(struct supervisor *s, void *arg)
 	const struct cluster *c = &d->plan.cluster;
 	const char *home = d->plan.folder.path;
 
-	(void)s;
-	say(d, "; stopped after %.1f s.\n",
-	    (double)(clock_mono_ms() - d->stopping_since) / 1000);
+	if (d->begun)
+		say(d, "; stopped after %.1f s.\n",
+		    (double)(clock_mono_ms() - d->stopping_since) / 1000);
 	if (d->code == 0 && strncmp(c->dir, home, strlen(home)) != 0)
 		say(d,
 		    "The same command goes on with what is in %s and %s; "
@@ -642,6 +645,7 @@ start_all(struct demo *d)
 	char err[1024];
 	uint64_t since;
 
+	d->begun = true;
 	start_rest(d);
 	uv_timer_start(&d->timer, timer_cb, POLL_MS, POLL_MS);
 	d->probe = probe_new(&d->loop, p->conf, probe_cb, d);
