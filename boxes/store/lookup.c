@@ -23,7 +23,7 @@
 #define LOOKUP_RUN_MS    120000
 #define LOOKUP_ARENA     (256 * 1024)
 #define LOOKUP_BLOCKS    32768 /* of the newest events, read at the start */
-#define LOOKUP_CHUNK     1024  /* blocks at a time */
+#define LOOKUP_CHUNK     128   /* blocks at a time: commits wait for it */
 #define LOOKUP_KEYS      1024
 #define LOOKUP_ORPHAN_MS (3 * DAY_MS)
 #define LOOKUP_ORPHANS   100000

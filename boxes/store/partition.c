@@ -91,12 +91,10 @@ partition_remove(struct partition_days *d, uint32_t day)
 }
 
 void
-partitions_init(
-    struct partitions *p, uint64_t retention_ms, uint64_t text_retention_ms)
+partitions_init(struct partitions *p, uint64_t retention_ms)
 {
 	memset(p, 0, sizeof(*p));
 	p->retention_ms = retention_ms;
-	p->text_retention_ms = text_retention_ms;
 }
 
 void
@@ -291,7 +289,8 @@ partition_make(struct partitions *p, struct pg *pg, enum partition_table t,
 	j->done = done;
 	j->arg = arg;
 	pg_begin(pg, 10000, NULL, partition_done_cb, j);
-	pg_run(pg, "SET LOCAL lock_timeout = '2s'", NULL, false);
+	pg_run(
+	    pg, "SELECT set_config('lock_timeout', '2s', true)", NULL, false);
 	for (unsigned s = 0; s < PARTITION_STEPS; s++) {
 		partition_make_sql(t, day, s, sql, sizeof(sql));
 		pg_run(pg, sql, NULL, false);
@@ -355,6 +354,14 @@ partition_keep_ms(const struct partitions *p, enum partition_table t)
 	return p->retention_ms;
 }
 
+bool
+partition_is_over(const struct partitions *p, enum partition_table t,
+    uint32_t day, uint64_t now_ms)
+{
+	/* When its last millisecond is old enough. */
+	return (day + 1) * DAY_MS + partition_keep_ms(p, t) < now_ms;
+}
+
 void
 partition_upkeep(struct partitions *p, struct pg *pg, uint64_t now_ms)
 {
@@ -368,10 +375,8 @@ partition_upkeep(struct partitions *p, struct pg *pg, uint64_t now_ms)
 			if (!partition_has(d, day))
 				partition_make(p, pg, t, day, NULL, NULL);
 		}
-		/* A day may go when its last millisecond is old enough. */
-		for (size_t i = 0; i < d->count &&
-		     (d->day[i] + 1) * DAY_MS + partition_keep_ms(p, t) <
-			 now_ms;
+		for (size_t i = 0;
+		     i < d->count && partition_is_over(p, t, d->day[i], now_ms);
 		     i++)
 			partition_drop(p, pg, t, d->day[i]);
 	}

@@ -42,11 +42,9 @@ struct partitions {
 	/* Days wanted by a batch and not there yet. */
 	struct partition_days missing[PARTITION_TABLES];
 	uint64_t retention_ms;
-	uint64_t text_retention_ms;
 };
 
-void partitions_init(
-    struct partitions *, uint64_t retention_ms, uint64_t text_retention_ms);
+void partitions_init(struct partitions *, uint64_t retention_ms);
 void partitions_fini(struct partitions *);
 
 const char *partition_table_name(enum partition_table);
@@ -79,6 +77,9 @@ void partition_make_sql(
 void partition_make_missing(struct partitions *, struct pg *,
     void (*done)(void *arg, bool ok), void *arg);
 
+/* May this day go? */
+bool partition_is_over(const struct partitions *, enum partition_table,
+    uint32_t day, uint64_t now_ms);
 /* Ahead of time, and old ones away; on the session for upkeep. */
 void partition_upkeep(struct partitions *, struct pg *, uint64_t now_ms);
 

@@ -24,12 +24,14 @@
 /* NOLINTEND(bugprone-macro-parentheses) */
 
 SCHEMA_FILE(schema_001, "boxes/store/schema/001_log.sql");
+SCHEMA_FILE(schema_002, "boxes/store/schema/002_archive.sql");
 
 static const struct {
 	const char *name;
 	const char *sql;
 } schema_migrations[] = {
 	{ "001_log", schema_001 },
+	{ "002_archive", schema_002 },
 };
 
 #define SCHEMA_LOCK 7286352 /* "hop" on a telephone's keys */

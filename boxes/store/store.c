@@ -308,8 +308,7 @@ store_start(struct store *s, struct daemon *daemon)
 	}
 	stat_register(&stat_up);
 	snprintf(s->detail, sizeof(s->detail), "connecting to the database");
-	partitions_init(
-	    &s->partitions, s->set.retention_ms, s->set.text_retention_ms);
+	partitions_init(&s->partitions, s->set.retention_ms);
 	s->receipts =
 	    receipts_new(s->set.receipt_cache, s->set.receipt_cache_bytes);
 	store_read_scopes(s, conf);

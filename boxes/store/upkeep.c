@@ -25,17 +25,30 @@ struct seal {
 	bool broken;        /* the index is there and not valid */
 };
 
+/* What a process that died in the middle has left. */
+enum torn {
+	TORN_NONE,
+	TORN_DETACH,  /* half detached */
+	TORN_DROP,    /* detached, to be dropped */
+	TORN_REPLACE, /* detached, and its successor stands ready */
+};
+
 struct upkeep {
 	struct store *store;
 	struct pg *pg;
 	bool running, closing;
 	struct seal seal;
 	bool found;
+	enum torn torn;
+	enum partition_table table;
+	uint32_t day;
 };
 
 /* ------------------------------------------------------- days that are over */
 
 static void upkeep_seal(struct upkeep *);
+static void upkeep_archive(struct upkeep *);
+static void upkeep_clean(struct upkeep *);
 
 static void
 upkeep_over(struct upkeep *u)
@@ -145,8 +158,12 @@ upkeep_seal_done(struct pg *pg, const struct pg_end *end, void *arg)
 
 	if (!upkeep_went(u, end))
 		return;
-	if (!u->found || u->closing) {
+	if (u->closing) {
 		upkeep_over(u);
+		return;
+	}
+	if (!u->found) {
+		upkeep_archive(u);
 		return;
 	}
 	snprintf(
@@ -177,6 +194,261 @@ upkeep_seal(struct upkeep *u)
 	pg_commit(u->pg);
 }
 
+/* ------------------------------------------------ texts whose time is over */
+
+/*
+ * The columns of the record move to a new table, which then takes the old
+ * one's place.  For a moment the day is not there: between the detach, which
+ * must be a transaction of its own, and the last step.  upkeep_clean() goes
+ * on where a dead process has stopped.
+ */
+static void
+upkeep_replaced(struct pg *pg, const struct pg_end *end, void *arg)
+{
+	struct upkeep *u = arg;
+
+	(void)pg;
+	if (!upkeep_went(u, end))
+		return;
+	log_info("partition.archived", "name=%s", u->seal.table);
+	if (u->torn == TORN_REPLACE)
+		upkeep_clean(u);
+	else
+		upkeep_archive(u);
+}
+
+static void
+upkeep_replace(struct upkeep *u, const char *table, uint32_t day)
+{
+	struct pg_params p = { .count = 0 };
+	char sql[512];
+
+	pg_begin(u->pg, 0, NULL, upkeep_replaced, u);
+	pg_run(u->pg, "SELECT set_config('lock_timeout', '2s', true)", NULL,
+	    false);
+	snprintf(sql, sizeof(sql), "DROP TABLE IF EXISTS %s", table);
+	pg_run(u->pg, sql, NULL, false);
+	snprintf(
+	    sql, sizeof(sql), "ALTER TABLE %s_rec RENAME TO %s", table, table);
+	pg_run(u->pg, sql, NULL, false);
+	partition_make_sql(
+	    PARTITION_MESSAGE, day, PARTITION_STEPS - 1, sql, sizeof(sql));
+	pg_run(u->pg, sql, NULL, false);
+	pg_param_int(&p, day);
+	pg_param_int(&p, (int64_t)clock_wall_ms());
+	pg_run(u->pg,
+	    "INSERT INTO archived VALUES ($1::int4, $2::int8)"
+	    " ON CONFLICT DO NOTHING",
+	    &p, false);
+	pg_commit(u->pg);
+}
+
+static void
+upkeep_archive_detached(struct pg *pg, const struct pg_end *end, void *arg)
+{
+	struct upkeep *u = arg;
+
+	(void)pg;
+	if (upkeep_went(u, end))
+		upkeep_replace(u, u->seal.table, u->day);
+}
+
+static void
+upkeep_copied(struct pg *pg, const struct pg_end *end, void *arg)
+{
+	struct upkeep *u = arg;
+	char sql[256];
+
+	if (!upkeep_went(u, end))
+		return;
+	snprintf(sql, sizeof(sql),
+	    "ALTER TABLE message DETACH PARTITION %s CONCURRENTLY",
+	    u->seal.table);
+	pg_begin(pg, 0, NULL, upkeep_archive_detached, u);
+	pg_run(pg, sql, NULL, false);
+	pg_commit(pg);
+}
+
+static void
+upkeep_copy(struct upkeep *u)
+{
+	static const char columns[] =
+	    "id, seq, expires_at, queue, parts, kind, class, account, dst, src,"
+	    " client_ref, rec, envelope, report";
+	const char *table = u->seal.table;
+	char sql[1024];
+
+	pg_begin(u->pg, 0, NULL, upkeep_copied, u);
+	snprintf(sql, sizeof(sql), "DROP TABLE IF EXISTS %s_rec", table);
+	pg_run(u->pg, sql, NULL, false);
+	snprintf(sql, sizeof(sql),
+	    "CREATE TABLE %s_rec (LIKE message INCLUDING ALL)", table);
+	pg_run(u->pg, sql, NULL, false);
+	snprintf(sql, sizeof(sql),
+	    "INSERT INTO %s_rec (%s) SELECT %s FROM %s ORDER BY id", table,
+	    columns, columns, table);
+	pg_run(u->pg, sql, NULL, false);
+	pg_commit(u->pg);
+}
+
+static void
+upkeep_archive_rows(
+    struct pg *pg, unsigned index, const PGresult *res, void *arg)
+{
+	struct upkeep *u = arg;
+	uint64_t now = clock_wall_ms();
+
+	(void)pg;
+	(void)index;
+	u->found = false;
+	for (int row = 0; row < PQntuples(res) && !u->found; row++) {
+		const char *name = PQgetvalue(res, row, 0);
+		enum partition_table t;
+		uint32_t day;
+		uint64_t end;
+
+		if (!partition_parse(name, &t, &day))
+			continue;
+		end = (day + 1) * DAY_MS;
+		/* What goes altogether soon needs no archive. */
+		if (end + u->store->set.text_retention_ms > now ||
+		    end + u->store->set.retention_ms < now + DAY_MS)
+			continue;
+		snprintf(u->seal.table, sizeof(u->seal.table), "%s", name);
+		u->day = day;
+		u->found = true;
+	}
+}
+
+static void
+upkeep_archive_done(struct pg *pg, const struct pg_end *end, void *arg)
+{
+	struct upkeep *u = arg;
+
+	(void)pg;
+	if (!upkeep_went(u, end))
+		return;
+	if (u->found && !u->closing)
+		upkeep_copy(u);
+	else
+		upkeep_over(u);
+}
+
+/* The oldest day that has texts and should not; it is sealed already. */
+static void
+upkeep_archive(struct upkeep *u)
+{
+	struct pg_params p = { .count = 0 };
+
+	snprintf(u->seal.table, sizeof(u->seal.table), "-");
+	pg_param_int(&p, (int64_t)DAY_MS);
+	pg_begin(
+	    u->pg, UPKEEP_RUN_MS, upkeep_archive_rows, upkeep_archive_done, u);
+	pg_run(u->pg,
+	    "SELECT c.relname FROM pg_inherits i"
+	    " JOIN pg_class c ON c.oid = i.inhrelid"
+	    " WHERE i.inhparent = to_regclass('message')"
+	    " AND NOT i.inhdetachpending AND NOT EXISTS (SELECT FROM archived a"
+	    " WHERE c.relname = 'message_' || to_char(to_timestamp("
+	    " a.day::int8 * ($1::int8 / 1000)) AT TIME ZONE 'UTC', 'YYYYMMDD'))"
+	    " ORDER BY c.relname",
+	    &p, false);
+	pg_commit(u->pg);
+}
+
+/* ---------------------------------------------------------- what was torn */
+
+static void upkeep_round(struct upkeep *);
+
+static void
+upkeep_cleaned(struct pg *pg, const struct pg_end *end, void *arg)
+{
+	struct upkeep *u = arg;
+
+	(void)pg;
+	if (!upkeep_went(u, end))
+		return;
+	log_info("partition.cleaned", "name=%s", u->seal.table);
+	upkeep_clean(u);
+}
+
+/* Columns: name, is its detach pending, parent, has it a successor. */
+static void
+upkeep_clean_rows(struct pg *pg, unsigned index, const PGresult *res, void *arg)
+{
+	struct upkeep *u = arg;
+	uint64_t now = clock_wall_ms();
+
+	(void)pg;
+	(void)index;
+	u->torn = TORN_NONE;
+	for (int row = 0; row < PQntuples(res) && u->torn == TORN_NONE; row++) {
+		const char *name = PQgetvalue(res, row, 0);
+		enum partition_table t;
+		uint32_t day;
+
+		if (!partition_parse(name, &t, &day))
+			continue;
+		if (*PQgetvalue(res, row, 1) == 't')
+			u->torn = TORN_DETACH;
+		else if (*PQgetvalue(res, row, 2) == 't')
+			u->torn = TORN_REPLACE;
+		else if (partition_is_over(&u->store->partitions, t, day, now))
+			u->torn = TORN_DROP;
+		else
+			continue; /* by somebody else, for a reason */
+		snprintf(u->seal.table, sizeof(u->seal.table), "%s", name);
+		u->table = t;
+		u->day = day;
+	}
+}
+
+static void
+upkeep_clean_done(struct pg *pg, const struct pg_end *end, void *arg)
+{
+	struct upkeep *u = arg;
+	char sql[256];
+
+	if (!upkeep_went(u, end))
+		return;
+	switch (u->torn) {
+	case TORN_NONE:
+		upkeep_round(u);
+		return;
+	case TORN_REPLACE:
+		upkeep_replace(u, u->seal.table, u->day);
+		return;
+	case TORN_DETACH:
+		snprintf(sql, sizeof(sql),
+		    "ALTER TABLE %s DETACH PARTITION %s FINALIZE",
+		    partition_table_name(u->table), u->seal.table);
+		break;
+	case TORN_DROP:
+		snprintf(sql, sizeof(sql), "DROP TABLE %s", u->seal.table);
+		break;
+	}
+	pg_begin(pg, 0, NULL, upkeep_cleaned, u);
+	pg_run(pg, sql, NULL, false);
+	pg_commit(pg);
+}
+
+/* A partition that is half detached would stop all further detaching. */
+static void
+upkeep_clean(struct upkeep *u)
+{
+	snprintf(u->seal.table, sizeof(u->seal.table), "-");
+	pg_begin(u->pg, UPKEEP_RUN_MS, upkeep_clean_rows, upkeep_clean_done, u);
+	pg_run(u->pg,
+	    "SELECT c.relname, coalesce(i.inhdetachpending, false),"
+	    " to_regclass(c.relname || '_rec') IS NOT NULL FROM pg_class c"
+	    " LEFT JOIN pg_inherits i ON i.inhrelid = c.oid"
+	    " WHERE c.relnamespace = current_schema()::regnamespace"
+	    " AND c.relkind = 'r' AND (i.inhrelid IS NULL"
+	    " OR i.inhdetachpending) ORDER BY 2 DESC, 1",
+	    NULL, false);
+	pg_commit(u->pg);
+}
+
 /* ------------------------------------------------------------- the rounds */
 
 static void
@@ -190,10 +462,11 @@ upkeep_pruned(struct pg *pg, const struct pg_end *end, void *arg)
 }
 
 static void
-upkeep_prune(struct upkeep *u)
+upkeep_round(struct upkeep *u)
 {
 	struct pg_params p = { .count = 0 };
 
+	partition_upkeep(&u->store->partitions, u->pg, clock_wall_ms());
 	pg_param_int(&p, UPKEEP_CHECKPOINTS);
 	snprintf(u->seal.table, sizeof(u->seal.table), "checkpoint");
 	pg_begin(u->pg, UPKEEP_RUN_MS, NULL, upkeep_pruned, u);
@@ -211,8 +484,7 @@ upkeep_run(struct upkeep *u)
 	if (u->running || !pg_is_up(u->pg))
 		return;
 	u->running = true;
-	partition_upkeep(&u->store->partitions, u->pg, clock_wall_ms());
-	upkeep_prune(u);
+	upkeep_clean(u);
 }
 
 static void

@@ -8,6 +8,7 @@ overdue messages, fencing; a database that is not fit is refused.
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 
@@ -996,6 +997,85 @@ def test_partitions_are_made_and_dropped(make):
         "SELECT count(*) FROM pg_indexes WHERE indexname IN"
         " ('event_%s_key', 'message_%s_dst')"
         % (name_of(day - 1), name_of(day - 1))) == 2, 60)
+
+
+def old_day(s, table, n, uuid=False):
+    """A partition for the day n days ago; returns its name and start."""
+    day = now_ms() // DAY - n
+    bounds = [(day + i) * DAY for i in (0, 1)]
+    if uuid:
+        bounds = ["'%s-%s-0000-0000-000000000000'"
+                  % (("%012x" % b)[:8], ("%012x" % b)[8:]) for b in bounds]
+    name = "%s_%s" % (table, name_of(day))
+    s.sql("CREATE TABLE %s PARTITION OF %s FOR VALUES FROM (%s) TO (%s)"
+          % (name, table, bounds[0], bounds[1]))
+    return name, day * DAY
+
+
+def test_texts_go_before_the_record(make):
+    s = make()
+    s.migrate()
+    name, start = old_day(s, "message", 40, uuid=True)
+    torn, torn_start = old_day(s, "message", 41, uuid=True)
+    fresh, fresh_start = old_day(s, "message", 20, uuid=True)
+    for seq, at in enumerate((start, torn_start, fresh_start), 1):
+        s.sql("INSERT INTO message (id, seq, parts, kind, class, account, dst,"
+              " rec, envelope, body, report) VALUES ('%s', %d, 1,"
+              " 1::int::\"char\", 3::int::\"char\", 'demo', '49', '\\x01',"
+              " '\\x02', '\\x03', '\\x04')" % (uuid7(at + 5).hex(), seq))
+    # A process that has died between two steps has left this.
+    s.sql("CREATE TABLE %s_rec (LIKE message INCLUDING ALL);"
+          " INSERT INTO %s_rec SELECT * FROM %s;"
+          " UPDATE %s_rec SET body = NULL;"
+          " ALTER TABLE message DETACH PARTITION %s"
+          % (torn, torn, torn, torn, torn))
+    s.start(migrate=False)
+    s.bus.wait_open()
+    wait_until(lambda: s.number("SELECT count(*) FROM archived") == 2, 60)
+    rows = s.sql("SELECT seq, dst, rec, envelope, coalesce(body, 'gone'),"
+                 " report FROM message ORDER BY seq")
+    assert rows[0][1:] == ["49", "\\x01", "\\x02", "\\x676f6e65", "\\x04"]
+    assert rows[1][1:] == rows[0][1:]
+    assert rows[2][4] == "\\x03"
+    assert s.sql("SELECT relname FROM pg_class WHERE relname LIKE '%rec'"
+                 " AND relkind = 'r'") == []
+
+
+def test_detaching_that_was_cut_off(make):
+    s = make()
+    s.migrate()
+    pending, _ = old_day(s, "event", 500)
+    left, _ = old_day(s, "event", 499)
+    mine, _ = old_day(s, "event", 30)
+    for name in (left, mine):
+        s.sql("ALTER TABLE event DETACH PARTITION %s" % name)
+    reader = subprocess.Popen(
+        ["psql", "-X", "-q", "-A", "-t", "-d", s.dsn],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    reader.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ;"
+                       " SELECT count(*) FROM hopyard.event;\n")
+    reader.stdin.flush()
+    assert reader.stdout.readline().strip() == "0"
+    env = dict(os.environ, PGOPTIONS="-c search_path=hopyard"
+               " -c statement_timeout=500")
+    done = subprocess.run(
+        ["psql", "-X", "-d", s.dsn, "-c", "ALTER TABLE event DETACH PARTITION"
+         " %s CONCURRENTLY" % pending], env=env, capture_output=True)
+    assert done.returncode != 0
+    reader.stdin.close()
+    reader.wait(30)
+    assert s.number("SELECT count(*) FROM pg_inherits WHERE"
+                    " inhdetachpending") == 1
+    s.start(migrate=False)
+    s.bus.wait_open()
+    wait_until(lambda: s.number(
+        "SELECT count(*) FROM pg_class WHERE relname IN ('%s', '%s')"
+        % (pending, left)) == 0, 90)
+    # What somebody has detached before its time is not ours to drop.
+    assert s.number("SELECT count(*) FROM pg_class WHERE relname = '%s'"
+                    % mine) == 1
+    s.bus.message(s.bus.queue())
+    s.bus.wait_durable()
 
 
 def test_a_day_that_nobody_expected(store):

@@ -74,7 +74,7 @@ wanted(void **state)
 	struct partitions p;
 
 	(void)state;
-	partitions_init(&p, 10 * DAY_MS, DAY_MS);
+	partitions_init(&p, 10 * DAY_MS);
 	assert_false(partition_missing(&p));
 	partition_add(&p, PARTITION_DUE, 7);
 	partition_add(&p, PARTITION_DUE, 5);

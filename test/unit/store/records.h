@@ -28,7 +28,7 @@ static uint64_t fixture_seq;
 static inline void
 fixture_start(size_t max_parts)
 {
-	partitions_init(&fixture_partitions, 0, 0);
+	partitions_init(&fixture_partitions, 0);
 	batch_tools_init(&fixture_tools);
 	fixture_tools.partitions = &fixture_partitions;
 	fixture_tools.receipts = receipts_new(max_parts, 1 << 20);
