@@ -223,7 +223,12 @@ batch_message(struct batch *b, struct batch_tools *t, uint64_t seq,
 	column_add(&c[MESSAGE_PARTS], env->parts < 32768 ? env->parts : 32767);
 	column_add(&c[MESSAGE_KIND], env->kind);
 	column_add(&c[MESSAGE_CLASS], env->has_class_ ? env->class_ : 0);
-	batch_text(&c[MESSAGE_ACCOUNT], env->has_account, &env->account);
+	/* The bus knows best: the envelope of an MO names none. */
+	if (rec->has_account)
+		batch_text(&c[MESSAGE_ACCOUNT], true, &rec->account);
+	else
+		batch_text(
+		    &c[MESSAGE_ACCOUNT], env->has_account, &env->account);
 	batch_text(&c[MESSAGE_DST], env->has_to, &env->to);
 	batch_text(&c[MESSAGE_SRC], env->has_from, &env->from);
 	batch_text(

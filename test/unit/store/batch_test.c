@@ -112,6 +112,27 @@ parked(void **state)
 	assert_int_equal(fixture_batch.rows[ROWS_WHEEL].count, 0);
 }
 
+/* An MO comes with an envelope that names no account; the bus has found one. */
+static void
+account_of_bus(void **state)
+{
+	const struct column *c =
+	    &fixture_batch.rows[ROWS_MESSAGE].col[MESSAGE_ACCOUNT];
+	Hopyard__V1__Record r = record(HOPYARD__V1__RECORD__TYPE__MESSAGE);
+	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
+	uint8_t id[16];
+
+	(void)state;
+	make_id(id, 1);
+	env.id = (ProtobufCBinaryData){ 16, id };
+	env.kind = HOPYARD__V1__KIND__MO;
+	r.has_account = true;
+	r.account = binary("demo");
+	add(&r, packed(&env.base), none, none);
+	assert_int_equal(c->len, 28);
+	assert_memory_equal(c->base + 24, "demo", 4);
+}
+
 static void
 wheel(void **state)
 {
@@ -215,6 +236,7 @@ main(void)
 		CASE(messages),
 		CASE(scheduled),
 		CASE(parked),
+		CASE(account_of_bus),
 		CASE(wheel),
 		CASE(events),
 		CASE(queues),
