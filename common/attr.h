@@ -7,10 +7,10 @@
 
 #include <stddef.h>
 
-#define WARN_UNUSED	 __attribute__((warn_unused_result))
+#define WARN_UNUSED       __attribute__((warn_unused_result))
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define NORETURN	 __attribute__((noreturn))
-#define UNUSED		 __attribute__((unused))
+#define NORETURN          __attribute__((noreturn))
+#define UNUSED            __attribute__((unused))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
