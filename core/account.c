@@ -159,6 +159,8 @@ account_may_send_as(const struct account *a, const void *from, size_t len)
 {
 	size_t n = conf_list_len(a->group, "from");
 
+	if (from == NULL)
+		from = "";
 	for (size_t i = 0; i < n; i++) {
 		const char *rule = conf_list_str(a->group, "from", i);
 		size_t rl = strlen(rule);

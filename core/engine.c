@@ -531,10 +531,9 @@ target_give_back(struct engine *e, struct target *t, bool sure)
 static void
 target_lose(struct engine *e, struct target *t)
 {
-	if (!TAILQ_EMPTY(&t->inflight)) {
-		target_give_back(e, t, false);
-		t->lost_seq = e->ledger.last_seq;
-	}
+	target_give_back(e, t, false);
+	/* And what it has said of others is known only to us so far. */
+	t->lost_seq = e->ledger.last_seq;
 	/* Also items that it told us of and that are not loaded yet. */
 	if (t->in_hand.count > 0)
 		t->lost = t->unsure = true;
@@ -585,6 +584,8 @@ engine_succeed(struct engine *e, struct target *t, const uint8_t instance[16])
 		target_lose(e, t);
 		t->state = TARGET_AWAY;
 	}
+	if (t->lookups > 0)
+		return UINT64_MAX;
 	return t->lost_seq > e->ledger.horizon ? t->lost_seq : 0;
 }
 
@@ -612,7 +613,7 @@ engine_hello(struct engine *e, struct target *t, uint32_t peer,
 	map_init(&t->in_hand);
 	if (t->role == TARGET_HOOK)
 		target_set_up(e, t, true);
-	return e->open && t->lost_seq <= e->ledger.horizon &&
+	return e->open && t->lookups == 0 && t->lost_seq <= e->ledger.horizon &&
 	    (!t->lost || !recovered_left(e));
 }
 

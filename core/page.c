@@ -54,6 +54,8 @@ engine_look_up(struct engine *e, struct lookup *l)
 	map_put_u64(&e->lookups, l->correlation, l);
 	l->same = map_get(&e->lookup_by_id, l->id, sizeof(l->id));
 	map_put(&e->lookup_by_id, l->id, sizeof(l->id), l);
+	if (l->why == LOOKUP_RESULT)
+		l->target->lookups++;
 	/* Without a store it waits until there is one. */
 	if (e->store)
 		lookup_ask(e, l);
@@ -357,6 +359,8 @@ lookup_remove(struct engine *e, struct lookup *l)
 	struct lookup *first = map_get(&e->lookup_by_id, l->id, sizeof(l->id));
 
 	map_del_u64(&e->lookups, l->correlation);
+	if (l->why == LOOKUP_RESULT)
+		l->target->lookups--;
 	if (first == l) {
 		map_del(&e->lookup_by_id, l->id, sizeof(l->id));
 		if (l->same != NULL)
@@ -396,6 +400,7 @@ apply_result(struct engine *e, const struct lookup *l, struct msg *m)
 	    &e->result_arena, &hopyard__v1__result__descriptor, raw.p, raw.len);
 	assert(res != NULL); /* it was good when it came */
 	engine_finish_result(e, m, res, raw, l->peer, l->number);
+	l->target->lost_seq = e->ledger.last_seq;
 }
 
 /* A page has brought it: into its list, unless its result is known. */

@@ -97,6 +97,7 @@ struct target {
 	uint64_t sent_items, sent_bytes;
 	uint64_t since;       /* mono ms, of the state */
 	uint64_t lost_seq;    /* last record about what a dead one had */
+	uint32_t lookups;     /* for results of its that wait */
 	uint64_t down_since;  /* mono ms, while not up */
 	uint64_t pause_until; /* mono ms */
 	uint32_t dispatches;  /* for the starvation guard */

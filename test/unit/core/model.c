@@ -205,6 +205,7 @@ add_message(struct db *db, struct db_row *r, const struct item *it,
 	r->scheduled = rec->has_due_at && rec->due_at != 0;
 	r->at = rec->at;
 	r->expires_at = rec->expires_at;
+	db->live += r->queue != 0;
 	r->report_queue = rec->report_queue;
 	r->mask = env->report_mask;
 	r->envelope = copy(it->envelope);
@@ -236,6 +237,7 @@ make_dlr(struct db *db, struct db_row *r, uint32_t queue,
 	r->kind = HOPYARD__V1__KIND__DLR;
 	memcpy(r->id, message->id, 16);
 	r->queue = queue;
+	db->live++;
 	r->at = at;
 	r->message = message->seq;
 	out.kind = HOPYARD__V1__KIND__DLR;
@@ -390,9 +392,11 @@ add_event(struct db *db, uint64_t seq, const struct item *it,
 			m->part[m->parts++] = res->part[i]->part;
 	if (rec->closes) {
 		m->last_close = seq;
-		if (rec->event != EV(RETRY_EV))
+		if (rec->event != EV(RETRY_EV)) {
+			db->live -= !m->ended;
 			m->ended = true;
-		else if (!rec->has_due_at)
+		}
+		if (!m->ended && !rec->has_due_at)
 			fault(db, "closed, and nowhere to be found", rec->ref);
 	}
 	if (rec->has_due_at && rec->due_at != 0)
@@ -453,15 +457,14 @@ recovery_low(const struct db *db, const struct db_queue *q)
 {
 	uint64_t low = q->mark;
 
-	for (size_t i = 0; i < q->count; i++) {
-		uint64_t seq = q->item[i];
+	for (size_t i = q->count; i > 0; i--) {
+		uint64_t seq = q->item[i - 1];
 		bool message = db_xrow(db, seq)->kind != HOPYARD__V1__KIND__DLR;
 
-		if (seq > (message ? db->since : db->since_event)) {
-			if (low == 0 || seq < low)
-				low = seq;
+		if (seq <= db->since_event)
 			break;
-		}
+		if ((!message || seq > db->since) && (low == 0 || seq < low))
+			low = seq;
 	}
 	return low;
 }
@@ -754,13 +757,21 @@ db_notices(
 }
 
 size_t
-db_overdue(const struct db *db, uint64_t wall, db_emit *emit, void *arg)
+db_overdue(struct db *db, uint64_t wall, db_emit *emit, void *arg)
 {
 	struct frame_out o = { .db = db, .emit = emit, .arg = arg };
 	size_t n = 0;
 
 	buf_init(&o.items);
-	for (uint64_t seq = 1; seq <= db->durable && n < 500; seq++) {
+	for (; db->overdue_from < db->durable; db->overdue_from++) {
+		const struct db_row *r = &db->row[db->overdue_from];
+
+		if (r->kind != 0 && r->expires_at != 0 && r->final == 0 &&
+		    !r->notified)
+			break;
+	}
+	for (uint64_t seq = db->overdue_from + 1; seq <= db->durable && n < 500;
+	     seq++) {
 		const struct db_row *r = db_xrow(db, seq);
 		Hopyard__V1__Paged pg = HOPYARD__V1__PAGED__INIT;
 
@@ -815,19 +826,6 @@ db_opened(struct db *db, uint64_t epoch, db_opened_cb *cb, void *arg)
 	}
 	o.has_more = o.more = false;
 	cb(arg, &o);
-}
-
-size_t
-db_live(const struct db *db)
-{
-	size_t n = 0;
-
-	for (uint64_t seq = 1; seq <= db->durable; seq++) {
-		const struct db_row *r = db_xrow(db, seq);
-
-		n += r->kind != 0 && r->queue != 0 && !r->ended;
-	}
-	return n;
 }
 
 /* ---------------------------------------------------------------- building */

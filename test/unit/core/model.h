@@ -85,6 +85,8 @@ struct db {
 	size_t frame_items;    /* of a page; 0: as many as fit */
 	char fault[256];
 	uint64_t pages, verified;
+	size_t live; /* items that are neither ended nor parked */
+	uint64_t overdue_from;
 };
 
 /* What a commit tells the bus. */
@@ -114,13 +116,10 @@ void db_page(struct db *, const Hopyard__V1__Page *, db_emit *, void *arg);
 void db_notices(
     const struct db *, const struct db_list *seqs, db_emit *, void *arg);
 /* Returns how many. */
-size_t db_overdue(const struct db *, uint64_t wall, db_emit *, void *arg);
+size_t db_overdue(struct db *, uint64_t wall, db_emit *, void *arg);
 /* Frames of Opened; the last has no `more`. */
 typedef void db_opened_cb(void *arg, const Hopyard__V1__Opened *);
 void db_opened(struct db *, uint64_t epoch, db_opened_cb *, void *arg);
-
-/* Items that are neither ended nor parked. */
-size_t db_live(const struct db *);
 
 /* ------------------------------------------------------------ for building */
 

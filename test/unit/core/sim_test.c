@@ -25,7 +25,7 @@
 #include "test/unit/core/model.h"
 
 #define SEEDS     300
-#define STEPS     2500
+#define STEPS     1500
 #define WALL_BASE 1800000000000ull
 
 #define FRONTS     2
@@ -1721,7 +1721,7 @@ at_rest(const struct sim *s)
 		    !TAILQ_EMPTY(&s->box[i].held) ||
 		    !TAILQ_EMPTY(&s->box[i].carrier))
 			return false;
-	return db_live(&s->db) == 0;
+	return s->db.live == 0;
 }
 
 static void
@@ -1869,8 +1869,7 @@ sim_run(uint64_t seed, struct totals *sum)
 			fail_run(s,
 			    "does not come to rest: %zu live, %zu in "
 			    "memory, %zu look-ups",
-			    db_live(&s->db),
-			    s->e != NULL ? s->e->by_seq.count : 0,
+			    s->db.live, s->e != NULL ? s->e->by_seq.count : 0,
 			    s->e != NULL ? s->e->lookups.count : 0);
 		}
 	}
