@@ -177,6 +177,7 @@ $(1:test/unit/%.c=$(BUILD)/test/%): $(1:%.c=$(O)/%.o) $(call unit_more,$(1)) \
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call unit_test,$(t),$(call unit_prog,$(call unit_dir,$(t))))))
 
+tests: $(UNIT) $(FUZZ_REPLAY)
 check-unit: $(UNIT)
 	@tools/run_unit $(UNIT)
 
@@ -246,9 +247,10 @@ $(BUILD)/conf_man: $(O)/tools/conf_man.o $(BASE)
 man: $(BUILD)/conf_man
 	@$< <man/hopyard.cfg.5 >$(BUILD)/hopyard.cfg.5
 	@cp $(BUILD)/hopyard.cfg.5 man/hopyard.cfg.5
+# Only some checks: make lint LINT="format man"
 lint: export LINT_CFLAGS = $(ALL_CFLAGS)
 lint: $(PB_C) $(BUILD)/conf_man
-	@BUILD=$(BUILD) tools/lint
+	@BUILD=$(BUILD) tools/lint $(LINT)
 
 # The boxes are not on the path of users, where hopyard can find them.
 BOXDIR := $(if $(filter /usr,$(PREFIX)),$(PREFIX)/lib/hopyard,$(PREFIX)/bin)
@@ -271,7 +273,7 @@ install: all
 clean:
 	rm -rf build build-san build-fuzz hopyard hopctl hopsim
 
-.PHONY: all check check-unit check-fuzz check-integration check-faults \
+.PHONY: all tests check check-unit check-fuzz check-integration check-faults \
 	check-peers check-san san fuzz fuzz-programs bench bench-quick demo deps \
 	format format-check lint man install clean syntax
 .DELETE_ON_ERROR:
