@@ -19,7 +19,9 @@
 #define SWEEP_GRACE (60 * 1000ull)
 /* Items that one box may have in its hands, and may say that it has. */
 #define INFLIGHT_MAX 16384
-#define IN_HAND_MAX  65536
+/* Bytes of credit kept for a Dispatch until it is made. */
+#define DISPATCH_BYTES 40
+#define IN_HAND_MAX    65536
 /* Pages asked for at a time, of connectors' queues and of hooks'. */
 #define PAGES_CONNECTOR 64
 #define PAGES_HOOK      16
@@ -738,6 +740,29 @@ engine_ready(struct engine *e, struct msg *m, bool front)
 		engine_failover(e, m);
 }
 
+/* What an item is taken to need before its Dispatch is made. */
+static size_t
+reserved_bytes(const struct target *t, const struct msg *m)
+{
+	return m->envelope_len + m->body_len + DISPATCH_BYTES +
+	    (t->role == TARGET_HOOK ? m->report_len : 0);
+}
+
+void
+engine_unreserve(struct msg *m)
+{
+	struct target *t = m->queue->target;
+
+	assert(m->state == MSG_ATTEMPTING);
+	t->inflight_count--;
+	m->queue->inflight--;
+	/* A new connection starts its totals anew. */
+	if (t->peer == m->attempt_peer) {
+		t->sent_items--;
+		t->sent_bytes -= reserved_bytes(t, m);
+	}
+}
+
 static void
 deliver(struct engine *e, struct target *t, struct msg *m)
 {
@@ -774,6 +799,9 @@ deliver(struct engine *e, struct target *t, struct msg *m)
 	it.report =
 	    t->role == TARGET_HOOK ? msg_report(m) : (struct bytes){ NULL, 0 };
 	it.context = (struct bytes){ dst, len };
+	/* Credit counts what really goes, to the byte. */
+	t->sent_bytes += item_bytes(&it);
+	t->sent_bytes -= reserved_bytes(t, m);
 	t->delivered++;
 	e->count.delivered++;
 	e->ops->deliver(e->arg, t, &it);
@@ -785,9 +813,7 @@ attempt(struct engine *e, struct target *t, struct msg *m)
 {
 	Hopyard__V1__Record r = HOPYARD__V1__RECORD__INIT;
 	struct bytes none = { NULL, 0 };
-	struct entry entry = {
-		.kind = ENTRY_ATTEMPT, .msg = m, .number = t->peer
-	};
+	struct entry entry = { .kind = ENTRY_ATTEMPT, .msg = m };
 
 	msg_enter_state(m, MSG_ATTEMPTING);
 	r.type = HOPYARD__V1__RECORD__TYPE__EVENT;
@@ -806,6 +832,7 @@ attempt(struct engine *e, struct target *t, struct msg *m)
 	r.possible_dup = m->possible_dup;
 	entry.seq = engine_record(e, &r, none, none, none);
 	m->attempt_seq = entry.seq;
+	m->attempt_peer = t->peer;
 	ledger_expect(&e->ledger, &entry);
 }
 
@@ -827,9 +854,7 @@ target_dispatch(struct engine *e, struct target *t)
 			    "validity expired", 0, 0, NULL, none);
 			continue;
 		}
-		size = m->envelope_len + m->body_len + 32u;
-		if (t->role == TARGET_HOOK)
-			size += m->report_len;
+		size = reserved_bytes(t, m);
 		if (!target_has_credit(t, size)) {
 			queue_push(m->queue, m, true);
 			m->queue->deficit += m->parts;
@@ -935,12 +960,11 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 		if (m->state != MSG_ATTEMPTING || m->attempt_seq != en->seq)
 			break; /* a late result has overtaken it */
 		t = m->queue->target;
-		if (t->state == TARGET_READY && t->peer == en->number &&
+		if (t->state == TARGET_READY && t->peer == m->attempt_peer &&
 		    m->cancel_token == 0 && !expired(e, m)) {
 			deliver(e, t, m);
 		} else {
-			t->inflight_count--;
-			m->queue->inflight--;
+			engine_unreserve(m);
 			engine_ready(e, m, true);
 		}
 		break;

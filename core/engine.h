@@ -302,6 +302,8 @@ void engine_wait(struct engine *, struct msg *, uint64_t ms);
 void engine_unwait(struct engine *, struct msg *);
 /* Into the ready list of its queue, or final if its time is over. */
 void engine_ready(struct engine *, struct msg *, bool front);
+/* From MSG_ATTEMPTING: it does not go out, its credit is free again. */
+void engine_unreserve(struct msg *);
 /* Choose among the rule's candidates; *why says who was passed over. */
 struct target *engine_choose(const struct engine *, const struct route *,
     const struct msg *, bool *up, char *why, size_t whylen);

@@ -57,6 +57,7 @@ struct msg {
 	uint64_t cancel_token; /* a cancel waits for its turn, or 0 */
 	uint64_t moved;        /* seq of its last REROUTED */
 	uint64_t attempt_seq;  /* in MSG_ATTEMPTING: the record it waits for */
+	uint32_t attempt_peer; /* and whose credit is kept for it */
 	uint64_t sent_at;      /* mono ms in MSG_INFLIGHT */
 	struct queue *queue;
 	struct queue *home;

@@ -92,8 +92,7 @@ engine_detach(struct engine *e, struct msg *m)
 		m->queue->inflight--;
 		break;
 	case MSG_ATTEMPTING:
-		t->inflight_count--;
-		m->queue->inflight--;
+		engine_unreserve(m);
 		break;
 	case MSG_PENDING:
 	case MSG_DONE:

@@ -60,7 +60,7 @@ struct delivered {
 	uint32_t attempt;
 	bool dup;
 	uint8_t id[16];
-	size_t part_done, report;
+	size_t part_done, report, bytes;
 };
 
 struct asked {
@@ -124,6 +124,7 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	d->age = x->age_ms;
 	d->part_done = x->n_part_done;
 	d->report = it->report.len;
+	d->bytes = item_bytes(it);
 	memcpy(d->id, r->id, 16);
 }
 
@@ -1939,6 +1940,36 @@ credit_is_kept(void **state)
 	all_over();
 }
 
+/* What the box counts and what we count must not drift apart, or the credit
+ * is used up one day. */
+static void
+credit_to_the_byte(void **state)
+{
+	size_t bytes = 0;
+
+	(void)state;
+	box_up("l1", 1, 11, false, 100);
+	for (int i = 0; i < 10; i++)
+		submit("a", "491", 0);
+	commit();
+	/* Once more, through an attempt on disk; one is cancelled meanwhile. */
+	for (int i = 0; i < 10; i++)
+		result_of("l1", got[i].ref, RESULT(RETRY));
+	commit();
+	pass(120000);
+	engine_dispatch(e);
+	engine_cancel(e, got[9].id, (struct bytes){ NULL, 0 }, 5);
+	commit();
+	assert_int_equal(got_count, 19);
+	for (int i = 0; i < 19; i++)
+		bytes += got[i].bytes;
+	assert_int_equal(target("l1")->sent_items, 19);
+	assert_int_equal(target("l1")->sent_bytes, bytes);
+	for (int i = 10; i < 19; i++)
+		result_of("l1", got[i].ref, RESULT(OK));
+	all_over();
+}
+
 /* ------------------------------------------------------- inbound, and hooks */
 
 static void
@@ -2214,6 +2245,7 @@ main(void)
 		TEST(failover_and_what_comes_after),
 		TEST(hold_drain_maint),
 		TEST(credit_is_kept),
+		TEST(credit_to_the_byte),
 		TEST(from_a_handset),
 		TEST(receipt_to_the_customer),
 		TEST(receipt_before_the_result),
