@@ -1401,6 +1401,14 @@ append_durable_at(const struct append *a)
 }
 
 uint64_t
+append_lag_ms(const struct append *a)
+{
+	const struct batch *b = a->flying != NULL ? a->flying : a->open;
+
+	return b->first == 0 ? 0 : (clock_mono_us() - b->at) / 1000;
+}
+
+uint64_t
 append_epoch(const struct append *a)
 {
 	return a->epoch;

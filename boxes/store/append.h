@@ -37,6 +37,8 @@ uint64_t append_durable(const struct append *);
 /* The latest time that the bus has stamped on a durable record; 0: none since
  * the start. */
 uint64_t append_durable_at(const struct append *);
+/* How long the oldest record has been waiting for its commit. */
+uint64_t append_lag_ms(const struct append *);
 uint64_t append_epoch(const struct append *);
 struct pg *append_session(struct append *);
 

@@ -30,10 +30,11 @@
  */
 #define PAGE_SCAN_GROWTH 4
 #define PAGE_SCAN_MAX    32768
+/* One number in so many, at least, is of this queue. */
+#define PAGE_DENSE 8
 /* A record may wait for its commit this much less than the least time by
  * which a due row lies ahead (core: 60 s). */
 #define PAGE_DUE_AHEAD 55000
-#define PAGE_SLACK_MS  3600000ULL
 
 /*
  * Open partitions have no statistics, and a plan that reads one from end to
@@ -43,7 +44,7 @@
 	"-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off" \
 	" -c enable_bitmapscan=off -c jit=off"                                 \
 	" -c max_parallel_workers_per_gather=0"                                \
-	" -c plan_cache_mode=force_generic_plan"
+	" -c plan_cache_mode=force_generic_plan -c work_mem=64MB"
 
 struct page_request {
 	TAILQ_ENTRY(page_request) link;
@@ -64,6 +65,7 @@ struct page_request {
 	uint64_t horizon; /* when it was run */
 	uint64_t due_cap;
 	uint32_t scan;
+	bool dense; /* so are the numbers of its queue */
 };
 
 TAILQ_HEAD(page_list, page_request);
@@ -101,30 +103,35 @@ enum {
 	PAGE_REF, /* item that the due row is about */
 	PAGE_CLOSED,
 };
-#define PAGE_NONE                                                              \
-	"NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8,"          \
-	" NULL::int8, false"
-#define PAGE_NO_ITEM                                                           \
-	"NULL::int8, NULL::uuid, NULL::int4, NULL::bytea, NULL::bytea,"        \
-	" NULL::bytea, NULL::bytea, NULL::text, NULL::text, NULL::text,"       \
-	" NULL::int8, NULL::int8, NULL::bytea[]"
+
+/* clang-format off */
+
+#define PAGE_NONE \
+    "NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8," \
+    " false"
+#define PAGE_NO_ITEM \
+    "NULL::int8, NULL::uuid, NULL::int4, NULL::bytea, NULL::bytea," \
+    " NULL::bytea, NULL::bytea, NULL::text, NULL::text, NULL::text," \
+    " NULL::int8, NULL::int8, NULL::bytea[]"
 
 /* $1 queue, $2 after, $3 horizon, $4 lowest id, $5 lowest event time */
-#define PAGE_OF(bound)                                                         \
-	" WHERE queue = $1::int4 AND seq > $2::int8 AND seq <= $3::int8"       \
-	" AND " bound " ORDER BY seq LIMIT "
+#define PAGE_OF(bound) \
+    " WHERE queue = $1::int4 AND seq > $2::int8 AND seq <= $3::int8" \
+    " AND " bound " ORDER BY seq LIMIT "
 #define PAGE_OF_MESSAGE PAGE_OF("id >= $4::uuid")
-#define PAGE_OF_EVENT   PAGE_OF("at >= $5::int8")
-#define PAGE_ITS_MESSAGE                                                       \
-	" LEFT JOIN message m ON m.id = e.id AND m.id >= $4::uuid"
+#define PAGE_OF_EVENT PAGE_OF("at >= $5::int8")
+#define PAGE_ITS_MESSAGE \
+    " LEFT JOIN message m ON m.id = e.id AND m.id >= $4::uuid"
 
 /* $6 limit */
 static const char page_queue_sql[] =
     "(SELECT " STORED_MESSAGE "NULL::bytea[], " PAGE_NONE
-    " FROM message m" PAGE_OF_MESSAGE "$6::int8) UNION ALL"
+    " FROM message m" PAGE_OF_MESSAGE "$6::int8)"
+    " UNION ALL"
     " (SELECT " STORED_NOTICE "NULL::bytea[], " PAGE_NONE
-    " FROM (SELECT * FROM event" PAGE_OF_EVENT "$6::int8) e" PAGE_ITS_MESSAGE
-    ") ORDER BY 1 LIMIT $6::int8";
+    " FROM (SELECT * FROM event" PAGE_OF_EVENT "$6::int8) e"
+    PAGE_ITS_MESSAGE ")"
+    " ORDER BY 1 LIMIT $6::int8";
 
 /*
  * The same without what is closed: $7 rows are looked at.  Events about items
@@ -132,32 +139,42 @@ static const char page_queue_sql[] =
  * Written as a scalar subquery everywhere, so that it prunes partitions.
  */
 #define PAGE_SINCE "(SELECT at FROM s)"
+#define PAGE_VERIFY(closed, open) \
+    "WITH s AS MATERIALIZED (SELECT coalesce((SELECT" \
+    " CASE WHEN b.first_seq <= $2::int8 + 1 THEN b.at - 3600000 END" \
+    " FROM batch b WHERE b.last_seq > $2::int8 ORDER BY b.last_seq LIMIT 1)," \
+    " $5::int8) AS at)," \
+    " c AS MATERIALIZED (SELECT * FROM" \
+    " ((SELECT seq, id, true AS msg FROM message" PAGE_OF_MESSAGE "$7::int8)" \
+    " UNION ALL" \
+    " (SELECT seq, id, false FROM event" PAGE_OF_EVENT "$7::int8)) u" \
+    " ORDER BY seq LIMIT $7::int8)," closed \
+    " l AS MATERIALIZED (SELECT * FROM c WHERE " open \
+    " ORDER BY seq LIMIT $6::int8)" \
+    " (SELECT " STORED_MESSAGE STORED_HISTORY("m.seq", PAGE_SINCE) \
+    ", " PAGE_NONE " FROM l JOIN message m ON m.id = l.id AND m.seq = l.seq" \
+    " AND m.id >= $4::uuid WHERE l.msg)" \
+    " UNION ALL" \
+    " (SELECT " STORED_NOTICE STORED_HISTORY("e.seq", PAGE_SINCE) \
+    ", " PAGE_NONE " FROM l JOIN event e ON e.queue = $1::int4" \
+    " AND e.seq = l.seq AND e.at >= $5::int8" PAGE_ITS_MESSAGE \
+    " WHERE NOT l.msg)" \
+    " UNION ALL" \
+    " (SELECT " PAGE_NO_ITEM ", count(*), max(seq), NULL::int8, NULL::int8," \
+    " NULL::int8, NULL::int8, false FROM c)" \
+    " ORDER BY 1"
 
-static const char page_verify_sql[] =
-    "WITH s AS MATERIALIZED (SELECT coalesce("
-    "(SELECT CASE WHEN b.first_seq <= $2::int8 + 1 THEN b.at - 3600000 END"
-    " FROM batch b WHERE b.last_seq > $2::int8 ORDER BY b.last_seq LIMIT 1),"
-    " $5::int8) AS at),"
-    " c AS MATERIALIZED (SELECT * FROM"
-    " ((SELECT seq, id, true AS msg FROM message" PAGE_OF_MESSAGE "$7::int8)"
-    " UNION ALL"
-    " (SELECT seq, id, false FROM event" PAGE_OF_EVENT "$7::int8)) u"
-    " ORDER BY seq LIMIT $7::int8),"
-    " l AS MATERIALIZED (SELECT * FROM c WHERE NOT EXISTS"
-    " (SELECT FROM event k WHERE k.ref = c.seq AND k.closes"
-    " AND k.at >= " PAGE_SINCE ") ORDER BY seq LIMIT $6::int8)"
-    " (SELECT " STORED_MESSAGE STORED_HISTORY("m.seq",
-	PAGE_SINCE) ", " PAGE_NONE
-		    " FROM l JOIN message m ON m.id = l.id AND m.seq = l.seq"
-		    " AND m.id >= $4::uuid WHERE l.msg) UNION ALL"
-		    " (SELECT " STORED_NOTICE STORED_HISTORY("e.seq",
-			PAGE_SINCE) ", " PAGE_NONE
-				    " FROM l JOIN event e ON e.queue = $1::int4"
-				    " AND e.seq = l.seq AND e.at >= $5::int8" PAGE_ITS_MESSAGE
-				    " WHERE NOT l.msg) UNION ALL"
-				    " (SELECT " PAGE_NO_ITEM
-				    ", count(*), max(seq), NULL::int8, NULL::int8,"
-				    " NULL::int8, NULL::int8, false FROM c) ORDER BY 1";
+static const char page_verify_sql[] = PAGE_VERIFY("",
+    "NOT EXISTS (SELECT FROM event k WHERE k.ref = c.seq AND k.closes"
+    " AND k.at >= " PAGE_SINCE ")");
+
+/* Where most numbers are of this queue: all closing events of the range in
+ * one go, instead of a probe for each candidate. */
+static const char page_dense_sql[] = PAGE_VERIFY(
+    " k AS MATERIALIZED (SELECT k.ref FROM event k WHERE k.ref > $2::int8"
+    " AND k.ref <= (SELECT max(seq) FROM c) AND k.closes"
+    " AND k.at >= " PAGE_SINCE "),",
+    "seq NOT IN (SELECT ref FROM k)");
 
 /*
  * $1 after_due_at, $2 after, $3 horizon, $4 lowest id, $5 lowest event time,
@@ -174,40 +191,46 @@ static const char page_due_sql[] =
     " ORDER BY c.due_at, c.seq LIMIT $6::int8),"
     " i AS (SELECT l.*, m.seq AS mseq FROM l LEFT JOIN message m"
     " ON m.id = l.id AND m.id >= $4::uuid)"
-    " (SELECT " STORED_MESSAGE STORED_HISTORY("m.seq",
-	"$5::int8") ", NULL::int8, NULL::int8, NULL::int8, i.due_at, i.seq, i.ref, false"
-		    " FROM i JOIN message m ON m.id = i.id AND m.id >= $4::uuid"
-		    " WHERE i.mseq = i.ref) UNION ALL"
-		    " (SELECT " STORED_NOTICE STORED_HISTORY("e.seq",
-			"$5::int8") ", NULL::int8, NULL::int8, NULL::int8, i.due_at, i.seq, i.ref, false"
-				    " FROM i JOIN message m ON m.id = i.id AND m.id >= $4::uuid"
-				    " JOIN event e ON e.ref = m.seq AND e.seq = i.ref"
-				    " AND e.queue IS NOT NULL AND e.at >= $5::int8"
-				    " WHERE i.mseq <> i.ref) UNION ALL"
-				    " (SELECT " PAGE_NO_ITEM
-				    ", n.looked, t.seq, t.due_at, NULL::int8,"
-				    " NULL::int8, NULL::int8, false"
-				    " FROM (SELECT count(*) AS looked FROM c) n"
-				    " LEFT JOIN (SELECT due_at, seq FROM c ORDER BY due_at DESC, seq DESC"
-				    " LIMIT 1) t ON true)"
-				    " ORDER BY 17, 18";
+    " (SELECT " STORED_MESSAGE STORED_HISTORY("m.seq", "$5::int8")
+    ", NULL::int8, NULL::int8, NULL::int8, i.due_at, i.seq, i.ref, false"
+    " FROM i JOIN message m ON m.id = i.id AND m.id >= $4::uuid"
+    " WHERE i.mseq = i.ref)"
+    " UNION ALL"
+    " (SELECT " STORED_NOTICE STORED_HISTORY("e.seq", "$5::int8")
+    ", NULL::int8, NULL::int8, NULL::int8, i.due_at, i.seq, i.ref, false"
+    " FROM i JOIN message m ON m.id = i.id AND m.id >= $4::uuid"
+    " JOIN event e ON e.ref = m.seq AND e.seq = i.ref"
+    " AND e.queue IS NOT NULL AND e.at >= $5::int8"
+    " WHERE i.mseq <> i.ref)"
+    " UNION ALL"
+    " (SELECT " PAGE_NO_ITEM ", n.looked, t.seq, t.due_at, NULL::int8,"
+    " NULL::int8, NULL::int8, false"
+    " FROM (SELECT count(*) AS looked FROM c) n"
+    " LEFT JOIN (SELECT due_at, seq FROM c ORDER BY due_at DESC, seq DESC"
+    " LIMIT 1) t ON true)"
+    " ORDER BY 17, 18";
 
 /*
  * $1 id, $2 horizon, $3 lowest event time, $4 limit.  An item that waits in
  * the due table was closed by the RETRY_EV (3) that put it there.
  */
-#define PAGE_IS_CLOSED(seq)                                                    \
-	"EXISTS (SELECT FROM event k WHERE k.ref = " seq                       \
-	" AND k.closes AND k.type::int <> 3 AND k.at >= $3::int8)"
+#define PAGE_IS_CLOSED(seq) \
+    ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8," \
+    " NULL::int8, EXISTS (SELECT FROM event k WHERE k.ref = " seq \
+    " AND k.closes AND k.type::int <> 3 AND k.at >= $3::int8)"
 
-static const char page_id_sql[] = "SELECT " STORED_MESSAGE
-    STORED_HISTORY("m.seq", "$3::int8") ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, " PAGE_IS_CLOSED(
-	"m.seq") " FROM message m WHERE m.id = $1::uuid AND m.seq <= $2::int8"
-		 " UNION ALL (SELECT " STORED_NOTICE
-		     STORED_HISTORY("e.seq", "$3::int8") ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, " PAGE_IS_CLOSED(
-			 "e.seq") " FROM message m JOIN event e ON e.ref = m.seq AND e.queue IS NOT NULL"
-				  " AND e.at >= $3::int8 AND e.seq <= $2::int8"
-				  " WHERE m.id = $1::uuid ORDER BY e.seq LIMIT $4::int8)";
+static const char page_id_sql[] =
+    "SELECT " STORED_MESSAGE STORED_HISTORY("m.seq", "$3::int8")
+    PAGE_IS_CLOSED("m.seq")
+    " FROM message m WHERE m.id = $1::uuid AND m.seq <= $2::int8"
+    " UNION ALL"
+    " (SELECT " STORED_NOTICE STORED_HISTORY("e.seq", "$3::int8")
+    PAGE_IS_CLOSED("e.seq")
+    " FROM message m JOIN event e ON e.ref = m.seq AND e.queue IS NOT NULL"
+    " AND e.at >= $3::int8 AND e.seq <= $2::int8"
+    " WHERE m.id = $1::uuid ORDER BY e.seq LIMIT $4::int8)";
+
+/* clang-format on */
 
 /* ---------------------------------------------------------------- running */
 
@@ -270,27 +293,33 @@ page_complete(const struct page_request *r, Hopyard__V1__Paged *paged,
 	return paged->seq == (uint64_t)pg_int8(res, row, PAGE_REF);
 }
 
+/* What the last page of this queue has met. */
 static uint32_t
-page_scan(const struct page *p, const struct page_request *r)
+page_scan(const struct page *p, struct page_request *r)
 {
-	uint32_t scan = 0;
+	uintptr_t hint = 0;
+	uint32_t scan;
 
 	if (r->kind == PAGE_QUEUE && r->verify)
-		scan = (uint32_t)(uintptr_t)map_get_u64(&p->scans, r->queue);
+		hint = (uintptr_t)map_get_u64(&p->scans, r->queue);
+	r->dense = (hint & 1) != 0;
+	scan = (uint32_t)(hint >> 1);
 	return scan > r->limit ? scan : r->limit;
 }
 
-/* For the next page of this queue. */
+/* Nearly all that it looked at was closed: look at more. */
 static void
-page_learn(
-    struct page *p, const struct page_request *r, size_t items, bool full)
+page_learn(struct page *p, const struct page_request *r, size_t items,
+    uint64_t looked, uint64_t top)
 {
 	uint32_t scan = r->scan * PAGE_SCAN_GROWTH;
+	uintptr_t dense = top - r->after < looked * PAGE_DENSE;
 
 	if (scan > PAGE_SCAN_MAX)
 		scan = PAGE_SCAN_MAX;
-	if (full && items < r->limit / PAGE_SCAN_GROWTH)
-		map_put_u64(&p->scans, r->queue, (void *)(uintptr_t)scan);
+	if (looked >= r->scan && items < r->limit / PAGE_SCAN_GROWTH)
+		map_put_u64(&p->scans, r->queue,
+		    (void *)((uintptr_t)scan << 1 | dense));
 	else
 		map_del_u64(&p->scans, r->queue);
 }
@@ -325,7 +354,8 @@ page_answer(struct page_request *r, const PGresult *res)
 	}
 	if (r->kind == PAGE_QUEUE && sum >= 0)
 		page_learn(p, r, out.total,
-		    (uint64_t)pg_int8(res, sum, PAGE_LOOKED) >= r->scan);
+		    (uint64_t)pg_int8(res, sum, PAGE_LOOKED),
+		    (uint64_t)pg_int8(res, sum, PAGE_TOP));
 	if (row == n && r->kind == PAGE_QUEUE)
 		upto = page_upto_queue(r, res, n, sum, upto);
 	if (row == n && r->kind == PAGE_DUE)
@@ -407,8 +437,11 @@ page_send(struct page *p, struct page_request *r)
 		pg_param_int(&q, r->limit);
 		if (r->verify)
 			pg_param_int(&q, r->scan);
-		pg_run_prepared(
-		    p->pg, r->verify ? "verify" : "queue", &q, true);
+		pg_run_prepared(p->pg,
+		    !r->verify     ? "queue"
+			: r->dense ? "dense"
+				   : "verify",
+		    &q, true);
 		break;
 	case PAGE_DUE:
 		pg_param_int(&q, (int64_t)r->after_due_at);
@@ -528,6 +561,7 @@ page_prepare(struct page *p)
 	pg_run(p->pg, "DEALLOCATE ALL", NULL, false);
 	pg_prepare(p->pg, "queue", page_queue_sql);
 	pg_prepare(p->pg, "verify", page_verify_sql);
+	pg_prepare(p->pg, "dense", page_dense_sql);
 	pg_prepare(p->pg, "due", page_due_sql);
 	pg_prepare(p->pg, "id", page_id_sql);
 	pg_commit(p->pg);

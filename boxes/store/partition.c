@@ -256,6 +256,8 @@ partition_done_cb(struct pg *pg, const struct pg_end *end, void *arg)
 		ok = true;
 	if (ok && j->making)
 		partition_add(j->p, j->table, j->day);
+	else if (j->making)
+		partition_insert(&j->p->missing[j->table], j->day);
 	if (ok)
 		log_info(j->making ? "partition.made" : "partition.upkeep",
 		    "name=%s", name);

@@ -72,7 +72,8 @@ void partition_forget(struct partitions *);
 void partition_make_sql(
     enum partition_table, uint32_t day, unsigned step, char *dst, size_t len);
 
-/* Queue units on pg that make what is missing; `missing` is empty after it.
+/* Queue units on pg that make what is missing; `missing` is empty after it,
+ * and has again what could not be made.
  * The units' ends are reported to done. */
 void partition_make_missing(struct partitions *, struct pg *,
     void (*done)(void *arg, bool ok), void *arg);

@@ -26,6 +26,7 @@
 
 #define STORE_TICK_MS   1000
 #define STORE_UPKEEP_MS 60000
+#define STORE_LAG_MS    1000 /* told once a second while it is longer */
 /* What the bus may have on its way to us: beside the batch that is being
  * committed the next one fills. */
 #define STORE_CREDIT_BATCHES 4
@@ -46,6 +47,9 @@ store_tell(struct store *s)
 	state.up = s->told_up;
 	if (!s->told_up)
 		state.detail = s->detail;
+	s->told_lag = append_lag_ms(s->append);
+	state.has_lag_ms = true;
+	state.lag_ms = s->told_lag;
 	box_send(
 	    s->box, HOPYARD__V1__FRAME_TYPE__STORE_STATE, 0, 0, &state.base);
 }
@@ -219,6 +223,9 @@ store_tick_cb(uv_timer_t *t)
 	uint64_t now = clock_mono_ms();
 
 	page_tick(s->page);
+	if (append_lag_ms(s->append) >= STORE_LAG_MS ||
+	    s->told_lag >= STORE_LAG_MS)
+		store_tell(s);
 	if (!append_is_up(s->append))
 		return;
 	lookup_tick(s->lookup);

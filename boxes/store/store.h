@@ -45,10 +45,11 @@ struct store {
 	struct store_settings set;
 	char options[128]; /* of every session */
 	struct box *box;
-	unsigned link;  /* number of the present connection to the bus */
-	bool connected; /* to the bus */
-	bool opened;    /* the bus of this connection has its Opened */
-	bool told_up;   /* what the last StoreState said */
+	unsigned link;     /* number of the present connection to the bus */
+	bool connected;    /* to the bus */
+	bool opened;       /* the bus of this connection has its Opened */
+	uint64_t told_lag; /* ms, likewise */
+	bool told_up;      /* what the last StoreState said */
 	char detail[256];
 	struct batch_tools tools;
 	struct partitions partitions;

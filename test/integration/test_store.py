@@ -288,6 +288,8 @@ def test_kill_postgresql_while_it_is_written(store, pg):
         bus.wait_durable(bus.horizon + 1000)
         pg.kill9()
         assert bus.wait_down().detail
+        if i == 1:      # what waits is told from time to time
+            bus.wait(lambda: bus.states[-1].lag_ms >= 1000, 30)
         if i == 2:      # and the store with it
             store.kill()
         pg.start()
@@ -997,6 +999,29 @@ def test_partitions_are_made_and_dropped(make):
         "SELECT count(*) FROM pg_indexes WHERE indexname IN"
         " ('event_%s_key', 'message_%s_dst')"
         % (name_of(day - 1), name_of(day - 1))) == 2, 60)
+
+
+def test_a_partition_that_cannot_be_made_at_once(store):
+    """Somebody works on the table: inserts go on, a new day has to wait."""
+    bus = store.bus
+    q = bus.queue()
+    psql = subprocess.Popen(
+        ["psql", "-X", "-q", "-A", "-t", "-d", store.dsn],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    psql.stdin.write("BEGIN; LOCK TABLE hopyard.due IN SHARE UPDATE EXCLUSIVE"
+                     " MODE; SELECT 1;\n")
+    psql.stdin.flush()
+    assert psql.stdout.readline().strip() == "1"
+    bus.message(q)
+    bus.wait_durable()
+    far = now_ms() + 5 * DAY
+    seq = bus.message(q, due_at=far)
+    store.wait_log("event=partition.failed")
+    assert bus.horizon < seq
+    psql.stdin.close()
+    psql.wait(30)
+    bus.wait_durable()
+    assert bus.page_due(until=far + 1000).seqs == [seq]
 
 
 def old_day(s, table, n, uuid=False):
