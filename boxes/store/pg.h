@@ -77,8 +77,8 @@ void pg_param_text(struct pg_params *, const char *); /* NULL: null */
 void pg_param_bytes(struct pg_params *, const void *, size_t);
 
 /* Begin a unit; timeout_ms 0: none.  Only while up. */
-void pg_begin(
-    struct pg *, uint64_t timeout_ms, pg_rows_cb *, pg_end_cb *, void *arg);
+void pg_begin(struct pg *, uint64_t timeout_ms, pg_rows_cb *rows,
+    pg_end_cb *done, void *arg);
 void pg_prepare(struct pg *, const char *name, const char *sql);
 /* Results come in binary if asked for. */
 void pg_run(
