@@ -37,10 +37,10 @@ BOXES = """
      system_id = "hop"; password = "hop"; reconnect = "30s..60s"; }},
   {{ name = "loop"; type = "smppc"; host = "127.0.0.1:2345"; window = 50;
      bind = "separate"; system_id = "hop"; password = "hop";
-     reconnect = "50ms..200ms"; }},
+     reconnect = "50ms..1s"; }},
   {{ name = "drive"; type = "smppc"; host = "127.0.0.1:{drive}"; window = 50;
      bind = "separate"; system_id = "hop"; password = "hop";
-     reconnect = "50ms..200ms"; }}"""
+     reconnect = "50ms..1s"; }}"""
 ACCOUNTS = """
   {{ id = "tester"; username = "tester"; password = "foobar"; }},
   {{ id = "victim"; username = "victim"; password = "foobar"; }},
@@ -85,6 +85,77 @@ def hop(server, sim):
         yield g
     finally:
         g.stop()
+
+
+# A real Kannel: SMPP to our simulator, HTTP to our front end, a link that
+# is down; a message without `smsc` goes to the simulator or nowhere.
+GROUPS = """
+group = smsc
+smsc = smpp
+smsc-id = sim
+host = 127.0.0.1
+port = {sim}
+smsc-username = kannel
+smsc-password = kannel
+system-type = ""
+transceiver-mode = true
+reconnect-delay = 1
+denied-smsc-id = dead;hop
+allowed-prefix = 49
+
+group = smsc
+smsc = smpp
+smsc-id = dead
+host = 127.0.0.1
+port = {closed}
+smsc-username = kannel
+smsc-password = kannel
+system-type = ""
+transceiver-mode = true
+reconnect-delay = 3600
+allowed-smsc-id = dead
+
+group = smsc
+smsc = http
+smsc-id = hop
+system-type = kannel
+smsc-username = tester
+smsc-password = foobar
+send-url = http://127.0.0.1:{http0}/cgi-bin/sendsms
+port = {listener}
+connect-allow-ip = 127.0.0.1
+dlr-url = http://127.0.0.1:{listener}/?username=tester&password=foobar
+allowed-smsc-id = hop
+"""
+SERVICES = """
+group = sendsms-user
+username = tester
+password = foobar
+max-messages = 10
+concatenation = true
+
+group = sendsms-user
+username = victim
+password = foobar
+
+group = sms-service
+keyword = default
+max-messages = 0
+get-url = http://127.0.0.1:{server}/kannel-mo?from=%p&to=%P&text=%a&smsc=%i
+"""
+
+
+@pytest.fixture(scope="module")
+def kannel(hop, sim, server):
+    k = Kannel(GROUPS, SERVICES, sim=sim.port, closed=hop.ports["closed"],
+               http0=hop.ports["http0"], listener=free_port(),
+               server=server.port)
+    try:
+        k.start()
+        k.wait_online("sim")
+        yield k
+    finally:
+        k.stop()
 
 
 # -------------------------------------------------------- Kannel's test tools
@@ -226,3 +297,111 @@ def test_drive_smpp_end(hop, server, driven):
         r.json()["data"]["status"] for r in called(server, "/driven")
         if r.json()["data"]["final"]], 30, "the end is told")
     assert told == ["unknown"]
+
+
+# ------------------------------------------------------------ a real Kannel
+
+def dlr_url(server, path):
+    return "&dlr-mask=31&dlr-url=" + urllib.parse.quote(
+        "http://127.0.0.1:%d%s?d=%%d&p=%%p&P=%%P&A=%%A&F=%%F" % (
+            server.port, path), safe="")
+
+
+def reports(server, path, final=True, timeout=30):
+    """The values of %d that came, once the final one is there."""
+    def look():
+        seen = [int(r.query["d"]) for r in called(server, path)]
+        return seen if not final or any(d in (1, 2, 16) for d in seen) else 0
+    return wait_until(look, timeout, "the report at " + path)
+
+
+# Of GSM 03.38 only what the texts below need.
+GSM = {b"\x1b\x65": "€", b"\x1b\x28": "{", b"\x1b\x29": "}",
+       b"\x7e": "ü", b"\x1e": "ß", b"\x7c": "ö"}
+
+
+def decoded(submits):
+    """The whole text of the parts, from septets in octets or UCS-2."""
+    parts = sorted(submits, key=lambda x: x["udh"])
+    data = b"".join(bytes.fromhex(x["body"]) for x in parts)
+    if parts[0]["data_coding"] == 8:
+        return data.decode("utf-16-be")
+    assert parts[0]["data_coding"] == 0
+    for octets, letter in GSM.items():
+        data = data.replace(octets, letter.encode())
+    return data.decode()
+
+
+def test_kannel_bound_to_hopsim(kannel, sim, server):
+    """Our simulator with an ESME that is not ours: MT, receipt, MO."""
+    a = kannel.sendsms("to=4915177000001&from=HOP&text=ping" +
+                       dlr_url(server, "/k-sim"))
+    assert (a.status, a.text) == (202, "0: Accepted for delivery")
+    m, = sim.wait_submits(1, dst="4915177000001")
+    assert (m["system_id"], m["src"], m["body"]) == (
+        "kannel", "HOP", b"ping".hex())
+    assert 1 in reports(server, "/k-sim")
+    # The receipt, an intermediate one, and that the SMSC took it.
+    wait_until(lambda: sorted(r.query["d"] for r in called(server, "/k-sim"))
+                == ["1", "4", "8"], 20, "three reports")
+    final = [r for r in called(server, "/k-sim") if r.query["d"] == "1"][0]
+    assert "stat:DELIVRD" in final.query["A"] and final.query["F"] == m["id"]
+    # The simulator answers "ping" with a message from that handset.
+    r, = wait_until(lambda: called(server, "/kannel-mo"), 20, "the MO")
+    assert (r.query["from"], r.query["text"], r.query["smsc"]) == (
+        "4915177000001", "pong", "sim")
+    # Long and UCS-2.
+    text = "Grüße aus Köln " * 20
+    for coding, to in ((0, "4915177000002"), (2, "4915177000003")):
+        a = kannel.sendsms("to=%s&from=HOP&coding=%d&charset=utf-8&text=%s" % (
+            to, coding, urllib.parse.quote(text)))
+        assert a.status == 202
+        parts = sim.wait_submits(-(-len(text) // (67 if coding else 153)),
+                                 dst=to)
+        assert {x["udh"][:6] for x in parts} == {"050003"}
+        assert decoded(parts) == text
+
+
+def test_kannel_sends_to_us(kannel, hop, sim, server):
+    """smsbox -> bearerbox -> smsc = http -> hop-http -> ... -> hopsim, and the
+    receipt all the way back to the client's dlr-url."""
+    a = kannel.sendsms("smsc=hop&to=4915188000001&from=HOP&text=through+two"
+                       + dlr_url(server, "/k-hop"))
+    assert (a.status, a.text) == (202, "0: Accepted for delivery")
+    m, = sim.wait_submits(1, dst="4915188000001")
+    assert (m["system_id"], m["src"], bytes.fromhex(m["body"])) == (
+        "hop", "HOP", b"through two")
+    assert 1 in reports(server, "/k-hop")
+    r = called(server, "/k-hop")[-1]
+    assert (r.query["p"], r.query["P"]) == ("4915188000001", "HOP")
+    # Kannel's own 8 when we accept it, then all of ours.
+    wait_until(lambda: sorted(int(r.query["d"]) for r in
+                              called(server, "/k-hop")) == [1, 4, 8, 8],
+               20, "each report once")
+
+
+def test_kannel_sends_us_text(kannel, sim):
+    """Long text and unicode, as Kannel's HTTP driver writes them."""
+    long = "All work and no play makes Jack a dull boy. " * 8
+    for n, (coding, text) in enumerate((
+            (0, long), (2, "Привет, мир 👋"), (0, "Grüße {€}"),
+            (2, "漢字" * 60))):
+        to = "491518810000%d" % n
+        a = kannel.sendsms(
+            "smsc=hop&to=%s&from=HOP&charset=utf-8&coding=%d&text=%s" % (
+                to, coding, urllib.parse.quote(text)))
+        assert a.status == 202, a
+        units = len(text.encode("utf-16-be")) // 2
+        one, each = (70, 67) if coding else (160, 153)
+        parts = sim.wait_submits(1 if units <= one else -(-units // each),
+                                 dst=to)
+        assert decoded(parts) == text
+
+
+def test_kannel_queued_here(kannel, hop):
+    """A link that is down is no failure for Kannel, which knows only 0:."""
+    a = hop.sendsms("smsc=dead&to=4915199000001&from=1&text=x")
+    assert (a.status, a.text) == (202, "3: Queued for later delivery")
+    a = hop.sendsms("smsc=dead&to=4915199000001&from=1&text=x",
+                    port=hop.ports["http0"])
+    assert (a.status, a.text) == (202, "0: Accepted for delivery")
