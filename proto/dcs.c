@@ -37,9 +37,11 @@ dcs_build(enum dcs_alphabet a, const struct dcs_wish *w)
 	if (w->mwi != DCS_NONE)
 		return build_mwi(a, w);
 
-	/* The second form has no UCS-2, no compression and no "no class":
-	 * class 1 is the handset's own choice, 0 would be a flash message. */
-	if (w->alt_dcs > 0 && a != DCS_UCS2 && !w->compress)
+	/* A class goes into the second form, as Kannel writes it.  That form
+	 * has no UCS-2, no compression and no "no class": class 1 is the
+	 * handset's own choice, 0 would be a flash message. */
+	if ((w->alt_dcs > 0 || w->message_class != DCS_NONE) && a != DCS_UCS2 &&
+	    !w->compress)
 		return (uint8_t)(dcs | 0xf0 |
 		    (w->message_class == DCS_NONE ? 1
 						  : w->message_class & 0x03));

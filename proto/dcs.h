@@ -27,17 +27,16 @@ enum dcs_alphabet {
 struct dcs_wish {
 	int message_class; /* 0-3 */
 	int mwi;     /* 0-3 activate voice, fax, mail, other; 4-7 deactivate */
-	int alt_dcs; /* 1: form 1111xxxx for a message class */
+	int alt_dcs; /* 1: form 1111xxxx also without a message class */
 	bool compress;
 	bool discard; /* mwi: an indication without text */
 };
 
 /*
- * Kannel's rules (fields_to_dcs): alphabet is DCS_DEFAULT or DCS_GSM7 (both 7
- * bit), DCS_BINARY or DCS_UCS2.  Plain: 0x00, 0x04, 0x08; with a class 0x10-0x1b
- * or with alt_dcs 0xf0-0xf7 (no UCS-2 there, so UCS-2 keeps the first form; a
- * class that was not said is 1);
- * compress adds 0x20 where the form has the bit; mwi 0xc0-0xef.
+ * As Kannel does it towards SMPP: alphabet is DCS_DEFAULT or DCS_GSM7 (both 7
+ * bit), DCS_BINARY or DCS_UCS2.  Plain: 0x00, 0x04, 0x08; with a class or
+ * alt_dcs 0xf0-0xf7 (a class that was not said is 1), but UCS-2 and what is
+ * compressed have 0x10-0x3b, the only form with a bit for it; mwi 0xc0-0xef.
  */
 uint8_t dcs_build(enum dcs_alphabet, const struct dcs_wish *);
 
