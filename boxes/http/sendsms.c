@@ -516,7 +516,13 @@ sms_check_text(struct sms *s)
 	s->ucs2 = s->coding == 2;
 	if (s->binary || s->text.len == 0)
 		return NULL;
-	if (name.len == 0) {
+	if (name.len == 0 && s->form == SMS_FORM_TEXT) {
+		/* Latin-1 by HTTP's old default; but nothing that is UTF-8 is
+		 * likely to be meant so. */
+		if (utf8_check(s->text.p, s->text.len) == s->text.len)
+			return NULL;
+		name = bytes_str("ISO-8859-1");
+	} else if (name.len == 0) {
 		if (!s->ucs2)
 			return utf8_check(s->text.p, s->text.len) == s->text.len
 			    ? NULL

@@ -779,6 +779,7 @@ test_post(void **state)
 		    WHO "from=a&text=x", 400,
 		    "Missing receiver number, rejected" },
 	};
+	static const char *const bare[] = { "\xfc", "\xc3\xbc" };
 	size_t i;
 
 	(void)state;
@@ -799,6 +800,16 @@ test_post(void **state)
 	assert_int_equal(got.content[1]->message_class, 0);
 	ARE(got.report[1]->url, "http://h/%d");
 	ARE(got.report[1]->to, "2");
+	/* Without a charset it is UTF-8 where it can be, else Latin-1. */
+	for (i = 0; i < ARRAY_LEN(bare); i++) {
+		post("Content-Type: text/plain\nX-Kannel-To: 1\n"
+		     "X-Kannel-From: a\nX-Kannel-Coding: 2\n",
+		    bare[i]);
+		expect(bare[i], 202, OK);
+		ARE(got.content[0]->text, "\xc3\xbc");
+		assert_int_equal(
+		    got.content[0]->coding, HOPYARD__V1__CONTENT__CODING__UCS2);
+	}
 	request(HTTP_POST, "",
 	    "content-type: application/octet-stream\nx-kannel-to: 1\n"
 	    "x-kannel-from: a\nx-kannel-udh: 0605040b8423f0\n",
