@@ -112,10 +112,10 @@ class Reply(Answer):
         return "<%s %r>" % (self.line, self.body[:200])
 
 
-def curl(url, *args, timeout=60, check=True):
+def curl(url, *args, data=None, timeout=60, check=True):
     done = subprocess.run(
         [find_program("curl", "curl"), "-q", "-s", "-S", "-i", "-g",
-         "--max-time", str(timeout), *args, url], stdin=subprocess.DEVNULL,
+         "--max-time", str(timeout), *args, url], input=data or b"",
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if check:
         assert done.returncode == 0, (url, args, done)
