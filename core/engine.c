@@ -145,8 +145,8 @@ target_make(struct engine *e, const char *name, enum target_role role)
 
 	if (t != NULL)
 		return t;
-	e->target =
-	    xrealloc(e->target, (e->target_count + 1) * sizeof(*e->target));
+	e->target = xrealloc(
+	    e->target, (e->target_count + 1) * sizeof(struct target *));
 	t = target_new(name, role, (uint32_t)e->target_count);
 	t->down_since = e->now;
 	e->target[e->target_count++] = t;
@@ -468,7 +468,7 @@ engine_wait(struct engine *e, struct msg *m, uint64_t ms)
 	m->due = e->now + ms;
 	if (e->heap_count == e->heap_cap) {
 		e->heap_cap = e->heap_cap == 0 ? 256 : e->heap_cap * 2;
-		e->heap = xrealloc(e->heap, e->heap_cap * sizeof(*e->heap));
+		e->heap = xrealloc(e->heap, e->heap_cap * sizeof(struct msg *));
 	}
 	e->heap[e->heap_count++] = m;
 	heap_up(e, e->heap_count - 1);
@@ -1149,7 +1149,7 @@ engine_checkpoint(struct engine *e)
 	if (!e->open)
 		return;
 	marks = xcalloc(e->queue_count + 1, sizeof(*marks));
-	list = xcalloc(e->queue_count + 1, sizeof(*list));
+	list = xcalloc(e->queue_count + 1, sizeof(Hopyard__V1__Queue *));
 	TAILQ_FOREACH(q, &e->queues, all_link) {
 		uint64_t low = queue_low(q);
 

@@ -623,6 +623,7 @@ lookup_done(struct engine *e, struct lookup *l)
 		msg_free(m);
 		return;
 	}
+	assert(m != NULL);
 	q = m->queue;
 	keep_looked_up(e, m, q);
 	if (l->why == LOOKUP_CANCEL) {

@@ -50,10 +50,10 @@ static const char *const lookup_state_names[] = {
 
 /* A day's event partition. */
 struct lookup_day {
-	uint32_t day;
 	uint64_t blocks; /* when it was looked at */
 	uint64_t from;   /* blocks before this are not in memory */
-	bool indexed;    /* by key */
+	uint32_t day;
+	bool indexed; /* by key */
 };
 
 struct lookup {

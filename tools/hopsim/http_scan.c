@@ -194,7 +194,8 @@ http_scan_request(struct http_scan *s, const uint8_t *p, size_t len)
 		return -1;
 	s->target = space + 1;
 	space = memchr(s->target, ' ', (size_t)(nl - s->target));
-	if (space == NULL || nl - space < 9 || memcmp(space + 1, "HTTP/1.", 7))
+	if (space == NULL || nl - space < 9 ||
+	    memcmp(space + 1, "HTTP/1.", 7) != 0)
 		return -1;
 	s->target_len = (size_t)(space - s->target);
 	s->close = f.close || (space[8] == '0' && !f.keep_alive);

@@ -656,6 +656,7 @@ page_id(const struct db *db, const Hopyard__V1__Page *p, struct frame_out *o)
 		const struct db_row *r = db_xrow(db, seq);
 		Hopyard__V1__Paged pg = HOPYARD__V1__PAGED__INIT;
 
+		assert(m != NULL);
 		if (r->kind == 0 || (r != m && r->message != m->seq))
 			continue;
 		pg.has_closed = true;
