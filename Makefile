@@ -224,6 +224,12 @@ bench: all
 	@$(PYTHON) test/bench/bench.py
 bench-quick: all
 	@$(PYTHON) test/bench/bench.py --quick
+# How the store writes, beside other ways.
+bench-store: $(BUILD)/bench/store_write
+	@$(PYTHON) test/bench/store_write.py $<
+$(BUILD)/bench/store_write: $(O)/test/bench/store_write.o $(O)/boxes/store.a $(LIBS_boxes/store)
+	@mkdir -p $(@D)
+	@$(link) $(EXTRA_boxes/store) $(SYS_LIBS)
 
 # ---------------------------------------------------------------------- rest
 
@@ -274,8 +280,8 @@ clean:
 	rm -rf build build-san build-fuzz hopyard hopctl hopsim
 
 .PHONY: all tests check check-unit check-fuzz check-integration check-faults \
-	check-peers check-san san fuzz fuzz-programs bench bench-quick demo deps \
-	format format-check lint man install clean syntax
+	check-peers check-san san fuzz fuzz-programs bench bench-quick \
+	bench-store demo deps format format-check lint man install clean syntax
 .DELETE_ON_ERROR:
 .SECONDARY:
 
