@@ -34,8 +34,8 @@ def find_program(name, package):
     path = (name if "/" in name and os.access(name, os.X_OK)
             else shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin"))
     if path is None:
-        pytest.skip("%s is not installed: tools/deps --test (package %s)"
-                    % (name, package))
+        pytest.skip("%s is not installed (Debian's package %s)" % (
+            name, package))
     return path
 
 
