@@ -351,10 +351,14 @@ static void
 probe_cb(const struct probe_state *s, void *arg)
 {
 	struct demo *d = arg;
+	const char *away = s->away;
 
-	if (!s->answered || s->away[0] != '\0' || !s->running)
+	/* An SMSC that is not ours may be away: messages wait for it. */
+	if (away[0] == '\0' && d->plan.o.smsc == NULL)
+		away = s->refused;
+	if (!s->answered || away[0] != '\0' || !s->running)
 		(void)snprintf(d->waiting, sizeof(d->waiting), "%s",
-		    s->away[0] != '\0' ? s->away : "hop-bus");
+		    away[0] != '\0' ? away : "hop-bus");
 	else if (d->state == DEMO_JOINING && ports_answer(d))
 		ready(d);
 }

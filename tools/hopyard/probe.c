@@ -46,12 +46,12 @@ word(const json_t *o, const char *key)
 }
 
 static void
-add_away(struct probe *p, const char *name, const char *detail)
+add_name(char list[PROBE_LIST], const char *name, const char *detail)
 {
-	size_t n = strlen(p->state.away);
+	size_t n = strlen(list);
 
-	snprintf(p->state.away + n, sizeof(p->state.away) - n, "%s%s%s%s",
-	    n > 0 ? ", " : "", name, detail[0] != '\0' ? ": " : "", detail);
+	snprintf(list + n, PROBE_LIST - n, "%s%s%s%s", n > 0 ? ", " : "", name,
+	    detail[0] != '\0' ? ": " : "", detail);
 }
 
 static json_t *
@@ -89,7 +89,9 @@ links_cb(struct box *box, const Hopyard__V1__Reply *r, void *arg)
 	{
 		if (json_is_true(json_object_get(o, "configured")) &&
 		    !json_is_true(json_object_get(o, "up")))
-			add_away(p, word(o, "link"), word(o, "detail"));
+			add_name(word(o, "detail")[0] != '\0' ? p->state.refused
+							      : p->state.away,
+			    word(o, "link"), word(o, "detail"));
 	}
 	json_decref(root);
 	round_done(p);
@@ -109,7 +111,8 @@ boxes_cb(struct box *box, const Hopyard__V1__Reply *r, void *arg)
 		if (json_is_true(json_object_get(o, "enabled")) &&
 		    strcmp(word(o, "state"), "connected") != 0 &&
 		    strcmp(word(o, "type"), "admin") != 0)
-			add_away(p, word(o, "name"), "not connected");
+			add_name(
+			    p->state.away, word(o, "name"), "not connected");
 	}
 	json_decref(root);
 	round_done(p);
@@ -126,7 +129,7 @@ status_cb(struct box *box, const Hopyard__V1__Reply *r, void *arg)
 	p->state.depth = (uint64_t)json_integer_value(
 	    json_object_get(json_object_get(root, "queues"), "depth"));
 	if (root != NULL && !p->state.running)
-		add_away(p, "bus", word(root, "state"));
+		add_name(p->state.away, "bus", word(root, "state"));
 	json_decref(root);
 	round_done(p);
 }
@@ -151,6 +154,7 @@ timer_cb(uv_timer_t *t)
 		return;
 	p->failed = 0;
 	p->state.away[0] = '\0';
+	p->state.refused[0] = '\0';
 	ask(p, (char[]){ "status" }, status_cb);
 	ask(p, (char[]){ "boxes" }, boxes_cb);
 	ask(p, (char[]){ "links" }, links_cb);

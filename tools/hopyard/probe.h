@@ -16,11 +16,14 @@
 struct conf;
 struct probe;
 
+#define PROBE_LIST 256
+
 struct probe_state {
-	bool answered;  /* the bus has said something at all */
-	bool running;   /* bus and store take messages */
-	char away[256]; /* boxes and links that are not there yet */
-	uint64_t depth; /* messages that wait */
+	bool answered;            /* the bus has said something at all */
+	bool running;             /* bus and store take messages */
+	char away[PROBE_LIST];    /* boxes and links that are not there yet */
+	char refused[PROBE_LIST]; /* links that have tried and failed */
+	uint64_t depth;           /* messages that wait */
 };
 
 /* Asks every 20 ms until it is closed.  `change` is called after each round. */
