@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""conftest.py - the markers that the Makefile chooses by."""
+"""conftest.py - the markers that the Makefile chooses by, and what every test
+finds set up."""
+import signal
+
+# Whoever starts us in the background may have Ctrl-C ignored, and programs
+# that tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):
