@@ -299,7 +299,7 @@ def test_demo_with(tmp_path):
     log = open(tmp_path / "demo.log", "wb")
     demo = subprocess.Popen(
         [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir", str(data),
-         "--ports", "+%d" % (3000 + os.getpid() % 20000),
+         "--ports", "+%d" % (3000 + os.getpid() % 15000),
          "--with", "%s %s %s" % (sys.executable, ECHO, journal)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
     try:
