@@ -151,8 +151,10 @@ void
 session_answer(
     struct session *s, const struct smpp_pdu *request, uint32_t status)
 {
-	session_send_bare(
-	    s, request->command_id | SMPP_RESP, status, request->sequence);
+	if (request->command_id != SMPP_OUTBIND &&
+	    request->command_id != SMPP_ALERT_NOTIFICATION)
+		session_send_bare(s, request->command_id | SMPP_RESP, status,
+		    request->sequence);
 }
 
 void

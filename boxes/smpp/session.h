@@ -77,7 +77,8 @@ uint32_t session_next_seq(struct session *);
  * does not fit, nothing was sent. */
 int session_send(struct session *, const struct smpp_pdu *) WARN_UNUSED;
 void session_nack(struct session *, uint32_t seq, uint32_t status);
-/* The answer to a PDU of the peer: command, status and sequence number. */
+/* The answer to a PDU of the peer: command, status and sequence number.  Outbind
+ * and alert_notification have none, whatever is wrong with them. */
 void session_answer(
     struct session *, const struct smpp_pdu *request, uint32_t status);
 

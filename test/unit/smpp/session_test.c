@@ -14,12 +14,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include <cmocka.h>
 #include <uv.h>
 
 #include "boxes/smpp/session.h"
+#include "common/attr.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -439,6 +441,35 @@ unknown_commands(void **state)
 	assert_int_equal(session_bad_pdus(f->session), 0);
 }
 
+/* Whatever comes, and broken in whatever way: outbind and alert_notification
+ * have no response that could be sent. */
+static void
+every_command_broken(void **state)
+{
+	static const size_t lengths[] = { 0, 3, 7 };
+	static const char body[] = "\xff\xff\xff\0\0\0";
+	struct fixture *f = *state;
+	uint32_t command, n = 0;
+	uint8_t drop[4096];
+	int on = 1;
+	size_t i;
+
+	assert_int_equal(
+	    setsockopt(f->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+	for (command = 0; command < 0x120; command++) {
+		for (i = 0; i < 2 * ARRAY_LEN(lengths); i++) {
+			clock_set(1000000 + ++n * 601000ull, 1000000);
+			peer_send(f, command | (i % 2 == 0 ? 0 : 0x80000000u),
+			    0, n, body, lengths[i / 2]);
+			run_until(f, &f->batches, n);
+			while (
+			    recv(f->fd, drop, sizeof(drop), MSG_DONTWAIT) > 0)
+				continue;
+		}
+	}
+	assert_int_equal(f->closed, 0);
+}
+
 int
 main(void)
 {
@@ -454,6 +485,7 @@ main(void)
 		T(ten_bad_pdus),
 		T(bad_pdus_are_forgotten),
 		T(unknown_commands),
+		T(every_command_broken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
