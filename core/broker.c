@@ -657,10 +657,9 @@ on_note(void *arg, const struct engine_note *n)
 
 	(void)arg;
 	log_info(n->event,
-	    "msg=%s from=%.*s to=%s account=%.*s via=%s status=%s delay=%llu "
+	    "msg=%s from=%s to=%s account=%.*s via=%s status=%s delay=%llu "
 	    "why=%s",
-	    uuid_format(n->id, id), (int)n->from.len,
-	    n->from.p != NULL ? (const char *)n->from.p : "",
+	    uuid_format(n->id, id), log_number(n->from.p, n->from.len),
 	    log_number(n->to.p, n->to.len), (int)n->account.len,
 	    n->account.p != NULL ? (const char *)n->account.p : "",
 	    n->via != NULL ? n->via : "", n->status != NULL ? n->status : "",
