@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// node_smsc.js PORT - an SMSC made of node-smpp.  A line of JSON on standard
-// output for each PDU that comes in, orders as lines of JSON on standard input:
+// node_smsc.js PORT - an SMSC made of node-smpp.  A line of JSON on stdout for
+// each PDU that comes in, orders as lines of JSON on stdin:
 //
 //	{"deliver": {"source_addr": "49...", "short_message": "..."}}
 //	{"enquire": true}	{"unbind": true}

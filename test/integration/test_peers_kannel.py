@@ -10,11 +10,8 @@ import concurrent.futures
 import contextlib
 import hashlib
 import json
-import os
-import signal
 import socket
 import threading
-import time
 import urllib.parse
 
 import pytest
@@ -22,7 +19,7 @@ import pytest
 from harness import Process, free_port, wait_until
 from hook import Server
 from kannel_table import OK, ROWS
-from peers import (Gateway, Kannel, Simulator, curl, find_program,
+from neighbours import (Gateway, Kannel, Simulator, curl, find_program,
                    fixed_ports)
 
 pytestmark = pytest.mark.peers

@@ -17,7 +17,7 @@ import pytest
 
 from harness import Process, free_port, wait_until
 from hook import Server
-from peers import Gateway, Simulator, curl, find_program
+from neighbours import Gateway, Simulator, curl, find_program
 
 pytestmark = pytest.mark.peers
 

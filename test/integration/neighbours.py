@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""peers.py - programs of others around a suite of ours.
+"""neighbours.py - programs of others around a suite of ours.
 
     skip_without("/usr/lib/kannel/test/test_smsc", "kannel-extras")
     with fixed_ports(2345, 8080): ...      # skipped when somebody has one
