@@ -20,7 +20,7 @@ from harness import Process, free_port, wait_until
 from hook import Server
 from kannel_table import OK, ROWS
 from neighbours import (Gateway, Kannel, Simulator, curl, find_program,
-                   fixed_ports)
+                        fixed_ports)
 
 pytestmark = pytest.mark.peers
 
