@@ -198,8 +198,14 @@ $(foreach t,$(FUZZ_SRC),$(eval $(call fuzz_target,$(t),$(call fuzz_prog,$(t)))))
 check-fuzz: $(FUZZ_REPLAY)
 	@set -e; for t in $(FUZZ_REPLAY); do n=$${t##*/fuzz_}; $$t test/fuzz/corpus/$$n; done
 
+# Most tests wait more than they work: several files at a time, where
+# python3-pytest-xdist is installed.
+PARALLEL ?= $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo --numprocesses=4 --dist=loadfile)
+INTEGRATION = $(PYTHON) -m pytest -q $(PARALLEL) test/integration \
+	-m 'not slow and not peers'
+
 check-integration: all
-	@$(PYTHON) -m pytest -q test/integration -m 'not slow and not peers'
+	@$(INTEGRATION)
 check-faults: all
 	@$(PYTHON) -m pytest -q test/integration -m slow
 check-peers: all
@@ -212,7 +218,7 @@ san:
 	$(MAKE) BUILD=build-san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 		OPT="-O1 -g" check-san
 check-san: all check-unit check-fuzz
-	@HOPYARD_BIN=$(CURDIR)/$(B) $(PYTHON) -m pytest -q test/integration -m 'not slow and not peers'
+	@HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION)
 
 # Builds the libFuzzer programs; test/fuzz/run SECONDS runs them all.
 fuzz:
