@@ -394,8 +394,6 @@ engine_keep(struct engine *e, struct msg *m, struct queue *home, bool paged)
 void
 engine_forget(struct engine *e, struct msg *m)
 {
-	struct lookup *l;
-
 	map_del_u64(&e->by_seq, m->seq);
 	/* Not so when it is a duplicate and a page has brought the first. */
 	if (m->kind != HOPYARD__V1__KIND__DLR &&
@@ -409,9 +407,7 @@ engine_forget(struct engine *e, struct msg *m)
 	if (expired(e, m))
 		map_put_u64(&e->overdue[0], m->seq, e);
 	if (m->kind != HOPYARD__V1__KIND__DLR)
-		for (l = map_get(&e->lookup_by_id, m->id, sizeof(m->id));
-		     l != NULL; l = l->same)
-			l->overtaken = true;
+		engine_overtake(e, m->id);
 	e->bytes -= msg_size(m);
 	if (m->from_due) {
 		TAILQ_REMOVE(&e->due_home, m, home_link);
@@ -605,7 +601,7 @@ engine_hello(struct engine *e, struct target *t, uint32_t peer,
 	t->met = true;
 	t->state = TARGET_GREETED;
 	t->since = e->now;
-	t->settled = false;
+	t->told = t->settled = false;
 	t->peer = peer;
 	memcpy(t->instance, instance, sizeof(t->instance));
 	t->granted_items = t->granted_bytes = 0;
@@ -628,6 +624,7 @@ engine_in_hand(
 	/* Once it has credit it may not claim what it was never given. */
 	if (t->state != TARGET_GREETED || t->settled)
 		return;
+	t->told = true;
 	for (size_t i = 0; i < n && t->in_hand.count < IN_HAND_MAX; i++) {
 		m = map_get_u64(&e->by_seq, refs[i]);
 		if (m == NULL || m->queue->target == t) {
@@ -636,7 +633,8 @@ engine_in_hand(
 				continue;
 		}
 		/* It was loaded before the box had come back. */
-		if (m->state != MSG_READY && m->state != MSG_WAITING)
+		if (m->state != MSG_READY && m->state != MSG_WAITING &&
+		    m->state != MSG_ATTEMPTING)
 			continue;
 		if (m->queue->target->role != t->role)
 			continue;
@@ -1204,9 +1202,8 @@ engine_tick(struct engine *e)
 			target_lose(e, t);
 			map_fini(&t->in_hand);
 			map_init(&t->in_hand);
-		} else if (t->state == TARGET_GREETED && !t->settled) {
-			/* It grants no credit, its link may be down: it has
-			 * said what it has in hand long ago. */
+		} else if (t->state == TARGET_GREETED && t->told) {
+			/* It grants no credit, its link may be down. */
 			target_settle(e, t);
 		}
 	}

@@ -106,6 +106,7 @@ struct lookup {
 	bool found;
 	bool closed;
 	bool overtaken;      /* an item of this id ended: ask again */
+	bool deferred;       /* not to be asked before that */
 	struct lookup *same; /* next of this id */
 	struct msg *msg;
 	Hopyard__V1__State state;
@@ -324,6 +325,9 @@ void engine_kept(struct queue *, uint64_t seq);
 /* The time of a row in the due table. */
 uint64_t engine_due_at(struct engine *, uint64_t wait_ms);
 void engine_due_written(struct engine *, uint64_t due_at, uint64_t seq);
+/* An item of this id has left the memory: what the store says of it may be
+ * older than that. */
+void engine_overtake(struct engine *, const uint8_t id[16]);
 /* Ask the store for the message of a look-up; takes it. */
 void engine_look_up(struct engine *, struct lookup *);
 /* Its box may have it from an earlier bus, and cannot be asked. */

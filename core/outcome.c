@@ -356,6 +356,7 @@ retry(struct engine *e, struct msg *m, uint64_t wait, const char *why,
 		en.kind = ENTRY_CLOSE;
 		en.msg = m;
 		msg_enter_state(m, MSG_DONE);
+		m->to_due = true;
 	}
 	record_event(e, &r, m, &en, NULL, 0);
 	if (m->state != MSG_DONE)
@@ -641,7 +642,8 @@ engine_finish_result(struct engine *e, struct msg *m,
 /* The result of an item that a restart has put out of our memory. */
 static void
 look_up_result(struct engine *e, struct target *t, uint32_t peer,
-    uint64_t number, const Hopyard__V1__Result *res, struct bytes raw)
+    uint64_t number, const Hopyard__V1__Result *res, struct bytes raw,
+    bool deferred)
 {
 	struct lookup *l;
 
@@ -659,6 +661,7 @@ look_up_result(struct engine *e, struct target *t, uint32_t peer,
 	l->number = number;
 	l->result_len = raw.len;
 	memcpy(l->result, raw.p, raw.len);
+	l->deferred = deferred;
 	engine_look_up(e, l);
 }
 
@@ -707,8 +710,9 @@ engine_result(struct engine *e, struct target *t, uint32_t peer,
 	if (t->in_hand.count > 0)
 		map_del_u64(&t->in_hand, res->ref);
 	m = map_get_u64(&e->by_seq, res->ref);
-	if (m == NULL) {
-		look_up_result(e, t, peer, number, res, it->envelope);
+	if (m == NULL || (m->state == MSG_DONE && m->to_due)) {
+		look_up_result(
+		    e, t, peer, number, res, it->envelope, m != NULL);
 		return;
 	}
 	if (t->role != m->queue->target->role ||
@@ -762,26 +766,35 @@ engine_keep_notice(struct engine *e, struct msg *m)
 
 /* ---------------------------------------------------------------- cancel */
 
+static void
+look_up_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
+    uint64_t token, bool deferred)
+{
+	struct lookup *l;
+
+	if (!e->open || e->lookups.count >= 65536) {
+		e->ops->answer(e->arg, token, 503, "try again later");
+		return;
+	}
+	l = xcalloc(1, sizeof(*l) + account.len);
+	l->why = LOOKUP_CANCEL;
+	memcpy(l->id, id, 16);
+	l->number = token;
+	l->deferred = deferred;
+	l->result_len = account.len;
+	if (account.len > 0)
+		memcpy(l->result, account.p, account.len);
+	engine_look_up(e, l);
+}
+
 void
 engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
     uint64_t token)
 {
 	struct msg *m = map_get(&e->by_id, id, 16);
-	struct lookup *l;
 
 	if (m == NULL) {
-		if (!e->open || e->lookups.count >= 65536) {
-			e->ops->answer(e->arg, token, 503, "try again later");
-			return;
-		}
-		l = xcalloc(1, sizeof(*l) + account.len);
-		l->why = LOOKUP_CANCEL;
-		memcpy(l->id, id, 16);
-		l->number = token;
-		l->result_len = account.len;
-		if (account.len > 0)
-			memcpy(l->result, account.p, account.len);
-		engine_look_up(e, l);
+		look_up_cancel(e, id, account, token, false);
 		return;
 	}
 	if (m->kind != HOPYARD__V1__KIND__MT) {
@@ -796,6 +809,10 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 	}
 	if (m->cancel_token != 0) {
 		e->ops->answer(e->arg, token, 409, "a cancel is under way");
+		return;
+	}
+	if (m->state == MSG_DONE && m->to_due) {
+		look_up_cancel(e, id, account, token, true);
 		return;
 	}
 	if (m->state == MSG_DONE) {

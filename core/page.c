@@ -57,8 +57,23 @@ engine_look_up(struct engine *e, struct lookup *l)
 	if (l->why == LOOKUP_RESULT)
 		l->target->lookups++;
 	/* Without a store it waits until there is one. */
-	if (e->store)
+	if (e->store && !l->deferred)
 		lookup_ask(e, l);
+}
+
+void
+engine_overtake(struct engine *e, const uint8_t id[16])
+{
+	struct lookup *l;
+
+	for (l = map_get(&e->lookup_by_id, id, 16); l != NULL; l = l->same) {
+		l->overtaken = true;
+		if (!l->deferred)
+			continue;
+		l->deferred = false;
+		if (e->store)
+			lookup_ask(e, l);
+	}
 }
 
 static void
@@ -100,7 +115,8 @@ engine_opened(struct engine *e, const Hopyard__V1__Opened *o)
 		ledger_rewind(&e->ledger);
 		e->store = true;
 		while ((l = map_next(&e->lookups, &pos)) != NULL)
-			lookup_ask(e, l);
+			if (!l->deferred)
+				lookup_ask(e, l);
 		return;
 	}
 	if (e->ledger.last_seq == 0) {

@@ -89,7 +89,8 @@ struct target {
 	 */
 	bool unsure;
 	bool lost;    /* and will stay so */
-	bool settled; /* since Hello: what it has in hand is known */
+	bool told;    /* since Hello: it has said what it has in hand */
+	bool settled; /* and that was all */
 	uint32_t index;
 	uint32_t peer; /* id, 0 = none */
 	uint8_t instance[16];

@@ -1802,6 +1802,7 @@ no_credit_after_hello(void **state)
 	deliver_one("a", 0);
 	engine_gone(e, target("l1"));
 	engine_hello(e, target("l1"), 13, instance(1), true);
+	engine_in_hand(e, target("l1"), NULL, 0);
 	link_state("l1", false);
 	for (int i = 0; i < 20; i++) {
 		pass(1000);
@@ -2176,6 +2177,46 @@ poison_is_parked(void **state)
 	all_over();
 }
 
+/* Its box was away for long, and says now what became of it, while the record
+ * that puts it off is on its way. */
+static void
+result_beside_a_long_wait(void **state)
+{
+	uint8_t id[16];
+	struct item it;
+	uint64_t ref;
+
+	(void)state;
+	box_up("l1", 1, 11, false, 0);
+	box_up("hook", 2, 12, false, 10);
+	model_id(id, WALL + now, ++serial);
+	it = model_mo(&buf, id, "777", "1");
+	engine_inbound(e, target("l1"), 11, ++number, &it);
+	commit();
+	ref = got[0].ref;
+	for (int i = 0; i < 2; i++) {
+		result_of("hook", ref, RESULT(RETRY));
+		commit();
+		pass(40000);
+		commit();
+	}
+	assert_int_equal(got_count, 3);
+	engine_gone(e, target("hook"));
+	pass(11000); /* taken back, for some minutes */
+	assert_int_equal(map_get_u64(&e->by_seq, ref) != NULL, 1);
+	engine_hello(e, target("hook"), 13, instance(2), true);
+	it = model_result(&buf,
+	    &(struct model_result){ .ref = ref, .code = RESULT(OK), .id = id });
+	engine_result(e, target("hook"), 13, ++number, &it);
+	pages();
+	commit();
+	pages();
+	commit();
+	assert_int_equal(code_of(number), ACK(ACK_OK));
+	assert_true(db_row(&db, ref)->notified);
+	all_over();
+}
+
 static void
 many_queues_fit_a_checkpoint(void **state)
 {
@@ -2252,6 +2293,7 @@ main(void)
 		TEST(dlr_behind_a_spilled_mo),
 		TEST(checkpoint_beside_a_dlr),
 		TEST(poison_is_parked),
+		TEST(result_beside_a_long_wait),
 		TEST(many_queues_fit_a_checkpoint),
 	};
 
