@@ -18,12 +18,14 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from peers import (BIN, Hopyard, Kannel, Sim, cpu_of, free_ports, load,
-                   load_result, memory_of)
+from peers import (BIN, Hopyard, Kannel, Sim, cpu_by_pid, cpu_of, free_ports,
+                   load, load_result, memory_of, name_of, shared_memory_of)
 
 CONNECTIONS = 64
 WINDOW = 500
 TO = "&to=49151%n&text=Hello+%t"
+# Without the time, so that it counts in no latency.
+WARM = "&to=49151%n&text=Hello+%n"
 
 
 class Row:
@@ -48,8 +50,9 @@ class Row:
 
 
 class Bench:
-    def __init__(self, quick, runs, only):
+    def __init__(self, quick, runs, only, processes):
         self.quick, self.runs, self.only = quick, runs, only
+        self.processes = processes
         self.rows = {}
         self.problems = []
 
@@ -62,6 +65,35 @@ class Bench:
     def problem(self, text):
         self.problems.append(text)
         self.say("PROBLEM: " + text)
+
+    def exact(self, who, smsc, total, result, count, receipts=None):
+        """All were accepted, and all came once; else the run is void."""
+        smsc.wait_quiet()
+        seen = smsc.seen
+        owed = seen["receipts"]["owed"]
+        if result["ok"] == count and result["failed"] == 0 and \
+                result["errors"] == 0 and seen["accepted"] == total and \
+                seen["unique"] == total and seen["duplicates"] == 0 and \
+                receipts in (None, owed):
+            return True
+        self.problem("%s: %d of %d accepted %s; at the SMSC %d of %d, %d "
+                     "twice, %d receipts" % (
+                         who, result["ok"], count, result["by_status"],
+                         seen["accepted"], total, seen["duplicates"], owed))
+        return False
+
+    def share(self, before, after, count):
+        """Microseconds of CPU per message, process by process."""
+        if not self.processes:
+            return
+        parts = {}
+        for pid, used in after.items():
+            name = name_of(pid)
+            parts[name] = parts.get(name, 0) + used - before.get(pid, 0)
+        for name, used in sorted(parts.items(), key=lambda p: -p[1]):
+            if used * 1e6 / count >= 0.1:
+                self.say("    %-40s %6.1f us/message" % (
+                    name, used * 1e6 / count))
 
     # ------------------------------------------------------------ works
 
@@ -76,21 +108,22 @@ class Bench:
             wait_bound(smsc)
             warm(gateway, smsc)
             base = smsc.count()
-            cpu = cpu_of(gateway.pids())
+            before = cpu_by_pid(gateway.pids())
             start = time.monotonic()
             process = load(gateway.url(TO), "--count", count, "--first", 10**6,
                            "--connections", CONNECTIONS)
             end = smsc.wait_count(base + count, 120)
             result = load_result(process, 60)
             settle(gateway)
-            used = cpu_of(gateway.pids()) - cpu
-            if end is None or result["ok"] != count:
-                self.problem("%s%s: %d of %d accepted, %d at the SMSC" % (
-                    who, tag, result["ok"], count, smsc.count() - base))
+            after = cpu_by_pid(gateway.pids())
+            used = sum(after.values()) - sum(before.values())
+            if not self.exact(who + tag, smsc, base + count, result, count,
+                              receipts=0) or end is None:
                 return None
             rate = count / (end - start)
             self.say("%s%s: %.0f messages/s at the SMSC, %.2f s of CPU per "
                      "100,000" % (who, tag, rate, used * 1e5 / count))
+            self.share(before, after, count)
             return rate, used * 1e5 / count
         finally:
             gateway.close()
@@ -103,33 +136,39 @@ class Bench:
         port, sink_port = free_ports(2)
         smsc = Sim("smsc", port + 100, "--no-magic", "--dlr-delay", "0",
                    "--dlr-window", "1000")
-        sink = Sim("sink", sink_port + 100, "--no-tally")
+        sink = Sim("sink", sink_port + 100)
         gateway = make(smsc.port, WINDOW)
         url = gateway.url(
             "&dlr-mask=1&dlr-url=http%%3A%%2F%%2F127.0.0.1%%3A%d%%2Fdlr"
-            "%%3Fd%%3D%%25d%%26t%%3D%%t" % sink.port + TO)
+            "%%3Fd%%3D%%25d%%26n%%3D%%n%%26t%%3D%%t" % sink.port + TO)
         try:
             wait_bound(smsc)
             warm(gateway, smsc)
-            time.sleep(0.5)
-            base = sink.count()
-            cpu = cpu_of(gateway.pids())
+            base, sent = sink.count(), smsc.count()
+            before = cpu_by_pid(gateway.pids())
             start = time.monotonic()
             process = load(url, "--count", count, "--first", 10**6,
                            "--connections", CONNECTIONS)
             end = sink.wait_count(base + count, 120)
-            load_result(process, 60)
+            result = load_result(process, 60)
             settle(gateway)
-            used = cpu_of(gateway.pids()) - cpu
-            if end is None:
-                self.problem("%s: %d of %d callbacks" % (
-                    who, sink.count() - base, count))
+            after = cpu_by_pid(gateway.pids())
+            used = sum(after.values()) - sum(before.values())
+            if not self.exact(who, smsc, sent + count, result, count,
+                              receipts=count):
+                return None
+            sink.wait_quiet()
+            if end is None or sink.count() != base + count or \
+                    sink.seen["duplicates"] != 0:
+                self.problem("%s: %d of %d callbacks, %d twice" % (
+                    who, sink.count() - base, count,
+                    sink.seen["duplicates"]))
                 return None
             rate = count / (end - start)
-            transit = sink.seen.get("transit_ms", {})
             self.say("%s: %.0f cycles/s, %.2f s of CPU per 100,000" % (
                 who, rate, used * 1e5 / count))
-            return rate, used * 1e5 / count, transit.get("p50")
+            self.share(before, after, count)
+            return rate, used * 1e5 / count
         finally:
             gateway.close()
             smsc.stop()
@@ -142,12 +181,20 @@ class Bench:
         gateway = make(smsc.port, WINDOW)
         try:
             wait_bound(smsc)
-            warm(gateway, smsc)
-            process = load(gateway.url(TO), "--rate", int(rate), "--for",
-                           "%ds" % seconds, "--warmup", "1s", "--first",
-                           10**6, "--connections", CONNECTIONS)
+            warm(gateway, smsc, rate, "--rate", rate)
+            base = smsc.count()
+            process = load(gateway.url(TO), "--rate", rate, "--count",
+                           rate * seconds, "--first", 10**6, "--connections",
+                           CONNECTIONS)
             result = load_result(process, seconds + 90)
-            time.sleep(0.3)
+            smsc.wait_count(base + rate * seconds, 60)
+            if not self.exact(who, smsc, base + rate * seconds, result,
+                              rate * seconds, receipts=0):
+                return None
+            if result["rate"] < 0.9 * rate:
+                self.problem("%s: %d/s instead of %d/s, no latency at this "
+                             "rate" % (who, result["rate"], rate))
+                return None
             answer, transit = result["latency_ms"], smsc.seen["transit_ms"]
             self.say("%s at %d/s: answer p50 %.2f p99 %.2f ms, at the SMSC "
                      "p50 %.2f p99 %.2f ms" % (
@@ -168,14 +215,93 @@ class Bench:
                            CONNECTIONS)
             result = load_result(process, 600)
             top = memory_of(gateway.core_pid(), "VmHWM")
+            whole = shared_memory_of(gateway.pids())
             self.say("%s: %.0f MiB with %d queued, %.0f accepted/s" % (
                 who, top, result["ok"], result["rate"]))
             if result["ok"] != count:
                 self.problem("%s: only %d of %d queued" % (
                     who, result["ok"], count))
-            return top, result["rate"]
+                return None
+            return top, result["rate"], whole
         finally:
             gateway.close()
+
+    def restart(self, make, who):
+        """The queue process is killed with -9 while it sends from a queue;
+        seconds until messages flow again, and how many came twice."""
+        count = 20000 if self.quick else 200000
+        port = free_ports(1)[0] + 100
+        gateway = make(port, WINDOW, store="file")
+        smsc = None
+        try:
+            result = load_result(load(
+                gateway.url(TO), "--count", count, "--connections",
+                CONNECTIONS), 300)
+            if result["ok"] != count:
+                self.problem("%s: only %d of %d queued" % (
+                    who, result["ok"], count))
+                return None
+            # Answers take their time, so that the queue lasts.
+            smsc = Sim("smsc", port, "--no-magic", "--latency", "50ms",
+                       "--stats", "10ms")
+            if smsc.wait_count(count // 10, 60) is None:
+                raise RuntimeError("%s: the queue does not move" % who)
+            killed = time.monotonic()
+            gateway.kill_core()
+            end = smsc.wait_count(count, 300)
+            smsc.wait_quiet(2)
+            seen = smsc.seen
+            first = smsc.silence(killed) - killed
+            lost = count - seen["unique"]
+            self.say("%s: %.2f s from kill -9 to the next message with %d "
+                     "queued; %d lost, %d twice" % (
+                         who, first, count, lost, seen["duplicates"]))
+            if who == "hopyard" and (
+                    end is None or lost != 0 or seen["duplicates"] != 0):
+                self.problem("%s: %d lost, %d twice after kill -9" % (
+                    who, lost, seen["duplicates"]))
+            return first, seen["duplicates"], lost
+        finally:
+            gateway.close()
+            if smsc is not None:
+                smsc.stop()
+
+    def inbound(self, make, who):
+        """Messages from handsets to a URL, as fast as it goes."""
+        count = 20000 if self.quick else 100000
+        port, sink_port = free_ports(2)
+        sink = Sim("sink", sink_port + 100)
+        gateway = make(port + 100, WINDOW, mo_url="http://127.0.0.1:%d/mo" %
+                       sink.port)
+        smsc = None
+        try:
+            settle(gateway)
+            cpu = cpu_of(gateway.pids())
+            smsc = Sim("smsc", port + 100, "--no-magic", "--mo", "200000",
+                       "--mo-count", str(count), "--dlr-window", "1000",
+                       "--mo-from", "49151%n", "--mo-to", "12345",
+                       "--mo-text", "Number %n")
+            end = sink.wait_count(count, 120)
+            sink.wait_quiet()
+            settle(gateway)
+            used = cpu_of(gateway.pids()) - cpu
+            seen = smsc.seen["mo"]
+            if end is None or sink.count() != count or \
+                    sink.seen["unique"] != count or seen["acked"] != count:
+                self.problem("%s: %d of %d MO, %d unique, %d answered" % (
+                    who, sink.count(), count, sink.seen["unique"],
+                    seen["acked"]))
+                return None
+            start = count // 10  # from here on it is at its speed
+            rate = (count - start) / (end - sink.reached(start))
+            self.say("%s: %.0f MO/s, %.2f s of CPU per 100,000" % (
+                who, rate, used * 1e5 / count))
+            return rate, used * 1e5 / count
+        finally:
+            gateway.close()
+            sink.stop()
+            if smsc is not None:
+                smsc.stop()
 
     # ------------------------------------------------------------- plan
 
@@ -220,7 +346,10 @@ class Bench:
             rate = int(best / 2)
             for _ in range(self.runs):
                 for who, make in both:
-                    answer, transit = self.latency(make, who, rate)
+                    got = self.latency(make, who, rate)
+                    if got is None:
+                        continue
+                    answer, transit = got
                     at = " at %d/s" % rate
                     for q in ("p50", "p99"):
                         self.row("accept_" + q, "answer %s%s" % (q, at), "ms",
@@ -231,11 +360,38 @@ class Bench:
         if self.wants("memory"):
             for who, make in both:
                 got = self.queued(make, who)
+                if got is None:
+                    continue
                 n = "50,000" if self.quick else "1,000,000"
                 self.row("memory", "queue process with %s queued" % n, "MiB",
                          True).add(who, got[0])
+                self.row("memory_all", "all its processes then", "MiB",
+                         True).add(who, got[2])
                 self.row("queue", "accepted with the link down",
                          "messages/s").add(who, got[1])
+        if self.wants("mo"):
+            for _ in range(self.runs):
+                for who, make in both:
+                    got = self.inbound(make, who)
+                    if got:
+                        self.row("mo", "MO to HTTP", "messages/s").add(
+                            who, got[0])
+                        self.row("mo_cpu", "CPU of MO to HTTP", "s/100,000",
+                                 True).add(who, got[1])
+        if self.wants("restart"):
+            n = "20,000" if self.quick else "200,000"
+            for _ in range(min(self.runs, 3)):
+                for who, make in both:
+                    got = self.restart(make, who)
+                    if got is None:
+                        continue
+                    self.row("restart", "kill -9 with %s queued, Kannel with "
+                             "file store: next message" % n, "s", True).add(
+                                 who, got[0])
+                    self.row("restart_twice", "messages twice after it",
+                             "messages", True).add(who, got[1])
+                    self.row("restart_lost", "messages lost by it",
+                             "messages", True).add(who, got[2])
 
 
 def wait_bound(smsc, seconds=30):
@@ -246,10 +402,10 @@ def wait_bound(smsc, seconds=30):
         time.sleep(0.02)
 
 
-def warm(gateway, smsc, count=2000):
+def warm(gateway, smsc, count=2000, *options):
     base = smsc.count()
-    load_result(load(gateway.url(TO), "--count", count, "--connections",
-                     CONNECTIONS), 60)
+    load_result(load(gateway.url(WARM), "--count", count, "--connections",
+                     CONNECTIONS, *options), 60)
     if smsc.wait_count(base + count, 30) is None:
         raise RuntimeError("warm-up: %d of %d came" % (
             smsc.count() - base, count))
@@ -267,7 +423,8 @@ def settle(gateway):
 
 
 def figure(value, unit):
-    return "%.2f" % value if unit in ("ms", "s/100,000") else "%d" % value
+    return "%.2f" % value if unit in ("s", "ms", "s/100,000") else \
+        "%d" % value
 
 
 def table(rows):
@@ -295,7 +452,9 @@ def main():
     parser.add_argument("--runs", type=int, help="runs of each (5)")
     parser.add_argument("--only", action="append",
                         choices=["flat", "store", "cycle", "latency",
-                                 "memory"])
+                                 "memory", "mo", "restart"])
+    parser.add_argument("--processes", action="store_true",
+                        help="tell the CPU of each process")
     parser.add_argument("--out", default="bench.json")
     args = parser.parse_args()
     if not os.access(os.path.join(BIN, "hopyard"), os.X_OK):
@@ -303,7 +462,7 @@ def main():
     if not os.access("/usr/sbin/bearerbox", os.X_OK):
         sys.exit("bench: Kannel is not installed; run tools/deps --test")
     bench = Bench(args.quick, args.runs or (1 if args.quick else 5),
-                  args.only)
+                  args.only, args.processes)
     bench.run()
     rows = [r.as_json() for r in bench.rows.values()]
     with open(args.out, "w") as f:

@@ -84,17 +84,52 @@ def family(pid):
     return found
 
 
-def cpu_of(pids):
-    """CPU seconds of these processes and of their children that ended."""
-    total = 0
+def cpu_by_pid(pids):
+    """{pid: CPU seconds}, each with its children that have ended."""
+    found = {}
     for pid in pids:
         try:
             with open("/proc/%d/stat" % pid) as f:
                 fields = f.read().rpartition(")")[2].split()
         except OSError:
             continue
-        total += sum(int(x) for x in fields[11:15])
-    return total / TICK
+        found[pid] = sum(int(x) for x in fields[11:15]) / TICK
+    return found
+
+
+def cpu_of(pids):
+    return sum(cpu_by_pid(pids).values())
+
+
+def name_of(pid):
+    """"hop-http", "smsbox", "postgres sessions", "postgres walwriter"."""
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as f:
+            line = f.read().replace(b"\0", b" ").decode(errors="replace")
+        with open("/proc/%d/comm" % pid) as f:
+            name = f.read().strip()
+    except OSError:
+        return "gone"
+    if name == "hop-http" and " admin" in line:
+        return "hop-http, admin"
+    if name == "postgres" and "[local]" in line:
+        return "postgres sessions"
+    if name == "postgres" and ": " in line:
+        return "postgres " + line.partition(": ")[2].strip()
+    return name
+
+
+def shared_memory_of(pids):
+    """MiB of all of them; what some share is counted once."""
+    total = 0
+    for pid in pids:
+        try:
+            with open("/proc/%d/smaps_rollup" % pid) as f:
+                total += sum(int(line.split()[1]) for line in f
+                             if line.startswith("Pss:"))
+        except OSError:
+            continue
+    return total / 1024
 
 
 def memory_of(pid, key):
@@ -114,6 +149,7 @@ class Sim:
     def __init__(self, mode, port, *options):
         self.port = port
         self.seen = {}
+        self.steps = []  # (monotonic, count) whenever it has grown
         self.process = subprocess.Popen(
             [os.path.join(BIN, "hopsim"), mode, "--listen",
              "127.0.0.1:%d" % port, "--stats", "50ms"] + list(options),
@@ -127,10 +163,31 @@ class Sim:
             try:
                 self.seen = json.loads(line)
             except ValueError:
-                pass
+                continue
+            count = self.count()
+            if count > (self.steps[-1][1] if self.steps else 0):
+                self.steps.append((time.monotonic(), count))
 
     def count(self):
         return self.seen.get("accepted", self.seen.get("requests", 0))
+
+    def reached(self, count):
+        """When it had come to so many."""
+        return next(t for t, n in list(self.steps) if n >= count)
+
+    def silence(self, since):
+        """When the longest time without anything new ended."""
+        at = [since] + [t for t, _ in list(self.steps) if t > since]
+        return max(zip(at, at[1:]), key=lambda pair: pair[1] - pair[0])[1]
+
+    def wait_quiet(self, seconds=0.5, timeout=10):
+        """Nothing new has come for so long; what came late is counted."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            last = self.steps[-1][0] if self.steps else 0
+            if time.monotonic() - last > seconds:
+                return
+            time.sleep(0.02)
 
     def wait_count(self, count, seconds):
         """When the count was reached (monotonic), or None; it also gives up
@@ -186,6 +243,10 @@ class Gateway:
         """The process that holds the queue."""
         raise NotImplementedError
 
+    def kill_core(self):
+        """kill -9; it is started again."""
+        raise NotImplementedError
+
     def close(self):
         shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -224,6 +285,15 @@ username = bench
 password = bench
 max-messages = 10
 concatenation = true
+%(service)s
+"""
+
+KANNEL_MO = """
+group = sms-service
+keyword = default
+catch-all = true
+max-messages = 0
+get-url = "%s?from=%%p&to=%%P&text=%%b"
 """
 
 
@@ -232,10 +302,11 @@ class Kannel(Gateway):
     access log, errors only, a large window."""
     name = "kannel"
 
-    def __init__(self, smsc_port, window, store=None):
+    def __init__(self, smsc_port, window, store=None, mo_url=None):
         super().__init__()
         admin, box, self.http = free_ports(3)
-        conf = os.path.join(self.dir, "kannel.conf")
+        self.box = box
+        self.conf = conf = os.path.join(self.dir, "kannel.conf")
         kind = {"file": "store-type = file\nstore-location = %s/store",
                 "spool": "store-type = spool\nstore-location = %s/spool"}
         extra = kind[store] % self.dir if store else ""
@@ -244,15 +315,18 @@ class Kannel(Gateway):
         with open(conf, "w") as f:
             f.write(KANNEL % {"admin": admin, "box": box, "http": self.http,
                               "smsc": smsc_port, "window": window,
-                              "store": extra})
+                              "store": extra, "service":
+                              KANNEL_MO % mo_url if mo_url else ""})
         self.processes = []
         for program, port in (("bearerbox", box), ("smsbox", self.http)):
-            p = subprocess.Popen(
-                [shutil.which(program) or "/usr/sbin/" + program, "-v", "4",
-                 conf], cwd=self.dir, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            self.processes.append(p)
-            wait_port(port, p)
+            self.processes.append(self._start(program))
+            wait_port(port, self.processes[-1])
+
+    def _start(self, program):
+        return subprocess.Popen(
+            [shutil.which(program) or "/usr/sbin/" + program, "-v", "4",
+             self.conf], cwd=self.dir, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def url(self, more=""):
         return ("http://127.0.0.1:%d/cgi-bin/sendsms?username=bench&"
@@ -263,6 +337,11 @@ class Kannel(Gateway):
 
     def core_pid(self):
         return self.processes[0].pid
+
+    def kill_core(self):
+        self.processes[0].kill()
+        self.processes[0].wait()
+        self.processes[0] = self._start("bearerbox")
 
     def close(self):
         for p in reversed(self.processes):
@@ -276,13 +355,17 @@ class Hopyard(Gateway):
     """The suite as `hopyard demo` runs it, every message committed."""
     name = "hopyard"
 
-    def __init__(self, smsc_port, window, **_):
+    def __init__(self, smsc_port, window, store=None, mo_url=None):
         super().__init__()
+        inbound = ["--set", "inbound.webhook=false", "--set",
+                   "inbound.url=%s?from=%%p&to=%%P&text=%%b" % mo_url
+                   ] if mo_url else []
         self.process = subprocess.Popen(
             [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir",
              self.dir + "/data", "--ports", "+%d" % (8000 + os.getpid() % 900),
              "--no-sim", "--smsc", "127.0.0.1:%d" % smsc_port,
-             "--window", str(window), "--quiet"],
+             "--window", str(window), "--quiet", "--set",
+             "sim.reconnect=1s..1s"] + inbound,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL)
         line = self.process.stdout.readline()
@@ -296,10 +379,16 @@ class Hopyard(Gateway):
             self.ready["password"], more))
 
     def pids(self):
-        return family(self.process.pid)
+        """PostgreSQL's are among them; the demo's own sink is no part of a
+        gateway."""
+        return [p for p in family(self.process.pid)
+                if p != self.ready["pids"].get("sink")]
 
     def core_pid(self):
         return self.ready["pids"]["hop-bus"]
+
+    def kill_core(self):
+        os.kill(self.core_pid(), signal.SIGKILL)
 
     def close(self):
         stop(self.process, 60)
