@@ -161,11 +161,11 @@ close_section(struct page *p, const char *tail)
 
 	for (size_t i = 0; i < p->s->set_count; i++) {
 		const char *s = p->s->set[i];
-		int k = (int)strcspn(s + (strlen(s) > n ? n + 1 : n), "=");
 
 		if (p->used[i] || strncmp(s, p->section, n) != 0 || s[n] != '.')
 			continue;
-		snprintf(key, sizeof(key), "%.*s", k, s + n + 1);
+		s += n + 1;
+		snprintf(key, sizeof(key), "%.*s", (int)strcspn(s, "="), s);
 		put_raw(p, key, "", NULL);
 	}
 	p->depth--;
