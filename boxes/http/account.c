@@ -22,9 +22,9 @@
 #define ACCOUNT_KEY_MAX    128
 
 enum entry_state {
-	ENTRY_ASKING = 0, /* nothing known yet */
+	ENTRY_ASKING = 0, /* account is the old one, or there is none yet */
 	ENTRY_KNOWN,      /* account is valid */
-	ENTRY_STALE,      /* account is the old one */
+	ENTRY_STALE,      /* account is the old one, and nobody wanted it yet */
 	ENTRY_ABSENT,     /* the bus knows no such account, until `until` */
 };
 
@@ -362,9 +362,10 @@ accounts_peek(struct accounts *as, enum account_by by, struct bytes key,
 
 	if (e == NULL || e->account == NULL)
 		return false;
-	if (e->state == ENTRY_STALE)
-		entry_ask(e);
-	if (e != TAILQ_LAST(&as->known, entry_list)) {
+	if (e->state != ENTRY_KNOWN && as->box != NULL && box_ready(as->box))
+		return false;
+	if (e->state != ENTRY_ASKING &&
+	    e != TAILQ_LAST(&as->known, entry_list)) {
 		TAILQ_REMOVE(&as->known, e, link);
 		TAILQ_INSERT_TAIL(&as->known, e, link);
 	}
@@ -410,6 +411,9 @@ accounts_get(struct accounts *as, enum account_by by, struct bytes key,
 		if (as->asking_count >= ACCOUNTS_ASKING)
 			return ACCOUNT_UNKNOWN;
 		e = accounts_add(as, by, key);
+	} else if (e->state == ENTRY_STALE) {
+		/* What it was is kept: its password may be the same. */
+		entry_enter_state(e, ENTRY_ASKING);
 	}
 	w = xcalloc(1, sizeof(*w));
 	w->cb = cb;

@@ -4,10 +4,12 @@
  * them.
  *
  * An account is asked for at its first login and kept.  When the bus says that
- * accounts have changed, and after every reconnect, what we have is stale: it
- * is still served, once, while the new answer is fetched.  "No such account" is
- * believed for five seconds.  At most 65,536 accounts and 4,096 absent names
- * are kept; the least recently used go first.
+ * accounts have changed, and after every reconnect, what we have is stale: the
+ * next login waits for the new answer, so that a password or key that was taken
+ * away opens nothing any more.  Only while the bus is away it is still served:
+ * no message gets past us then.  "No such account" is believed for five
+ * seconds.  At most 65,536 accounts and 4,096 absent names are kept; the least
+ * recently used go first.
  *
  * A pointer to an account is valid until the next return to the loop.
  */
@@ -64,8 +66,8 @@ void accounts_free(struct accounts *);
 enum account_answer accounts_get(struct accounts *, enum account_by,
     struct bytes key, struct account **, account_cb *, void *arg);
 
-/* Only what is known already, stale or not; never asks.  For results that come
- * back to an account, and for the path of every request. */
+/* Only what is known already; never asks.  For results that come back to an
+ * account, and for the path of every request. */
 bool accounts_peek(
     struct accounts *, enum account_by, struct bytes key, struct account **);
 
