@@ -259,10 +259,10 @@ $(BUILD)/conf_man: $(O)/tools/conf_man.o $(BASE)
 man: $(BUILD)/conf_man
 	@$< <man/hopyard.cfg.5 >$(BUILD)/hopyard.cfg.5
 	@cp $(BUILD)/hopyard.cfg.5 man/hopyard.cfg.5
-# Only some checks: make lint LINT="format man"
+# Only some checks: make lint ONLY="format man"
 lint: export LINT_CFLAGS = $(ALL_CFLAGS)
 lint: $(PB_C) $(BUILD)/conf_man
-	@BUILD=$(BUILD) tools/lint $(LINT)
+	@BUILD=$(BUILD) tools/lint $(ONLY)
 
 # The boxes are not on the path of users, where hopyard can find them.
 BOXDIR := $(if $(filter /usr,$(PREFIX)),$(PREFIX)/lib/hopyard,$(PREFIX)/bin)
