@@ -57,6 +57,7 @@ struct broker {
 	char tap_filter[64];
 	uint64_t started; /* wall ms */
 	bool draining;
+	uint64_t draining_since; /* mono ms */
 	uint64_t version;
 	struct arena horizon_arena;
 	uint8_t horizon_memory[256 * 1024];
