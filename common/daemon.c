@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -338,11 +339,16 @@ bool
 daemon_reload(struct daemon *d, struct buf *err)
 {
 	const struct conf_group *group = NULL;
-	struct conf *c;
+	struct conf *c = NULL;
 	struct buf diff;
+	struct stat st;
 
 	buf_init(&diff);
-	c = conf_load(d->file, err);
+	/* What is waited for at the start would stop the loop here. */
+	if (stat(d->file, &st) == 0 && !S_ISREG(st.st_mode))
+		buf_printf(err, "%s: is no regular file\n", d->file);
+	else
+		c = conf_load(d->file, err);
 	if (c != NULL && !daemon_is_bus(d))
 		group = daemon_find_group(d, c, d->name, err);
 	if (c == NULL || (group == NULL && !daemon_is_bus(d)) ||

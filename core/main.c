@@ -2,6 +2,7 @@
 /*
  * main.c - hop-bus: start-up order, nothing else.
  */
+#include "common/buf.h"
 #include "common/conf.h"
 #include "common/daemon.h"
 #include "core/broker.h"
@@ -24,8 +25,13 @@ drain(struct daemon *d, void *arg)
 static bool
 reload(struct daemon *d, const struct conf *conf, struct buf *why, void *arg)
 {
-	(void)d;
-	(void)why;
+	/* A file that an editor or a full disk has left empty is a valid one
+	 * and would shut out every customer. */
+	if (conf_count(conf, "boxes") == 0 &&
+	    conf_count(daemon_conf(d), "boxes") > 0) {
+		buf_printf(why, "%s: has no boxes any more\n", conf_file(conf));
+		return false;
+	}
 	broker_configure(arg, conf);
 	return true;
 }
