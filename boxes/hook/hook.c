@@ -456,6 +456,7 @@ hook_start(struct hook *h, struct daemon *daemon)
 	opts.max_items = h->concurrency * 4 < 8192 ? 8192 : h->concurrency * 4;
 	h->box = box_new(h->loop, &opts, &hook_box_ops, h);
 	webhooks_set_box(&h->webhooks, h->box);
+	daemon_ready(daemon);
 	return 0;
 }
 

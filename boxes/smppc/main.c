@@ -28,11 +28,14 @@ smppc_start(struct daemon *d, void *arg)
 	(void)arg;
 	buf_init(&why);
 	p = profile_new(daemon_group(d), daemon_name(d), &why);
-	if (p == NULL)
+	if (p == NULL) {
 		smppc_log_complaints(&why);
-	else
+	} else {
 		smppc_link = link_new(daemon_loop(d), daemon_name(d),
 		    conf_str(conf_section(daemon_conf(d), "bus"), "socket"), p);
+		/* The carrier may be away for days; the link says so itself. */
+		daemon_ready(d);
+	}
 	buf_fini(&why);
 	return p == NULL ? -1 : 0;
 }
