@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 
@@ -65,6 +66,14 @@ class Bench:
     def problem(self, text):
         self.problems.append(text)
         self.say("PROBLEM: " + text)
+
+    def attempt(self, work, make, who, *args):
+        """One that fails costs its own figures only."""
+        try:
+            return work(make, who, *args)
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as e:
+            self.problem("%s, %s: %s" % (who, work.__name__, e))
+            return None
 
     def exact(self, who, smsc, total, result, count, receipts=None):
         """All were accepted, and all came once; else the run is void."""
@@ -313,7 +322,7 @@ class Bench:
         if self.wants("flat"):
             for _ in range(self.runs):
                 for who, make in both:
-                    got = self.flat_out(make, who)
+                    got = self.attempt(self.flat_out, make, who)
                     if got:
                         self.row("mt", "HTTP to SMPP", "messages/s").add(
                             who, got[0])
@@ -328,13 +337,14 @@ class Bench:
                     self.rows["mt"].runs["hopyard"]) if "mt" in \
                     self.rows else []
                 for _ in range(min(self.runs, 3)):
-                    got = self.flat_out(Kannel, "kannel", store)
+                    got = self.attempt(self.flat_out, Kannel, "kannel",
+                                       store)
                     if got:
                         row.add("kannel", got[0])
         if self.wants("cycle"):
             for _ in range(self.runs):
                 for who, make in both:
-                    got = self.cycle(make, who)
+                    got = self.attempt(self.cycle, make, who)
                     if got:
                         self.row("cycle", "with receipt and callback",
                                  "messages/s").add(who, got[0])
@@ -346,7 +356,7 @@ class Bench:
             rate = int(best / 2)
             for _ in range(self.runs):
                 for who, make in both:
-                    got = self.latency(make, who, rate)
+                    got = self.attempt(self.latency, make, who, rate)
                     if got is None:
                         continue
                     answer, transit = got
@@ -359,7 +369,7 @@ class Bench:
                                  "ms", True).add(who, transit[q])
         if self.wants("memory"):
             for who, make in both:
-                got = self.queued(make, who)
+                got = self.attempt(self.queued, make, who)
                 if got is None:
                     continue
                 n = "50,000" if self.quick else "1,000,000"
@@ -372,7 +382,7 @@ class Bench:
         if self.wants("mo"):
             for _ in range(self.runs):
                 for who, make in both:
-                    got = self.inbound(make, who)
+                    got = self.attempt(self.inbound, make, who)
                     if got:
                         self.row("mo", "MO to HTTP", "messages/s").add(
                             who, got[0])
@@ -382,7 +392,7 @@ class Bench:
             n = "20,000" if self.quick else "200,000"
             for _ in range(min(self.runs, 3)):
                 for who, make in both:
-                    got = self.restart(make, who)
+                    got = self.attempt(self.restart, make, who)
                     if got is None:
                         continue
                     self.row("restart", "kill -9 with %s queued, Kannel with "

@@ -4,6 +4,7 @@ load, simulator and sink that both get in the same form.
 
 A gateway is started once per run in an empty folder and stopped after it.
 """
+import atexit
 import json
 import os
 import shutil
@@ -46,6 +47,13 @@ def wait_port(port, process, seconds=30):
         except OSError:
             time.sleep(0.02)
     raise RuntimeError("nothing listens on port %d" % port)
+
+
+def start(argv, **kwargs):
+    """Ends when we do, whatever goes wrong before somebody stops it."""
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, **kwargs)
+    atexit.register(stop, process)
+    return process
 
 
 def stop(process, seconds=30):
@@ -150,11 +158,10 @@ class Sim:
         self.port = port
         self.seen = {}
         self.steps = []  # (monotonic, count) whenever it has grown
-        self.process = subprocess.Popen(
+        self.process = start(
             [os.path.join(BIN, "hopsim"), mode, "--listen",
              "127.0.0.1:%d" % port, "--stats", "50ms"] + list(options),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL)
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         threading.Thread(target=self._read, daemon=True).start()
         wait_port(port, self.process)
 
@@ -211,15 +218,19 @@ class Sim:
 
 def load(url, *options, **kwargs):
     """hopsim load over HTTP; returns a Popen, its last line is the result."""
-    return subprocess.Popen(
+    return start(
         [os.path.join(BIN, "hopsim"), "load", "--http", url, "--quiet",
          "--drain", "60s"] + [str(o) for o in options],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, **kwargs)
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
 
 
 def load_result(process, seconds):
-    out, err = process.communicate(timeout=seconds)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     lines = out.decode().strip().splitlines()
     if process.returncode not in (0, 1) or not lines:
         raise RuntimeError("hopsim load: " + err.decode().strip())
@@ -323,10 +334,10 @@ class Kannel(Gateway):
             wait_port(port, self.processes[-1])
 
     def _start(self, program):
-        return subprocess.Popen(
+        return start(
             [shutil.which(program) or "/usr/sbin/" + program, "-v", "4",
-             self.conf], cwd=self.dir, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             self.conf], cwd=self.dir, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
 
     def url(self, more=""):
         return ("http://127.0.0.1:%d/cgi-bin/sendsms?username=bench&"
@@ -360,14 +371,13 @@ class Hopyard(Gateway):
         inbound = ["--set", "inbound.webhook=false", "--set",
                    "inbound.url=%s?from=%%p&to=%%P&text=%%b" % mo_url
                    ] if mo_url else []
-        self.process = subprocess.Popen(
+        self.process = start(
             [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir",
              self.dir + "/data", "--ports", "+%d" % (8000 + os.getpid() % 900),
              "--no-sim", "--smsc", "127.0.0.1:%d" % smsc_port,
              "--window", str(window), "--quiet", "--set",
              "sim.reconnect=1s..1s"] + inbound,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL)
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         line = self.process.stdout.readline()
         self.ready = json.loads(line or b"{}")
         if not self.ready.get("ready"):

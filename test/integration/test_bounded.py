@@ -214,6 +214,7 @@ def test_million(tmp_path):
         assert deep.killed_while_sending(after=50000) < 5
         assert bus_memory(deep) < 128
         deep.drained()
+        print("%.0f MiB at the end" % bus_memory(deep))
         assert bus_memory(deep) < 128
     finally:
         code = deep.stop()
