@@ -218,7 +218,7 @@ san:
 	$(MAKE) BUILD=build-san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 		OPT="-O1 -g" check-san
 check-san: all check-unit check-fuzz
-	@HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION)
+	@HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION)
 
 # Builds the libFuzzer programs; test/fuzz/run SECONDS runs them all.
 fuzz:
@@ -233,6 +233,11 @@ bench-quick: all
 # How the store writes, beside other ways.
 bench-store: $(BUILD)/bench/store_write
 	@$(PYTHON) test/bench/store_write.py $<
+bench-engine: $(BUILD)/bench/engine_bench
+	@$<
+$(BUILD)/bench/engine_bench: $(O)/test/bench/engine_bench.o $(O)/core.a $(LIBS_core)
+	@mkdir -p $(@D)
+	@$(link) $(EXTRA_core) $(SYS_LIBS)
 $(BUILD)/bench/store_write: $(O)/test/bench/store_write.o $(O)/boxes/store.a $(LIBS_boxes/store)
 	@mkdir -p $(@D)
 	@$(link) $(EXTRA_boxes/store) $(SYS_LIBS)
@@ -287,7 +292,7 @@ clean:
 
 .PHONY: all tests check check-unit check-fuzz check-integration check-faults \
 	check-peers check-san san fuzz fuzz-programs bench bench-quick \
-	bench-store demo deps format format-check lint man install clean syntax
+	bench-store bench-engine demo deps format format-check lint man install clean syntax
 .DELETE_ON_ERROR:
 .SECONDARY:
 

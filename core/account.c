@@ -80,6 +80,10 @@ account_table_new(
 		a->hook = conf_str(g, "hook");
 		a->disabled = conf_bool(g, "disabled");
 		a->tps = (uint32_t)conf_int(g, "tps");
+		a->from_count = conf_list_len(g, "from");
+		a->from = xcalloc(a->from_count + 1, sizeof(*a->from));
+		for (size_t k = 0; k < a->from_count; k++)
+			a->from[k] = conf_list_str(g, "from", k);
 		a->tokens = a->tps;
 		class = class_parse(conf_str(g, "class"));
 		a->class = class < 0 ? 2 : (uint8_t) class;
@@ -111,6 +115,8 @@ account_table_free(struct account_table *t)
 {
 	if (t == NULL)
 		return;
+	for (size_t i = 0; i < t->count; i++)
+		free(t->account[i].from);
 	map_fini(&t->by_id);
 	map_fini(&t->by_username);
 	map_fini(&t->by_key);
@@ -157,12 +163,10 @@ account_take(struct account *a, uint32_t parts, uint64_t now)
 bool
 account_may_send_as(const struct account *a, const void *from, size_t len)
 {
-	size_t n = conf_list_len(a->group, "from");
-
 	if (from == NULL)
 		from = "";
-	for (size_t i = 0; i < n; i++) {
-		const char *rule = conf_list_str(a->group, "from", i);
+	for (size_t i = 0; i < a->from_count; i++) {
+		const char *rule = a->from[i];
 		size_t rl = strlen(rule);
 
 		if (rl > 0 && rule[rl - 1] == '*') {
@@ -172,7 +176,7 @@ account_may_send_as(const struct account *a, const void *from, size_t len)
 			return true;
 		}
 	}
-	return n == 0;
+	return a->from_count == 0;
 }
 
 static size_t

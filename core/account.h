@@ -23,8 +23,10 @@ struct account {
 	const char *id; /* borrowed from conf, like all text here */
 	const struct conf_group *group;
 	const char *username;
-	const char *hook; /* box that tells it, NULL: the first hook */
-	uint8_t class;    /* 0..3 */
+	const char *hook;  /* box that tells it, NULL: the first hook */
+	const char **from; /* senders that it may use; none: all */
+	size_t from_count;
+	uint8_t class; /* 0..3 */
 	bool disabled;
 	uint32_t tps;       /* parts per second, 0 no limit */
 	double tokens;      /* of the bucket */

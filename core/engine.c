@@ -9,6 +9,7 @@
 #include "common/conf.h"
 #include "common/inbound.h"
 #include "common/xalloc.h"
+#include "core/encode.h"
 
 /* Queues looked at in one failover pass. */
 #define FAILOVER_QUEUES 8
@@ -318,13 +319,13 @@ uint64_t
 engine_record(struct engine *e, const Hopyard__V1__Record *r,
     struct bytes envelope, struct bytes body, struct bytes report)
 {
-	size_t len = hopyard__v1__record__get_packed_size(r);
 	struct item it;
 	uint8_t *dst;
+	size_t len;
 
 	buf_clear(&e->scratch);
-	dst = buf_reserve(&e->scratch, len);
-	hopyard__v1__record__pack(r, dst);
+	dst = buf_reserve(&e->scratch, encode_record_bound(r));
+	len = (size_t)(encode_record(dst, r) - dst);
 	it.envelope = envelope;
 	it.body = body;
 	it.report = report;
@@ -788,10 +789,9 @@ deliver(struct engine *e, struct target *t, struct msg *m)
 	d.age_ms = e->wall > m->at ? e->wall - m->at : 0;
 	d.has_accepted_at = true;
 	d.accepted_at = m->at;
-	len = hopyard__v1__dispatch__get_packed_size(&d);
 	buf_clear(&e->scratch);
-	dst = buf_reserve(&e->scratch, len);
-	hopyard__v1__dispatch__pack(&d, dst);
+	dst = buf_reserve(&e->scratch, encode_dispatch_bound(&d));
+	len = (size_t)(encode_dispatch(dst, &d) - dst);
 	it.envelope = msg_envelope(m);
 	it.body = msg_body(m);
 	it.report =

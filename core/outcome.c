@@ -584,9 +584,12 @@ engine_finish_result(struct engine *e, struct msg *m,
     uint64_t number)
 {
 	char why[160];
+	size_t len;
 
-	snprintf(why, sizeof(why), "%.*s", (int)res->detail.len,
-	    res->detail.len > 0 ? (const char *)res->detail.data : "");
+	len = res->detail.len < sizeof(why) ? res->detail.len : sizeof(why) - 1;
+	if (len > 0)
+		memcpy(why, res->detail.data, len);
+	why[len] = '\0';
 	if (why[0] == '\0' && res->has_status)
 		snprintf(why, sizeof(why), "status 0x%08x", res->status);
 	if (m->cancel_token != 0 && untaken(m, res)) {

@@ -195,6 +195,7 @@ struct sim {
 	struct packet_list pending; /* RECORD packets not committed */
 	uint64_t accepted;          /* last seq of them */
 	uint64_t flying;            /* seqs up to here are being committed */
+	struct packet_list slow;    /* read beside it, not yet on the wire */
 	struct db_list again_unused;
 
 	struct box box[BOXES];
@@ -701,14 +702,48 @@ emit(struct sim *s, enum packet_kind kind, uint64_t correlation,
 struct emit_arg {
 	struct sim *s;
 	uint64_t correlation;
+	uint64_t at;
 };
+
+/* Read on a session of its own: what it says may be older than a horizon that
+ * is told meanwhile. */
+static void
+emit_slowly(struct sim *s, enum packet_kind kind, uint64_t correlation,
+    const uint8_t *payload, size_t len, uint64_t at)
+{
+	struct packet *p = packet_new(kind);
+
+	p->a = correlation;
+	p->at = at;
+	packet_set(p, payload, len);
+	TAILQ_INSERT_TAIL(&s->slow, p, link);
+}
+
+static void
+slow_run(struct sim *s)
+{
+	struct packet *p, *next;
+
+	TAILQ_FOREACH_SAFE(p, &s->slow, link, next) {
+		if (p->at > s->now)
+			continue;
+		TAILQ_REMOVE(&s->slow, p, link);
+		send_to(s, &s->store, true, p);
+	}
+}
+
+static uint64_t
+read_until(struct sim *s)
+{
+	return s->now + rnd(s, chance(s, 950) ? 8 : 300);
+}
 
 static void
 emit_paged(void *arg, const uint8_t *payload, size_t len)
 {
 	struct emit_arg *a = arg;
 
-	emit(a->s, P_PAGED, a->correlation, payload, len);
+	emit_slowly(a->s, P_PAGED, a->correlation, payload, len, a->at);
 }
 
 static void
@@ -720,7 +755,9 @@ emit_notice(void *arg, const uint8_t *payload, size_t len)
 static void
 emit_overdue(void *arg, const uint8_t *payload, size_t len)
 {
-	emit(arg, P_OVERDUE, 0, payload, len);
+	struct sim *s = arg;
+
+	emit_slowly(s, P_OVERDUE, 0, payload, len, read_until(s));
 }
 
 static void
@@ -843,7 +880,7 @@ store_records(struct sim *s, struct packet *p)
 static void
 store_page(struct sim *s, struct packet *p)
 {
-	struct emit_arg a = { s, p->a };
+	struct emit_arg a = { s, p->a, read_until(s) };
 
 	p->page.id.data = p->id;
 	db_page(&s->db, &p->page, emit_paged, &a);
@@ -854,6 +891,7 @@ store_run(struct sim *s)
 {
 	struct packet *p;
 
+	slow_run(s);
 	while (s->failed[0] == '\0' && s->flying == 0 &&
 	    (p = arrived(s, &s->store.from_bus)) != NULL) {
 		switch (p->kind) {
@@ -922,6 +960,7 @@ store_cut(struct sim *s)
 		return;
 	TRACE(s, "store cut");
 	wire_drop(&s->store);
+	packets_clear(&s->slow);
 	s->opened = false;
 	store_lost_bus(s);
 	if (s->e != NULL)
@@ -1786,6 +1825,7 @@ sim_init(struct sim *s, uint64_t seed)
 	buf_init(&s->buf);
 	s->conf = model_conf(sim_conf);
 	TAILQ_INIT(&s->pending);
+	TAILQ_INIT(&s->slow);
 	TAILQ_INIT(&s->store.to_bus);
 	TAILQ_INIT(&s->store.from_bus);
 	for (int i = 0; i < BOXES; i++) {
@@ -1815,6 +1855,7 @@ sim_fini(struct sim *s)
 	if (s->e != NULL)
 		engine_free(s->e);
 	packets_clear(&s->pending);
+	packets_clear(&s->slow);
 	wire_drop(&s->store);
 	for (int i = 0; i < BOXES; i++) {
 		struct box *b = &s->box[i];
