@@ -110,8 +110,8 @@ class Suite:
     def start(self):
         self.spawn("smsc", "hopsim", "smsc", "--listen",
                    "127.0.0.1:%d" % self.port, "--dlr-delay", "20ms",
-                   "--mo", "10", "--mo-count", "1", "--mo-from",
-                   "4915177700999", "--mo-to", "12345",
+                   "--mo", "10", "--mo-count", "1", "--mo-system-id",
+                   "sim", "--mo-from", "4915177700999", "--mo-to", "12345",
                    "--mo-text", "hello from outside")
         self.spawn("sink", "hopsim", "sink", "--listen",
                    "127.0.0.1:%d" % self.sink_port)

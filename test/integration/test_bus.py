@@ -71,6 +71,8 @@ class Bus:
         return self
 
     def rss_mib(self):
+        if os.environ.get("HOPYARD_SANITIZED"):
+            return 0    # shadow memory and quarantine say nothing of ours
         with open("/proc/%d/status" % self.process.pid, encoding="ascii") as f:
             for line in f:
                 if line.startswith("VmRSS"):
