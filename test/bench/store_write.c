@@ -785,6 +785,7 @@ main(int argc, char **argv)
 	static struct figures figures[ARRAY_LEN(sizes)][ARRAY_LEN(ways)];
 	static struct store store;
 	struct bench b = { .up = false };
+	const unsigned last = sizes[ARRAY_LEN(sizes) - 1].count;
 	unsigned rounds;
 	int postmaster, cell = 1;
 
@@ -829,7 +830,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "round %u of %u\n", round, rounds);
 	}
 	printf("%.0f bytes a message in envelope and content; %u rounds\n",
-	    (double)b.own_bytes / sizes[ARRAY_LEN(sizes) - 1].count, rounds);
+	    (double)b.own_bytes / last, rounds);
 	print(figures, rounds);
 	return 0;
 }
