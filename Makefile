@@ -217,6 +217,7 @@ check: all check-unit check-fuzz check-integration check-peers
 san:
 	$(MAKE) BUILD=build-san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 		OPT="-O1 -g" check-san
+check-san: export UNIT_TIMEOUT = 600
 check-san: all check-unit check-fuzz
 	@HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION)
 
