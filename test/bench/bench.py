@@ -434,7 +434,7 @@ def settle(gateway):
 
 def figure(value, unit):
     return "%.2f" % value if unit in ("s", "ms", "s/100,000") else \
-        "%d" % value
+        "%.0f" % value
 
 
 def table(rows):
