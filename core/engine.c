@@ -27,8 +27,10 @@
 #define PAGES_CONNECTOR 64
 #define PAGES_HOOK      16
 #define PAGE_TIMEOUT    30000
-/* How long the store may repeat what is overdue: half of it at least. */
-#define OVERDUE_MS 20000
+/* How old may be what the store says is overdue: half of it at least; or after
+ * how many items, so that a crowd that expires at once stays bounded. */
+#define OVERDUE_MS    120000
+#define OVERDUE_ITEMS 100000
 /* Queues in one CHECKPOINT record: it must pass frame_scan(). */
 #define CHECKPOINT_QUEUES 1024
 
@@ -1231,7 +1233,8 @@ engine_tick(struct engine *e)
 		sweep(e);
 		engine_page_expire(e, PAGE_TIMEOUT);
 	}
-	if (e->now - e->overdue_turn >= OVERDUE_MS / 2) {
+	if (e->now - e->overdue_turn >= OVERDUE_MS / 2 ||
+	    e->overdue[0].count >= OVERDUE_ITEMS) {
 		e->overdue_turn = e->now;
 		map_fini(&e->overdue[1]);
 		e->overdue[1] = e->overdue[0];

@@ -735,7 +735,7 @@ slow_run(struct sim *s)
 static uint64_t
 read_until(struct sim *s)
 {
-	return s->now + rnd(s, chance(s, 950) ? 8 : 300);
+	return s->now + rnd(s, chance(s, 900) ? 8 : 1500);
 }
 
 static void
@@ -932,7 +932,7 @@ store_run(struct sim *s)
 		    s->now + 1 + rnd(s, s->calm || chance(s, 980) ? 12 : 400);
 	}
 	if (s->store.up && s->store_open && s->now >= s->overdue_at) {
-		s->overdue_at = s->now + 2000 + rnd(s, 2000);
+		s->overdue_at = s->now + 500 + rnd(s, 1000);
 		db_overdue(&s->db, WALL(s), emit_overdue, s);
 	}
 }
