@@ -274,9 +274,9 @@ bus_open(const struct request *r, struct bus **bus)
 	bus_run(b, BUS_CONNECT_MS);
 	*bus = b;
 	if (!b->ready) {
-		complain("%s does not welcome us: is it the control socket "
-			 "(bus.control) of hop-bus?",
-		    path);
+		complain("%s: no welcome in %d s: hop-bus hangs, or this is "
+			 "not its control socket (bus.control)",
+		    path, BUS_CONNECT_MS / 1000);
 		bus_close(b);
 		*bus = NULL;
 		rc = EXIT_NO_BUS;
