@@ -260,6 +260,7 @@ engine_spill(struct engine *e, struct queue *q, uint64_t seq)
 		if (!TAILQ_LINKED(q, deep_link))
 			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
 	} else if (seq <= q->cursor) {
+		engine_page_abandon(e, q);
 		if (q->verify <= q->cursor)
 			q->verify = q->cursor + 1;
 		q->cursor = seq - 1;

@@ -347,6 +347,8 @@ bool engine_target_failed(const struct engine *, const struct target *);
 /* The store alone keeps the item with this seq. */
 void engine_spill(struct engine *, struct queue *, uint64_t seq);
 void engine_page_queue(struct engine *, struct queue *);
+/* The page will not come, or not all of it, or not be wanted. */
+void engine_page_abandon(struct engine *, struct queue *);
 /* Pages that were asked for so long ago will not come. */
 void engine_page_expire(struct engine *, uint64_t ms);
 void engine_page_due(struct engine *);

@@ -151,9 +151,8 @@ page_over(struct engine *e, struct queue *q)
 	map_init(&q->gone);
 }
 
-/* The page will not come, or not all of it. */
-static void
-page_abandon(struct engine *e, struct queue *q)
+void
+engine_page_abandon(struct engine *e, struct queue *q)
 {
 	if (q->asked_at == 0)
 		return;
@@ -180,7 +179,7 @@ engine_store_gone(struct engine *e)
 	 * it is back. */
 	e->store = false;
 	TAILQ_FOREACH(q, &e->queues, all_link)
-		page_abandon(e, q);
+		engine_page_abandon(e, q);
 	due_over(e);
 }
 
@@ -191,7 +190,7 @@ engine_page_expire(struct engine *e, uint64_t ms)
 
 	TAILQ_FOREACH(q, &e->deep, deep_link)
 		if (q->asked_at != 0 && e->now - q->asked_at >= ms)
-			page_abandon(e, q);
+			engine_page_abandon(e, q);
 	if (e->due_asked_at != 0 && e->now - e->due_asked_at >= ms)
 		due_over(e);
 }
@@ -229,6 +228,7 @@ engine_page_queue(struct engine *e, struct queue *q)
 	p.verify = q->cursor < q->verify;
 	q->asked_at = e->now == 0 ? 1 : e->now;
 	q->page++;
+	q->page_tail = q->tail;
 	e->pages[q->target->role]++;
 	e->ops->page(e->arg, page_correlation(q), &p);
 }
@@ -475,7 +475,7 @@ page_of_queue(struct engine *e, struct queue *q, struct items *its)
 
 	while (items_next(its, &it)) {
 		pg = paged_context(e, &it);
-		if (pg == NULL || pg->seq > q->tail ||
+		if (pg == NULL || pg->seq > q->page_tail ||
 		    map_get_u64(&e->by_seq, pg->seq) != NULL ||
 		    map_get_u64(&q->gone, pg->seq) != NULL)
 			continue;
@@ -494,8 +494,9 @@ page_of_queue(struct engine *e, struct queue *q, struct items *its)
 		if (q->spilled > 0)
 			q->spilled--;
 	}
-	/* Items beyond the tail were left to the notices that bring them. */
-	upto = its->upto < q->tail ? its->upto : q->tail;
+	/* What lies beyond the tail of then is in memory, or comes with a
+	 * notice, or has spilled since and is for the next page. */
+	upto = its->upto < q->page_tail ? its->upto : q->page_tail;
 	if (upto > q->cursor)
 		q->cursor = upto;
 	if (upto > q->paged_to)

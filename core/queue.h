@@ -57,10 +57,11 @@ struct queue {
 	uint64_t kept_to;  /* highest seq that was kept while others spilled */
 	uint64_t verify;  /* pages starting below this leave out closed items */
 	uint64_t spilled; /* items between cursor and tail, an estimate */
-	uint64_t asked_at; /* mono ms of the page that is under way, 0 none */
-	uint32_t page;     /* its number, so that a late one is told apart */
-	struct map gone;   /* items that ended while it was under way */
-	uint64_t defined;  /* seq of its QUEUE_DEF */
+	uint64_t asked_at;  /* mono ms of the page that is under way, 0 none */
+	uint32_t page;      /* its number, so that a late one is told apart */
+	uint64_t page_tail; /* the tail when it was asked for */
+	struct map gone;    /* items that ended while it was under way */
+	uint64_t defined;   /* seq of its QUEUE_DEF */
 	uint64_t pause_until; /* mono ms */
 	bool caught_up;       /* the last page reached the horizon */
 	bool hold;            /* by the operator */

@@ -33,7 +33,7 @@ number(int round)
 	static const uint64_t values[] = { 0, 1, 127, 128, 16383, 16384,
 		1u << 31, UINT32_MAX, 1ull << 40, UINT64_MAX };
 
-	return values[(size_t)(rand() + round) %
+	return values[((size_t)rand() + (size_t)round) %
 	    (sizeof(values) / sizeof(values[0]))];
 }
 
