@@ -212,6 +212,8 @@ struct sim {
 
 #define WALL(s) (WALL_BASE + (s)->now)
 
+static void fail_run(struct sim *, const char *, ...) PRINTF(2, 3);
+
 static void
 fail_run(struct sim *s, const char *fmt, ...)
 {
