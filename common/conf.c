@@ -661,20 +661,34 @@ load_groups(struct loader *l, const struct conf_row *row,
 	}
 }
 
+/* Whether a text is as short as its row wants it; it may be a secret. */
+static bool
+load_length(struct loader *l, const struct conf_row *row, unsigned line,
+    const char *text)
+{
+	if (row->max == 0 || strlen(text) <= (size_t)row->max)
+		return true;
+	load_complain(l, line, "%s has %zu characters; at most %d fit",
+	    row->key, strlen(text), (int)row->max);
+	return false;
+}
+
 static bool
 load_text(struct loader *l, const struct conf_row *row, const char *text,
     struct conf_value *v)
 {
 	switch (row->type) {
 	case CONF_STR:
-		if (!load_form(l, row, v->line, text))
+		if (!load_form(l, row, v->line, text) ||
+		    !load_length(l, row, v->line, text))
 			return false;
 		v->u.str = xstrdup(text);
 		return true;
 	case CONF_SECRET:
 		v->u.secret.spec = xstrdup(text);
 		secret_resolve(v);
-		return true;
+		return v->u.secret.text == NULL ||
+		    load_length(l, row, v->line, v->u.secret.text);
 	case CONF_DURATION:
 		if (!parse_duration(text, &v->u.amount)) {
 			load_complain(l, v->line,

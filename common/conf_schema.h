@@ -59,10 +59,11 @@ struct conf_row {
 	enum conf_form form;
 	enum conf_reload reload;
 	bool required;
-	bool always;         /* CONF_GROUP: there even when not in the file */
-	const char *dflt;    /* as in a file, without quotes; lists: blanks */
-	const char *like;    /* the default is the value of this key */
-	int64_t min, max;    /* CONF_INT; ms of a duration; bytes of a size */
+	bool always;      /* CONF_GROUP: there even when not in the file */
+	const char *dflt; /* as in a file, without quotes; lists: blanks */
+	const char *like; /* the default is the value of this key */
+	/* CONF_INT; ms of a duration; bytes of a size; max: length of a text */
+	int64_t min, max;
 	const char *choices; /* "a|b|c" */
 	const struct conf_table *sub;
 	const char *help;

@@ -302,7 +302,7 @@ print_default(const struct conf_row *row, struct buf *out)
 	}
 }
 
-/* "1 to 64", "udh, payload or sar", or nothing. */
+/* "1 to 64", "up to 15 characters", "udh, payload or sar", or nothing. */
 void
 conf_row_range(const struct conf_row *row, struct buf *out)
 {
@@ -325,6 +325,10 @@ conf_row_range(const struct conf_row *row, struct buf *out)
 	}
 	if (row->min == 0 && row->max == 0)
 		return;
+	if (row->type == CONF_STR || row->type == CONF_SECRET) {
+		buf_printf(out, "up to %d characters", (int)row->max);
+		return;
+	}
 	if (row->type == CONF_DURATIONS || row->type == CONF_RANGE)
 		one.type = CONF_DURATION;
 	conf_print_value(&one, &least, true, out);

@@ -377,6 +377,9 @@ def test_reload_of_what_is_no_configuration(tmp_path):
                 (good.replace("routes = (", "ruotes = ("), 'mean "routes"'),
                 (good.replace('via = [ "sim" ]', 'via = [ "sym" ]'),
                  'mean "sim"'),
+                (good.replace('system_id = "demo"',
+                              'system_id = "%s"' % ("x" * 16)),
+                 "at most 15 fit"),
                 (good + "boxes = ();", "")):
             with open(path, "w") as f:
                 f.write(text)
