@@ -599,12 +599,12 @@ on_settle(void *arg, uint32_t peer, uint64_t number,
 	struct peer *p;
 
 	if (peer == ENGINE_PEER_CALL) {
-		control_answer(b, number,
-		    code == HOPYARD__V1__ACK__CODE__ACK_OK ||
-			    code == HOPYARD__V1__ACK__CODE__LATER
-			? 0
-			: 422,
-		    text);
+		bool ok = code == HOPYARD__V1__ACK__CODE__ACK_OK ||
+		    code == HOPYARD__V1__ACK__CODE__LATER;
+		bool later = code == HOPYARD__V1__ACK__CODE__UNAVAILABLE ||
+		    code == HOPYARD__V1__ACK__CODE__THROTTLED;
+
+		control_answer(b, number, ok ? 0 : later ? 503 : 422, text);
 		return;
 	}
 	p = broker_peer(b, peer);
