@@ -126,6 +126,7 @@ delivery_reset(struct delivery *d)
 	d->service = NULL;
 	d->state = DELIVERY_NEW;
 	d->json = false;
+	d->possible_dup = false;
 	d->fresh_id = false;
 	d->endpoint = NULL;
 	d->webhook = NULL;
@@ -452,6 +453,7 @@ delivery_run(struct delivery *d)
 	delivery_enter_state(d, DELIVERY_RUNNING);
 	r.url = buf_str(&d->url);
 	r.want_body = d->service != NULL;
+	r.possible_dup = d->possible_dup;
 	if (d->json) {
 		r.body = buf_data(&d->body);
 		r.body_len = buf_len(&d->body);
@@ -682,6 +684,7 @@ delivery_start_report(
 		delivery_fail(d, "malformed notice or report");
 		return;
 	}
+	d->possible_dup = n->possible_dup;
 	if (r->url.len != 0) {
 		if (delivery_expand_report(d, e, n, r) != 0)
 			delivery_fail(d, "URL too long");

@@ -47,6 +47,7 @@ struct delivery {
 	uint64_t arrived_us;
 	uint64_t waiting_since; /* mono ms */
 	bool json;              /* POST of body, else GET */
+	bool possible_dup;      /* the message may have been sent twice */
 	struct buf account;
 	struct buf url;
 	struct buf body;

@@ -492,21 +492,27 @@ transfer_set_headers(struct transfer *x, const struct transfer_request *r)
 {
 	unsigned n = 0;
 
-	snprintf(
-	    x->header_text[n++], HEADER_MAX, "Content-Type: application/json");
-	snprintf(
-	    x->header_text[n++], HEADER_MAX, "webhook-id: %s", r->event_id);
-	snprintf(x->header_text[n++], HEADER_MAX, "webhook-timestamp: %llu",
-	    (unsigned long long)r->timestamp);
-	if (r->signature != NULL)
+	if (r->body != NULL) {
 		snprintf(x->header_text[n++], HEADER_MAX,
-		    "webhook-signature: %s", r->signature);
+		    "Content-Type: application/json");
+		snprintf(x->header_text[n++], HEADER_MAX, "webhook-id: %s",
+		    r->event_id);
+		snprintf(x->header_text[n++], HEADER_MAX,
+		    "webhook-timestamp: %llu",
+		    (unsigned long long)r->timestamp);
+		if (r->signature != NULL)
+			snprintf(x->header_text[n++], HEADER_MAX,
+			    "webhook-signature: %s", r->signature);
+	} else if (r->possible_dup) {
+		snprintf(
+		    x->header_text[n++], HEADER_MAX, "X-Possible-Duplicate: 1");
+	}
 	assert(n <= HEADER_COUNT);
 	for (unsigned i = 0; i < n; i++) {
 		x->header[i].data = x->header_text[i];
 		x->header[i].next = i + 1 < n ? &x->header[i + 1] : NULL;
 	}
-	SET(CURLOPT_HTTPHEADER, x->header);
+	SET(CURLOPT_HTTPHEADER, n > 0 ? x->header : NULL);
 }
 
 /*
@@ -571,8 +577,8 @@ transfer_start(struct transfers *t, const struct transfer_request *r,
 	if (post) {
 		SET(CURLOPT_POSTFIELDSIZE, (long)r->body_len);
 		SET(CURLOPT_POSTFIELDS, r->body);
-		transfer_set_headers(x, r);
 	}
+	transfer_set_headers(x, r);
 	rc = curl_multi_add_handle(t->multi, x->easy);
 	if (rc != CURLM_OK)
 		fatal("hook.curl", "err=%s", curl_multi_strerror(rc));

@@ -52,6 +52,7 @@ struct transfer_request {
 	uint64_t timestamp;
 	const char *signature; /* NULL: not signed */
 	bool want_body;        /* of the answer */
+	bool possible_dup; /* said in a header of a GET; JSON has it inside */
 };
 
 struct transfer_result {

@@ -67,6 +67,17 @@ def test_kannel_events(hook, mask, text, extra):
     assert q["i"] == extra.get("link", b"sim").decode()
 
 
+def test_kannel_possible_dup(hook):
+    """A message that may have gone out twice says so, and only that one."""
+    server = hook.server()
+    box = hook.up()
+    for dup in (True, False):
+        item = hook.dlr(server.url + "/?d=%d", notice=dict(possible_dup=dup))
+        assert hook.send(box, item)[0].code == RESULT.OK
+    assert [r.headers.get("X-Possible-Duplicate")
+            for r in server.requests] == ["1", None]
+
+
 def test_long_url_and_login(hook):
     """2 KiB of URL come through byte for byte; user and password of the URL
     are a login and not in the log."""
