@@ -5,6 +5,7 @@ Waits are conditions with deadlines; nothing here sleeps for a fixed time to
 let something happen.
 """
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -32,6 +33,27 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def demo_shift():
+    """--ports for a demo: free now, and another test process has others."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+    for k in random.sample(range(44), 44):
+        shift = 100 + worker * 4400 + k * 100
+        sockets = []
+        try:
+            for port in (13000, 13013, 13075, 13080):
+                s = socket.socket()
+                sockets.append(s)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.bind(("127.0.0.1", port + shift))
+            return shift
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+    raise AssertionError("no free ports for a demo")
 
 
 class Process:

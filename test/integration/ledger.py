@@ -10,14 +10,13 @@ import collections
 import http.client
 import json
 import os
-import random
 import signal
 import subprocess
 import threading
 import time
 import urllib.parse
 
-from harness import BIN, Process, free_port, wait_until
+from harness import BIN, Process, demo_shift, free_port, wait_until
 
 
 class Demo:
@@ -37,7 +36,7 @@ class Demo:
         self.start(*options)
 
     def start(self, *options):
-        shift = 2000 + random.randrange(100, 9000)
+        shift = demo_shift()
         self.log = open(os.path.join(self.folder, "demo.log"), "ab")
         self.process = subprocess.Popen(
             [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir",

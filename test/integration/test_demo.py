@@ -5,10 +5,8 @@ A folder that is empty, one message, its report; the same folder again; what
 is in the way (a port, another demo, an edited file, a long path); parts that
 are killed; two side by side; a box of one's own.  Then `run`, `exec`, `init`.
 """
-import contextlib
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -21,27 +19,12 @@ import urllib.request
 
 import pytest
 
-from harness import BIN, Process, wait_until
+from harness import BIN, Process, demo_shift, wait_until
 from hopbus import ROOT
 
 HOPYARD = os.path.join(BIN, "hopyard")
-PORTS = (13000, 13013, 13075, 13080)
 PARTS = ("hop-bus", "hop-store", "hop-smppc", "hop-http", "hop-admin",
          "hop-hook", "hopsim", "sink", "postgres")
-
-
-def free_shift():
-    """One at which all ports of a demo are free."""
-    while True:
-        shift = random.randrange(100, 19000)
-        with contextlib.ExitStack() as held:
-            try:
-                for port in PORTS:
-                    s = held.enter_context(socket.socket())
-                    s.bind(("127.0.0.1", port + shift))
-                return shift
-            except OSError:
-                continue
 
 
 def processes_of(folder):
@@ -74,7 +57,7 @@ class Demo:
 
     def __init__(self, folder, *options, shift=None, expect=True, env=None):
         self.folder = str(folder)
-        self.shift = free_shift() if shift is None else shift
+        self.shift = demo_shift() if shift is None else shift
         args = [HOPYARD, "demo", "--json", "--dir", self.folder]
         if self.shift:
             args += ["--ports", "+%d" % self.shift]
@@ -217,7 +200,7 @@ def test_first_message_and_second_start(tmp_path):
 
 
 def test_port_taken(tmp_path):
-    shift = free_shift()
+    shift = demo_shift()
     with socket.socket() as taker:
         taker.bind(("127.0.0.1", 13013 + shift))
         taker.listen()
@@ -389,7 +372,7 @@ def test_for_people(tmp_path):
     """What is printed: parts, commands that work as they stand, a line for
     each step of a message, and the end."""
     out = tmp_path / "out"
-    shift = free_shift()
+    shift = demo_shift()
     demo = Process(HOPYARD, ["demo", "--dir", str(tmp_path / "data"),
                              "--ports", "+%d" % shift], str(out))
     try:

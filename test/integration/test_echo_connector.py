@@ -18,7 +18,7 @@ import uuid
 import pytest
 
 from busclient import BusClient, MemoryStore, uuid7, wait_for_bus
-from harness import BIN, Process, wait_until
+from harness import BIN, Process, demo_shift, wait_until
 from hopbus import ROOT, pb
 from pgcluster import Cluster
 
@@ -299,7 +299,7 @@ def test_demo_with(tmp_path):
     log = open(tmp_path / "demo.log", "wb")
     demo = subprocess.Popen(
         [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir", str(data),
-         "--ports", "+%d" % (3000 + os.getpid() % 15000),
+         "--ports", "+%d" % demo_shift(),
          "--with", "%s %s %s" % (sys.executable, ECHO, journal)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
     try:
