@@ -88,7 +88,10 @@ socket_path(const struct request *r)
 		conf_free(conf);
 	} else {
 		complain_lines(&err);
-		complain("%s names no bus; -s SOCKET does without it", file);
+		complain("%s has mistakes, so where the bus listens is not "
+			 "known; a bus that runs keeps what it has. Mend the "
+			 "file, or say -s SOCKET",
+		    file);
 	}
 	buf_fini(&err);
 	return path;
