@@ -78,8 +78,14 @@ bool
 form_is(struct bytes encoded, const char *name)
 {
 	uint8_t plain[64];
-	size_t len = strlen(name);
+	size_t len;
 
+	/* Told apart by the first byte mostly: this is asked for each pair of a
+	 * query and each name that there could be. */
+	if (encoded.len > 0 && encoded.p[0] != (uint8_t)name[0] &&
+	    encoded.p[0] != '%' && encoded.p[0] != '+')
+		return false;
+	len = strlen(name);
 	if (encoded.len == len && memcmp(encoded.p, name, len) == 0)
 		return true;
 	if (encoded.len < len || encoded.len > sizeof(plain))
