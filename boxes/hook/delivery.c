@@ -22,15 +22,6 @@
 #define BUF_KEEP     8192
 #define ROTATE       8 /* one in so many leaves the queue of a dead endpoint */
 
-static const char *const state_names[] = {
-	[DELIVERY_NEW] = "new",
-	[DELIVERY_LOOKUP] = "lookup",
-	[DELIVERY_WAITING] = "waiting",
-	[DELIVERY_RUNNING] = "running",
-	[DELIVERY_REPLYING] = "replying",
-	[DELIVERY_DONE] = "done",
-};
-
 #define ATTEMPTS(result)                                                       \
 	{                                                                      \
 		.name = "hook_attempts_total",                                 \
@@ -318,11 +309,11 @@ delivery_transfer_cb(const struct transfer_result *r, void *arg)
 	endpoint_done(e, &h->endpoints, clock_mono_ms(), judge_endpoint(r),
 	    r->took_us, r->retry_after_ms, r->error);
 	delivery_judge(d, r);
-	delivery_pump(h, e);
+	delivery_pump(e);
 }
 
 void
-delivery_pump(struct hook *h, struct endpoint *e)
+delivery_pump(struct endpoint *e)
 {
 	uint64_t now = clock_mono_ms(), pause;
 	struct delivery *d;
@@ -337,7 +328,6 @@ delivery_pump(struct hook *h, struct endpoint *e)
 		return;
 	while ((d = TAILQ_FIRST(&e->waiting)) != NULL)
 		delivery_give_back(d, "endpoint does not answer", pause);
-	(void)h;
 }
 
 /* ------------------------------------------------------------------ reply */
@@ -564,8 +554,14 @@ delivery_look_up(struct delivery *d)
 		delivery_fail(d, "account has no webhook");
 		return;
 	}
-	if (buf_len(&d->url) == 0)
+	if (buf_len(&d->url) == 0) {
+		if (!webhook_wants(w, d->type)) {
+			delivery_finish(d, HOPYARD__V1__RESULT__CODE__OK, 0, 0,
+			    "not among the events of the webhook");
+			return;
+		}
 		buf_addstr(&d->url, w->url);
+	}
 	delivery_sign(d, w);
 	delivery_route(d);
 }
@@ -704,6 +700,7 @@ delivery_start_report(
 		buf_add(&d->account, r->account.data, r->account.len);
 	}
 	d->json = true;
+	d->type = event_type(n);
 	event_status(&d->body, e, n, r);
 	delivery_look_up(d);
 }
@@ -749,6 +746,7 @@ delivery_start_mo(struct delivery *d, const Hopyard__V1__Envelope *e,
 			delivery_route(d);
 	} else if (rule->webhook) {
 		d->json = true;
+		d->type = EVENT_RECEIVED;
 		event_received(&d->body, &whose, c, dispatch, rule->name);
 		delivery_look_up(d);
 	} else {
@@ -783,10 +781,4 @@ delivery_start(struct delivery *d, const struct item *item,
 		delivery_start_mo(d, e, item, dispatch);
 	else
 		delivery_fail(d, "not a report and not an incoming message");
-}
-
-const char *
-delivery_state_name(enum delivery_state state)
-{
-	return state_names[state];
 }

@@ -45,9 +45,9 @@ struct delivery {
 	uint32_t attempt;
 	size_t bytes; /* as Credit counts them */
 	uint64_t arrived_us;
-	uint64_t waiting_since; /* mono ms */
-	bool json;              /* POST of body, else GET */
-	bool possible_dup;      /* the message may have been sent twice */
+	bool json;         /* POST of body, else GET */
+	const char *type;  /* of the event in body */
+	bool possible_dup; /* the message may have been sent twice */
 	struct buf account;
 	struct buf url;
 	struct buf body;
@@ -88,9 +88,8 @@ void delivery_give_back(struct delivery *, const char *why, uint64_t pause_ms);
 
 /* Start those who wait at an endpoint, as far as it has room, or give them
  * back when there is no hope. */
-void delivery_pump(struct hook *, struct endpoint *);
+void delivery_pump(struct endpoint *);
 
 void delivery_register_stats(void);
-const char *delivery_state_name(enum delivery_state);
 
 #endif

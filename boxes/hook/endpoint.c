@@ -306,9 +306,3 @@ endpoints_show(const struct endpoints *t, uint64_t now, struct json *j)
 	}
 	json_close_array(j);
 }
-
-const char *
-endpoint_state_name(enum endpoint_state state)
-{
-	return state_names[state];
-}

@@ -104,6 +104,4 @@ void endpoint_done(struct endpoint *, const struct endpoints *, uint64_t now,
 bool endpoint_hopeless(
     const struct endpoint *, uint64_t now, uint64_t *pause_ms);
 
-const char *endpoint_state_name(enum endpoint_state);
-
 #endif

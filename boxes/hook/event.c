@@ -176,7 +176,7 @@ event_received(struct buf *out, const Hopyard__V1__Envelope *e,
 
 	json_init(&j, out);
 	json_open_object(&j, NULL);
-	json_str(&j, "type", "message.received");
+	json_str(&j, "type", EVENT_RECEIVED);
 	json_time(&j, "timestamp", at);
 	json_open_object(&j, "data");
 	json_uuid(&j, "id", e->id.data);

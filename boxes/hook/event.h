@@ -23,6 +23,7 @@ const char *event_type(const Hopyard__V1__Notice *);
 void event_status(struct buf *out, const Hopyard__V1__Envelope *,
     const Hopyard__V1__Notice *, const Hopyard__V1__Report *report);
 
+#define EVENT_RECEIVED "message.received"
 /* A message from a handset; rule is the name of the one that took it. */
 void event_received(struct buf *out, const Hopyard__V1__Envelope *,
     const Hopyard__V1__Content *, const Hopyard__V1__Dispatch *,

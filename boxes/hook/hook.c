@@ -196,13 +196,6 @@ hook_ready_cb(struct box *box, const Hopyard__V1__Welcome *w, void *arg)
 }
 
 static void
-hook_lost_cb(struct box *box, void *arg)
-{
-	(void)box;
-	(void)arg;
-}
-
-static void
 hook_acked_cb(struct box *box, uint64_t cookie, Hopyard__V1__Ack__Code code,
     const char *text, void *arg)
 {
@@ -269,7 +262,6 @@ hook_call_cb(struct box *box, uint64_t correlation,
 
 static const struct box_ops hook_box_ops = {
 	.ready = hook_ready_cb,
-	.lost = hook_lost_cb,
 	.acked = hook_acked_cb,
 	.items = hook_items_cb,
 	.frame = hook_frame_cb,
@@ -314,7 +306,7 @@ hook_tick_cb(uv_timer_t *t)
 
 	TAILQ_FOREACH_SAFE(e, &h->endpoints.all, link, next) {
 		if (e->waiting_count != 0)
-			delivery_pump(h, e);
+			delivery_pump(e);
 		down += e->state != ENDPOINT_CLOSED;
 	}
 	while ((d = map_next(&h->by_ref, &pos)) != NULL)

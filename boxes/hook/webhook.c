@@ -51,6 +51,7 @@ webhook_free(struct webhooks *t, struct webhook *w)
 	TAILQ_REMOVE(&t->all, w, link);
 	event_key_free(w->key);
 	secret_free(w->secret);
+	json_decref(w->events);
 	free(w->url);
 	free(w->account);
 	free(w);
@@ -68,12 +69,13 @@ webhooks_fini(struct webhooks *t)
 
 static void
 webhook_take(
-    struct webhook *w, const char *url, const char *secret, uint64_t version)
+    struct webhook *w, const char *url, const char *secret, json_t *events)
 {
 	bool same_secret = (secret == NULL) == (w->secret == NULL) &&
 	    (secret == NULL || strcmp(secret, w->secret) == 0);
 
-	w->version = version;
+	json_decref(w->events);
+	w->events = json_array_size(events) > 0 ? json_incref(events) : NULL;
 	w->state =
 	    url != NULL && url[0] != '\0' ? WEBHOOK_KNOWN : WEBHOOK_MISSING;
 	free(w->url);
@@ -108,7 +110,7 @@ webhook_parse(struct webhook *w, const Hopyard__V1__Reply *r)
 	}
 	webhook_take(w, json_string_value(json_object_get(o, "url")),
 	    json_string_value(json_object_get(o, "secret")),
-	    (uint64_t)json_integer_value(json_object_get(o, "version")));
+	    json_object_get(o, "events"));
 	json_decref(o);
 }
 
@@ -123,7 +125,7 @@ webhook_reply_cb(struct box *box, const Hopyard__V1__Reply *r, void *arg)
 	if (r->code == 0)
 		webhook_parse(w, r);
 	else if (r->code == 404)
-		webhook_take(w, NULL, NULL, 0);
+		webhook_take(w, NULL, NULL, NULL);
 	else
 		w->fresh_until = 0; /* an old answer serves on */
 	w->owner->answered(w, w->owner->arg);
@@ -189,6 +191,21 @@ webhooks_get(struct webhooks *t, struct bytes account, uint64_t now)
 	if (now >= w->fresh_until && !w->asking)
 		webhook_ask(t, w);
 	return w;
+}
+
+bool
+webhook_wants(const struct webhook *w, const char *type)
+{
+	const json_t *event;
+	size_t i;
+
+	json_array_foreach(w->events, i, event)
+	{
+		if (json_is_string(event) &&
+		    strcmp(json_string_value(event), type) == 0)
+			return true;
+	}
+	return w->events == NULL;
 }
 
 void

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "boxes/hook/endpoint.h"
 #include "common/map.h"
 #include "common/queue.h"
@@ -33,8 +35,8 @@ struct webhook {
 	char *url;
 	char *secret;          /* to tell whether it changed */
 	struct event_key *key; /* NULL: not signed */
-	uint64_t version;
-	uint64_t fresh_until; /* mono ms */
+	json_t *events;        /* types that are wanted; NULL: all */
+	uint64_t fresh_until;  /* mono ms */
 	bool asking;
 	bool unusable; /* url without a usable secret: nothing is sent */
 	struct delivery_list waiting;
@@ -66,6 +68,8 @@ void webhooks_fini(struct webhooks *);
  */
 struct webhook *webhooks_get(
     struct webhooks *, struct bytes account, uint64_t now);
+/* Does the account want events of this type? */
+bool webhook_wants(const struct webhook *, const char *type);
 /* Everything is to be asked for again at its next use. */
 void webhooks_expire(struct webhooks *);
 
