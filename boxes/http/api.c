@@ -57,6 +57,7 @@ struct part {
 	const char *encoding;
 	unsigned parts;
 	bool scheduled;
+	bool stored; /* of a replay: the store has it */
 	uint8_t to_len;
 	uint8_t to[DRAFT_NUMBER_MAX];
 	char client_ref[MESSAGE_CLIENT_REF + 1];
@@ -70,7 +71,8 @@ struct posting {
 	bool replayed;
 	struct buf items; /* packed, until they are handed over */
 	unsigned count;
-	char *account; /* for questions to the store */
+	unsigned shown; /* of a replay: how many were looked up */
+	char *account;  /* for questions to the store */
 	char fingerprint[2 * SHA256_DIGEST_LENGTH + 1];
 	struct part part[];
 };
@@ -290,7 +292,6 @@ posting_reply_one(struct posting *p, enum submit_result v)
 	    p->replayed ? "Idempotency-Replayed: true\r\n" : "");
 	resp.body = buf_data(&out);
 	resp.len = buf_len(&out);
-	http_request_id(p->request);
 	http_reply(p->request, &resp);
 	buf_fini(&out);
 }
@@ -334,17 +335,18 @@ posting_submit(struct posting *p)
 
 /* ---------------------------------------------------------- idempotency */
 
-/* A repeat of a request that is too old to be handed over again: what is
- * stored is the answer. */
-static void
-posting_shown_cb(
-    struct box *box UNUSED, const Hopyard__V1__Reply *reply, void *arg)
-{
-	struct posting *p = arg;
-	struct batch *b;
-	unsigned i;
+static void posting_show(struct posting *);
 
-	if (reply->code == 404) {
+/* All were looked up. */
+static void
+posting_reply_stored(struct posting *p)
+{
+	struct batch *b;
+	unsigned i, stored = 0;
+
+	for (i = 0; i < p->count; i++)
+		stored += p->part[i].stored;
+	if (stored == 0) {
 		api_refuse(p->request, 409, "idempotency_stale",
 		    "This key was used before, but the message was never "
 		    "accepted. Use a new key.",
@@ -352,16 +354,37 @@ posting_shown_cb(
 		posting_free(p);
 		return;
 	}
-	if (reply->code != 0) {
+	b = batch_new(p->front->submitter, p->count);
+	for (i = 0; i < p->count; i++) {
+		if (p->part[i].stored)
+			batch_refuse(b, SUBMIT_ACCEPTED, NULL);
+		else
+			batch_refuse(b, SUBMIT_INVALID,
+			    "This message was never accepted. Send it with a "
+			    "new key.");
+	}
+	batch_wait(b, posting_batch_cb, p);
+}
+
+static void
+posting_shown_cb(
+    struct box *box UNUSED, const Hopyard__V1__Reply *reply, void *arg)
+{
+	struct posting *p = arg;
+
+	if (reply->code == 0 && reply->more)
+		return; /* a long story comes in pieces */
+	if (reply->code != 0 && reply->code != 404) {
 		api_refuse(p->request, 503, "unavailable",
 		    "The store cannot be asked now.", "Retry-After: 2\r\n");
 		posting_free(p);
 		return;
 	}
-	b = batch_new(p->front->submitter, p->count);
-	for (i = 0; i < p->count; i++)
-		batch_refuse(b, SUBMIT_ACCEPTED, NULL);
-	batch_wait(b, posting_batch_cb, p);
+	p->part[p->shown++].stored = reply->code == 0;
+	if (p->shown < p->count)
+		posting_show(p);
+	else
+		posting_reply_stored(p);
 }
 
 static void
@@ -379,6 +402,24 @@ store_call(struct front *f, const char *method, const char *account,
 	box_call(f->box, &call, API_CALL_MS, cb, arg);
 }
 
+/* A repeat of a request that is too old to be handed over again: what is
+ * stored is the answer. */
+static void
+posting_show(struct posting *p)
+{
+	struct buf body;
+	struct json j;
+
+	buf_init(&body);
+	json_init(&j, &body);
+	json_open_object(&j, NULL);
+	json_uuid(&j, "id", p->part[p->shown].id);
+	json_close_object(&j);
+	store_call(
+	    p->front, "message.show", p->account, &body, posting_shown_cb, p);
+	buf_fini(&body);
+}
+
 static void
 posting_replay(struct posting *p, const json_t *answer)
 {
@@ -386,8 +427,6 @@ posting_replay(struct posting *p, const json_t *answer)
 	const json_t *print = json_object_get(answer, "fingerprint");
 	uint8_t id[UUID_LEN];
 	const char *text;
-	struct buf body;
-	struct json j;
 	unsigned i;
 
 	if (!json_is_string(print) ||
@@ -409,18 +448,10 @@ posting_replay(struct posting *p, const json_t *answer)
 		posting_set_id(p, i, id);
 	}
 	p->replayed = true;
-	if (uuid_time_ms(p->part[0].id) + API_REPLAY_MS > clock_wall_ms()) {
+	if (uuid_time_ms(p->part[0].id) + API_REPLAY_MS > clock_wall_ms())
 		posting_submit(p);
-		return;
-	}
-	buf_init(&body);
-	json_init(&j, &body);
-	json_open_object(&j, NULL);
-	json_uuid(&j, "id", p->part[0].id);
-	json_close_object(&j);
-	store_call(
-	    p->front, "message.show", p->account, &body, posting_shown_cb, p);
-	buf_fini(&body);
+	else
+		posting_show(p);
 }
 
 static void

@@ -309,6 +309,30 @@ def test_idempotency_of_an_old_request(api):
     api("POST", "/v1/messages", 503, ONE, headers=key)
 
 
+@pytest.mark.parametrize("stored", [0, 1])
+def test_idempotency_of_many_old_messages(api, stored):
+    """Each is looked up: one that was refused then is not accepted now."""
+    api.front.methods["idem.claim"] = claims = Claims()
+    many = {"messages": [dict(ONE), dict(ONE, to="2")]}
+    key = {"Idempotency-Key": "old"}
+    api("POST", "/v1/messages", 202, many, headers=key)
+    old = [str(uuid.UUID(int=(int(time.time() * 1000) - 3600000) << 80
+                         | 7 << 76 | 2 << 62 | n)) for n in range(2)]
+    row = claims.rows["acme", "old"]
+    claims.rows["acme", "old"] = (row[0], old)
+
+    def show(call):
+        if json.loads(call.body)["id"] == old[stored]:
+            return {"id": old[stored]}
+        return 404, "no", None
+    api.front.methods["message.show"] = show
+    a = api("POST", "/v1/messages", 202, many, headers=key)
+    assert (a.data["accepted"], a.data["refused"]) == (1, 1)
+    good, bad = a.data["messages"][stored], a.data["messages"][1 - stored]
+    assert good["id"] == old[stored]
+    assert bad["status"] == "refused" and "new key" in bad["error"]["detail"]
+
+
 def test_idempotency_without_a_store(api):
     """What cannot be checked is not sent."""
     for answer in ((503, "box \"store\" is not connected", None),
