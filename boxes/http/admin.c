@@ -307,34 +307,32 @@ admin_query(struct http_request *r, struct buf *body)
 	return true;
 }
 
-/* GET /admin/v1/routes:test?to=N&from=N&account=A */
+/* The route has the name of the method, the query its arguments. */
 static void
-admin_test_route(struct http_request *r, void *arg)
+admin_ask_query(struct http_request *r, struct admin *a, const char *target)
 {
-	struct admin *a = arg;
 	struct buf body;
 
 	if (!admin_may(a, r))
 		return;
 	buf_init(&body);
 	if (admin_query(r, &body))
-		admin_ask(a, r, "bus", "routes.test", &body);
+		admin_ask(a, r, target, http_route_name(r), &body);
 	buf_fini(&body);
+}
+
+/* GET /admin/v1/routes:test?to=N&from=N&account=A */
+static void
+admin_test_route(struct http_request *r, void *arg)
+{
+	admin_ask_query(r, arg, "bus");
 }
 
 /* GET /admin/v1/messages?to=N&since=T */
 static void
 admin_find(struct http_request *r, void *arg)
 {
-	struct admin *a = arg;
-	struct buf body;
-
-	if (!admin_may(a, r))
-		return;
-	buf_init(&body);
-	if (admin_query(r, &body))
-		admin_ask(a, r, "store", "message.find", &body);
-	buf_fini(&body);
+	admin_ask_query(r, arg, "store");
 }
 
 /* {"id":"...","force":true}; false after the answer. */

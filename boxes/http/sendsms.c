@@ -804,7 +804,8 @@ sendsms_go(struct http_request *r, struct front *f, struct sms *s,
     const struct account *a)
 {
 	struct draft_origin from = { .source = http_source(r),
-		.credential = sendsms_credential(s, a) };
+		.credential = sendsms_credential(s, a),
+		.request = http_given_id(r) };
 	const struct segment_plan *plan;
 	struct draft d;
 	struct item item;
@@ -825,7 +826,6 @@ sendsms_go(struct http_request *r, struct front *f, struct sms *s,
 		sendsms_refuse(r, a, 403, denied_text);
 		return;
 	}
-	http_header(r, "x-request-id", &from.request);
 	draft_init(&d, a, &from);
 	sms_draft(s, a, &d);
 	err = draft_plan(&d, a->pb->max_parts, &plan);

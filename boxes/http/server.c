@@ -247,10 +247,10 @@ http_route_name(const struct http_request *r)
 	return r->route != NULL ? r->route->name : "none";
 }
 
-uint64_t
-http_started_ms(const struct http_request *r)
+struct bytes
+http_given_id(const struct http_request *r)
 {
-	return r->started_us / 1000;
+	return bytes_of(r->id, strlen(r->id));
 }
 
 const char *

@@ -80,11 +80,12 @@ bool http_header(
     const struct http_request *, const char *name, struct bytes *value);
 /* The client's address without the port. */
 const char *http_source(const struct http_request *);
-/* X-Request-Id if it came with one, else made here.  Valid for the life of the
+/* X-Request-Id if it came with one that is short and printable, else empty. */
+struct bytes http_given_id(const struct http_request *);
+/* The same, made here if there is none.  Valid for the life of the
  * request. */
 const char *http_request_id(struct http_request *);
 const char *http_route_name(const struct http_request *);
-uint64_t http_started_ms(const struct http_request *);
 
 /* Own the bytes of the request, so that it can be read after the handler has
  * returned.  Views taken before are no longer valid. */

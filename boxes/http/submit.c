@@ -93,25 +93,7 @@ static struct stat_value submit_counts[] = {
 #undef COUNT
 };
 
-static const char *const submit_result_names[] = {
-	[SUBMIT_PENDING] = "pending",
-	[SUBMIT_ACCEPTED] = "accepted",
-	[SUBMIT_LATER] = "later",
-	[SUBMIT_NO_ROUTE] = "no_route",
-	[SUBMIT_THROTTLED] = "throttled",
-	[SUBMIT_UNAVAILABLE] = "unavailable",
-	[SUBMIT_INVALID] = "invalid",
-	[SUBMIT_DENIED] = "denied",
-	[SUBMIT_TIMEOUT] = "timeout",
-};
-
 static void submitter_timer_cb(uv_timer_t *);
-
-const char *
-submit_result_name(enum submit_result r)
-{
-	return submit_result_names[r];
-}
 
 /* --------------------------------------------------------------- slots */
 

@@ -7,7 +7,7 @@
  * when all are settled or the time is over.  While the bus is away messages
  * wait here, so that those that run out of time were certainly not accepted;
  * what was handed over before may have been.  Both ends of the wait are
- * bounded: past 16,384 messages or 32 MiB submit_add() refuses.
+ * bounded: past 16,384 messages or 32 MiB batch_add() refuses.
  */
 #ifndef HTTP_SUBMIT_H
 #define HTTP_SUBMIT_H
@@ -36,9 +36,6 @@ enum submit_result {
 	SUBMIT_DENIED,
 	SUBMIT_TIMEOUT, /* not known whether it was accepted */
 };
-
-/* "no_route" */
-const char *submit_result_name(enum submit_result);
 
 /* Takes nothing; the batch and what it holds is freed after it returns. */
 typedef void submit_cb(struct batch *, void *arg);

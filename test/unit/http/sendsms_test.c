@@ -94,6 +94,13 @@ http_header(const struct http_request *r, const char *name, struct bytes *value)
 	return false;
 }
 
+struct bytes
+http_given_id(const struct http_request *r)
+{
+	(void)r;
+	return bytes_of(NULL, 0);
+}
+
 const char *
 http_source(const struct http_request *r)
 {
