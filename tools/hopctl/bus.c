@@ -370,7 +370,7 @@ bus_call(struct bus *b, const char *target, const char *method, json_t *args,
 	b->answer = NULL;
 }
 
-int
+static int
 exit_of_code(unsigned code)
 {
 	switch (code) {

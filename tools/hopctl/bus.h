@@ -37,9 +37,8 @@ void bus_call(struct bus *, const char *target, const char *method,
 /* The same; on failure it is told, and the result is how to exit. */
 int bus_ask(struct bus *, const char *target, const char *method, json_t *args,
     json_t **body) WARN_UNUSED;
-/* Tells what went wrong. */
+/* Tells what went wrong; the result is how to exit. */
 int bus_failed(const struct answer *, const char *what);
-int exit_of_code(unsigned code);
 
 /* Let time pass, and frames come in; until the callback ends it. */
 void bus_run(struct bus *, uint64_t ms);

@@ -100,7 +100,8 @@ init_main(int argc, char **argv)
 		return 0;
 	}
 	if (argc > 2 || given[0] == '-') {
-		(void)fputs(usage, stderr);
+		(void)fprintf(stderr, "hopyard init: what is \"%s\" for?\n%s",
+		    given[0] == '-' ? given : argv[2], usage);
 		return 2;
 	}
 	ok = mkdir(given, 0700) == 0 || errno == EEXIST;

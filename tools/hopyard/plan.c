@@ -42,7 +42,8 @@ static const char usage_text[] =
     "  --window N         submit_sm without an answer, per bind\n"
     "  --set SECTION.KEY=VALUE\n"
     "                     any setting; sections are log, bus, the boxes store,\n"
-    "                     sim, http, admin and hook, account, route\n"
+    "                     sim, http, admin and hook, account, webhook,\n"
+    "                     route, inbound\n"
     "\n"
     "The folder keeps configuration, credentials, database and logs; a second\n"
     "start goes on with them, and without the folder it starts afresh.\n";

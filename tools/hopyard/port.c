@@ -77,8 +77,9 @@ port_answers(const char *address)
 	return yes;
 }
 
-void
-port_command(pid_t pid, char *dst, size_t size)
+/* The command line of a process, printable; "" when it is gone. */
+static void
+command_of(pid_t pid, char *dst, size_t size)
 {
 	char path[64];
 	size_t n = 0;
@@ -119,7 +120,7 @@ port_complain(const char *address, int error, char *dst, size_t size)
 	at = strstr(who, "(pid ");
 	command[0] = '\0';
 	if (at != NULL)
-		port_command(
+		command_of(
 		    (pid_t)strtol(at + 5, NULL, 10), command, sizeof(command));
 	if (command[0] != '\0')
 		snprintf(dst, size, "port %u is taken by %.*s: %s)", port,

@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 #include "common/attr.h"
 
@@ -27,7 +26,5 @@ unsigned port_shift(unsigned port, long by);
 unsigned port_of(const char *address);
 /* "http://host:port/..." -> "host:port"; false when there is no port. */
 bool port_of_url(const char *url, char *dst, size_t) WARN_UNUSED;
-/* The command line of a process, printable; "" when it is gone. */
-void port_command(pid_t, char *dst, size_t);
 
 #endif
