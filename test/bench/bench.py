@@ -447,7 +447,8 @@ def table(rows):
             line += [figure(f["median"], r["unit"]), "(%s..%s)" % (
                 figure(f["min"], r["unit"]), figure(f["max"], r["unit"]))
                 ] if f else ["-", ""]
-        line.append("%.2f x" % r["ratio"] if r.get("ratio") else "-")
+        line.append("%.2f x" % r["ratio"] if r.get("ratio") is not None
+                    else "-")
         lines.append(line)
     width = [max(len(line[i]) for line in lines) for i in range(7)]
     for line in lines:
