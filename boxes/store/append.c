@@ -82,7 +82,7 @@ struct append {
 	struct batch *open, *flying; /* flying: NULL, or the other one */
 	bool conflict;               /* flying hit a unique violation */
 	unsigned step;               /* of settling */
-	int old_backend;             /* of the session before */
+	int old_backend; /* of the session that had our lock last, or 0 */
 	uint64_t lock_since;
 	struct guard guard;
 	long version;
@@ -333,13 +333,13 @@ append_lock_done(struct pg *pg, const struct pg_end *end, void *arg)
 {
 	struct append *a = arg;
 
-	(void)pg;
 	if (end->outcome == PG_LOST)
 		return;
 	if (end->outcome == PG_ERROR || a->step == 0) {
 		append_retry(a, APPEND_LOCK_MS);
 		return;
 	}
+	a->old_backend = pg_backend(pg);
 	append_enter_state(a, APPEND_SETTLING);
 	append_settle(a);
 }
@@ -350,8 +350,9 @@ append_lock(struct append *a)
 	struct pg_params p = { .count = 0 };
 
 	/*
-	 * The session before may live on in the server: it may wait for a
-	 * standby, and its batch would become visible after we have looked.
+	 * The session before may live on in the server, which has not heard
+	 * that the connection broke, or waits for a standby; and its batch
+	 * would become visible after we have looked.  So it is ended first.
 	 */
 	a->step = 0;
 	pg_param_int(&p, APPEND_LOCK);

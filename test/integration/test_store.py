@@ -6,8 +6,10 @@ there exactly once whatever is killed and when; pages, recovery, receipts,
 overdue messages, fencing; a database that is not fit is refused.
 """
 import os
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -322,6 +324,121 @@ def test_lost_sessions_and_lost_connections(store, pg):
     count_records(store, writer.count)
 
 
+class Wire(threading.Thread):
+    """Between the store and PostgreSQL, and it can break as a long line does:
+    the store sees its connections end, and the server never hears of it."""
+
+    def __init__(self, pg, dir_):
+        super().__init__(daemon=True)
+        self.server = os.path.join(pg.dir, ".s.PGSQL.5432")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(os.path.join(dir_, ".s.PGSQL.5432"))
+        self.listener.listen(50)
+        self.peer = {}
+        self.clients = set()
+        self.kept = []
+        self.cutting = threading.Event()
+        self.over = threading.Event()
+
+    def run(self):
+        while not self.over.is_set():
+            for s in select.select([self.listener, *self.peer], [], [],
+                                   0.05)[0]:
+                if s is self.listener:
+                    self._accept()
+                elif s in self.peer:
+                    self._copy(s)
+            if self.cutting.is_set():
+                for client in self.clients:
+                    self.kept.append(self.peer.pop(client))
+                    del self.peer[self.kept[-1]]
+                    client.close()
+                self.clients.clear()
+                self.cutting.clear()
+
+    def _accept(self):
+        client, server = self.listener.accept()[0], socket.socket(
+            socket.AF_UNIX)
+        server.connect(self.server)
+        self.peer.update({client: server, server: client})
+        self.clients.add(client)
+
+    def _copy(self, s):
+        try:
+            data = s.recv(65536)
+            if data:
+                self.peer[s].sendall(data)
+                return
+        except OSError:
+            pass
+        other = self.peer.pop(s)
+        del self.peer[other]
+        self.clients -= {s, other}
+        s.close()
+        other.close()
+
+    def cut(self):
+        self.cutting.set()
+        wait_until(lambda: not self.cutting.is_set(), 30)
+
+    def close(self):
+        self.over.set()
+        self.join()
+        for s in (self.listener, *self.peer, *self.kept):
+            s.close()
+
+
+def test_a_connection_of_which_only_the_store_knows_that_it_broke(make, pg):
+    """Its session holds the lock of the cell; the next one ends it."""
+    s = make()
+    wire = Wire(pg, s.dir)
+    wire.start()
+    s.migrate()
+    dsn, s.dsn = s.dsn, s.dsn.replace(pg.dir, s.dir)
+    s.start(migrate=False)
+    s.bus.wait_open()
+    q = s.bus.queue()
+    s.bus.message(q)
+    s.bus.wait_durable()
+    for _ in range(2):
+        wire.cut()
+        s.bus.wait_down()
+        s.bus.message(q)
+        s.bus.wait_durable(timeout=20)
+    assert not s.bus.duplicates
+    s.kill()
+    wire.close()
+    s.dsn = dsn
+    assert s.number("SELECT count(*) FROM message") == 3
+
+
+def waiting_for_a_standby(pg):
+    return pg.sql("SELECT pid FROM pg_stat_activity WHERE wait_event = "
+                  "'SyncRep' AND application_name = 'hop-store append'")
+
+
+def test_a_commit_that_did_not_reach_the_standby(store, pg):
+    """Somebody cancels the wait: the rows are in, and not confirmed."""
+    bus = store.bus
+    q = bus.queue()
+    bus.wait_durable()
+    pg.reload(synchronous_standby_names="nobody")
+    try:
+        wait_until(lambda: bus.message(q) and waiting_for_a_standby(pg), 30)
+        [[pid]] = waiting_for_a_standby(pg)
+        horizon = bus.horizon
+        pg.sql("SELECT pg_cancel_backend(%s)" % pid)
+        store.wait_log("event=pg.warning")
+        # Now the barrier waits.
+        wait_until(lambda: waiting_for_a_standby(pg), 30)
+        assert store.number("SELECT max(seq) FROM message") > horizon
+        assert bus.horizon == horizon
+    finally:
+        pg.reload(synchronous_standby_names="")
+    bus.wait_durable()
+    assert store.number("SELECT count(*) FROM message") == bus.horizon - 1
+
+
 def test_postgresql_away_at_the_start(make, pg):
     s = make()
     s.migrate()
@@ -340,13 +457,30 @@ def test_postgresql_away_at_the_start(make, pg):
 def test_drain_commits_what_came(store):
     bus = store.bus
     q = bus.queue()
+    bus.wait_durable()
+    psql = subprocess.Popen(
+        ["psql", "-X", "-q", "-A", "-t", "-d", store.dsn],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    psql.stdin.write("BEGIN; LOCK TABLE hopyard.message IN EXCLUSIVE MODE;"
+                     " SELECT 1;\n")
+    psql.stdin.flush()
+    assert psql.stdout.readline().strip() == "1"
     for _ in range(500):
         bus.message(q)
-    assert store.process.stop(60) == 0
-    n = store.number("SELECT count(*) FROM message")
+    # It has told of its lag twice since: it has read all that was sent.
+    told = len(bus.states)
+    bus.wait(lambda: len(bus.states) >= told + 2
+             and bus.states[-1].lag_ms >= 1000, 30)
+    store.process.kill(signal.SIGTERM)
+    store.wait_log("event=daemon.draining")
+    assert bus.horizon == 1 and store.process.alive()
+    psql.stdin.close()
+    psql.wait(30)
+    assert store.process.wait(60) == 0
+    assert store.number("SELECT count(*) FROM message") == 500
     store.restart()
     bus.wait_durable()
-    assert bus.horizon == 501 and n <= 500
+    assert bus.horizon == 501
     assert store.number("SELECT count(*) FROM message") == 500
 
 
