@@ -71,14 +71,20 @@ uuid_tick(void)
 }
 
 void
+uuid_lowest(uint64_t ms, uint8_t dst[UUID_LEN])
+{
+	memset(dst, 0, UUID_LEN);
+	for (int i = 0; i < 6; i++)
+		dst[i] = (uint8_t)(ms >> (40 - 8 * i));
+}
+
+void
 uuid_new(uint8_t dst[UUID_LEN])
 {
 	uint32_t high, low;
-	int i;
 
 	uuid_tick();
-	for (i = 0; i < 6; i++)
-		dst[i] = (uint8_t)(uuid_last_ms >> (40 - 8 * i));
+	uuid_lowest(uuid_last_ms, dst);
 	high = uuid_counter >> 14;
 	low = uuid_counter & 0x3fff;
 	dst[6] = (uint8_t)(0x70 | high >> 8);

@@ -17,6 +17,8 @@
 
 void uuid_new(uint8_t dst[UUID_LEN]);
 uint64_t uuid_time_ms(const uint8_t id[UUID_LEN]);
+/* The bound of a range: no id of this millisecond is lower. */
+void uuid_lowest(uint64_t ms, uint8_t dst[UUID_LEN]);
 const char *uuid_format(const uint8_t id[UUID_LEN], char dst[UUID_TEXT_LEN]);
 /* Takes 8-4-4-4-12 or 32 hex digits, either case. */
 bool uuid_parse(const char *, size_t len, uint8_t dst[UUID_LEN]) WARN_UNUSED;

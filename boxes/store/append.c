@@ -70,7 +70,6 @@ struct append {
 	uv_poll_t gather;        /* of gather_fd */
 	int gather_fd;
 	int handles;
-	bool closing;
 	bool was_up;
 	uint64_t epoch;      /* of the bus that is open here */
 	uint64_t cell_epoch; /* as the table had it when we settled */
@@ -95,7 +94,6 @@ struct append {
 	uint8_t instance[64];
 	size_t instance_len;
 	char node[128];
-	struct append_counts count;
 };
 
 static struct stat_value stat_batches = { .name = "store_batches_total",
@@ -140,12 +138,11 @@ append_enter_state(struct append *a, enum append_state next)
 	case APPEND_COMMITTING:
 	case APPEND_FINISHING:
 	case APPEND_ASKING:
+	case APPEND_FENCED:
 		break;
 	case APPEND_READY:
 		a->was_up = true;
 		store_state(a->store, true, NULL);
-		break;
-	case APPEND_FENCED:
 		break;
 	}
 }
@@ -443,7 +440,6 @@ append_barrier_done(struct pg *pg, const struct pg_end *end, void *arg)
 		return;
 	}
 	if (end->warned) {
-		a->count.warnings++;
 		store_state(
 		    a->store, false, "commits do not reach the standby");
 		append_barrier(a);
@@ -482,7 +478,7 @@ append_settle_done(struct pg *pg, const struct pg_end *end, void *arg)
 		return;
 	}
 	partition_need(&a->store->partitions, PARTITION_BATCH, clock_wall_ms());
-	partition_make_missing(&a->store->partitions, pg, NULL, NULL);
+	partition_make_missing(&a->store->partitions, pg);
 	append_barrier(a);
 }
 
@@ -581,7 +577,6 @@ append_committed(struct append *a, bool warned)
 	if (warned) {
 		/* R-34: the standby may not have it.  The rows are in; a
 		 * barrier that returns without a warning makes it durable. */
-		a->count.warnings++;
 		append_enter_state(a, APPEND_SETTLING);
 		append_settle(a);
 		return;
@@ -669,8 +664,7 @@ append_send(struct append *a)
 		append_enter_state(a, APPEND_COMMITTING);
 	partition_need(&a->store->partitions, PARTITION_BATCH, clock_wall_ms());
 	if (partition_missing(&a->store->partitions))
-		partition_make_missing(
-		    &a->store->partitions, a->pg, NULL, NULL);
+		partition_make_missing(&a->store->partitions, a->pg);
 	b->attempt++;
 	if (a->conflict) {
 		append_send_conflict(a);
@@ -752,7 +746,6 @@ append_send_conflict(struct append *a)
 {
 	struct batch *b = a->flying;
 
-	a->count.conflicts++;
 	pg_begin(a->pg, APPEND_COMMIT_MS, append_conflict_rows,
 	    append_conflict_done, a);
 	pg_run(a->pg, "BEGIN", NULL, false);
@@ -822,8 +815,6 @@ append_done(struct append *a)
 	a->durable = b->last;
 	if (b->last_at > a->durable_at)
 		a->durable_at = b->last_at;
-	a->count.batches++;
-	a->count.records += b->items;
 	stat_batches.value++;
 	stat_records.value += b->items;
 	stat_conflicts.value += b->duplicate_count;
@@ -970,7 +961,6 @@ again_add(struct append *a, uint64_t seq, const struct item *it)
 	g->items++;
 	g->bytes += item_bytes(it);
 	g->link = a->store->link;
-	a->count.repeated++;
 	stat_repeated.value++;
 	if (it->envelope.p == NULL)
 		return;
@@ -1147,10 +1137,9 @@ append_gathered(const struct append *a)
 		return true;
 	/* An idle store answers at once; one that has just committed waits a
 	 * little for company, since a commit costs as much as many rows. */
-	return now - a->last_done > set->gather_us &&
-		b->at >= a->last_done + set->gather_us
-	    ? true
-	    : now - b->at >= set->gather_us;
+	return (now - a->last_done > set->gather_us &&
+		   b->at >= a->last_done + set->gather_us) ||
+	    now - b->at >= set->gather_us;
 }
 
 static void
@@ -1356,7 +1345,6 @@ append_handle_close_cb(uv_handle_t *h)
 void
 append_close(struct append *a)
 {
-	a->closing = true;
 	pg_close(a->pg);
 	uv_timer_stop(&a->timer);
 	uv_poll_stop(&a->gather);
@@ -1409,20 +1397,8 @@ append_lag_ms(const struct append *a)
 	return b->first == 0 ? 0 : (clock_mono_us() - b->at) / 1000;
 }
 
-uint64_t
-append_epoch(const struct append *a)
-{
-	return a->epoch;
-}
-
 struct pg *
 append_session(struct append *a)
 {
 	return a->pg;
-}
-
-const struct append_counts *
-append_counts(const struct append *a)
-{
-	return &a->count;
 }

@@ -39,7 +39,6 @@ uint64_t append_durable(const struct append *);
 uint64_t append_durable_at(const struct append *);
 /* How long the oldest record has been waiting for its commit. */
 uint64_t append_lag_ms(const struct append *);
-uint64_t append_epoch(const struct append *);
 struct pg *append_session(struct append *);
 
 /* OPEN of a bus: recovery.c runs when the session is settled and free. */
@@ -53,11 +52,5 @@ void append_records(struct append *, struct items *);
 
 /* For recovery.c: the cell is open; or, with 0, it is to be tried again. */
 void append_opened(struct append *, uint64_t epoch);
-
-/* Batches and records committed, for statistics. */
-struct append_counts {
-	uint64_t batches, records, conflicts, repeated, warnings;
-};
-const struct append_counts *append_counts(const struct append *);
 
 #endif

@@ -10,7 +10,6 @@
 const char guard_sql[] =
     "SELECT current_setting('fsync'), current_setting('full_page_writes'),"
     " current_setting('synchronous_commit'), pg_is_in_recovery()::text,"
-    " current_setting('synchronous_standby_names'),"
     " current_setting('server_version_num')";
 
 static bool
@@ -25,15 +24,14 @@ void
 guard_read(struct guard *g, const PGresult *res)
 {
 	memset(g, 0, sizeof(*g));
-	if (PQntuples(res) != 1 || PQnfields(res) != 6)
+	if (PQntuples(res) != 1 || PQnfields(res) != 5)
 		return;
 	g->fsync = guard_on(res, 0);
 	g->full_page_writes = guard_on(res, 1);
 	snprintf(g->synchronous_commit, sizeof(g->synchronous_commit), "%s",
 	    PQgetvalue(res, 0, 2));
 	g->standby = guard_on(res, 3);
-	g->has_sync_standby = *PQgetvalue(res, 0, 4) != '\0';
-	g->version = (int)strtol(PQgetvalue(res, 0, 5), NULL, 10);
+	g->version = (int)strtol(PQgetvalue(res, 0, 4), NULL, 10);
 }
 
 enum guard_verdict

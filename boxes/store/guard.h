@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * guard.h - is this PostgreSQL one that keeps what it has confirmed?
- * (reliability: R-33)  Pure: page and text in, verdict out.
+ * (reliability: R-33)  Pure: a row in, verdict out.
  */
 #ifndef STORE_GUARD_H
 #define STORE_GUARD_H
@@ -21,7 +21,6 @@ struct guard {
 	bool fsync;
 	bool full_page_writes;
 	bool standby;
-	bool has_sync_standby;
 	int version; /* 150020 */
 	char synchronous_commit[16];
 };

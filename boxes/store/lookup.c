@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/stats.h"
+#include "common/uuid.h"
 #include "common/xalloc.h"
 #include "proto/frame.h"
 
@@ -61,8 +62,7 @@ struct lookup {
 	struct pg *pg;
 	enum lookup_state state; /* written only by lookup_enter_state() */
 	bool running;            /* a unit is on its way */
-	bool closing;
-	uint64_t last_seq; /* what lies behind it comes from the bus */
+	uint64_t last_seq;       /* what lies behind it comes from the bus */
 	uint64_t wheel_upto;
 	uint64_t lowest;                        /* seq that the load has met */
 	struct lookup_day day[LOOKUP_DAYS + 2]; /* newest first */
@@ -163,11 +163,9 @@ static void
 lookup_wheel(struct lookup *l)
 {
 	struct pg_params p = { .count = 0 };
-	uint64_t low = clock_wall_ms() - PAGE_REACH_MS;
-	uint8_t id[16] = { 0 };
+	uint8_t id[UUID_LEN];
 
-	for (int i = 0; i < 6; i++)
-		id[i] = (uint8_t)(low >> (40 - 8 * i));
+	uuid_lowest(clock_wall_ms() - PAGE_REACH_MS, id);
 	lookup_begin(l, lookup_wheel_rows, lookup_wheel_done);
 	pg_run(l->pg, "SELECT coalesce(max(upto), 0) FROM wheel", NULL, true);
 	pg_param_int(&p, (int64_t)l->last_seq);
@@ -611,8 +609,7 @@ lookup_misses(struct lookup *l)
 static void
 lookup_step(struct lookup *l)
 {
-	if (l->running || l->closing || !pg_is_up(l->pg) ||
-	    clock_mono_ms() < l->next)
+	if (l->running || !pg_is_up(l->pg) || clock_mono_ms() < l->next)
 		return;
 	switch (l->state) {
 	case LOOKUP_IDLE:
@@ -696,7 +693,6 @@ lookup_new(struct store *s)
 void
 lookup_close(struct lookup *l)
 {
-	l->closing = true;
 	pg_close(l->pg);
 	free(l->memory);
 	free(l->ref);
@@ -707,10 +703,4 @@ struct pg *
 lookup_session(struct lookup *l)
 {
 	return l->pg;
-}
-
-bool
-lookup_is_ready(const struct lookup *l)
-{
-	return l->state == LOOKUP_READY;
 }

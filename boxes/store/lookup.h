@@ -12,7 +12,6 @@
 #ifndef STORE_LOOKUP_H
 #define STORE_LOOKUP_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct lookup;
@@ -32,7 +31,5 @@ void lookup_tick(struct lookup *);
 
 /* The session, for sweep.c. */
 struct pg *lookup_session(struct lookup *);
-/* Everything has been brought back. */
-bool lookup_is_ready(const struct lookup *);
 
 #endif

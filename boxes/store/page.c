@@ -406,9 +406,7 @@ page_done(struct pg *pg, const struct pg_end *end, void *arg)
 static void
 page_low_id(struct pg_params *params, uint64_t ms, uint8_t id[16])
 {
-	memset(id, 0, 16);
-	for (int i = 0; i < 6; i++)
-		id[i] = (uint8_t)(ms >> (40 - 8 * i));
+	uuid_lowest(ms, id);
 	pg_param_bytes(params, id, 16);
 }
 

@@ -238,8 +238,6 @@ struct partition_job {
 	enum partition_table table;
 	uint32_t day;
 	bool making;
-	void (*done)(void *arg, bool ok);
-	void *arg;
 };
 
 static void
@@ -264,8 +262,6 @@ partition_done_cb(struct pg *pg, const struct pg_end *end, void *arg)
 	else
 		log_warn("partition.failed", "name=%s reason=%s", name,
 		    end->message);
-	if (j->done != NULL)
-		j->done(j->arg, ok);
 	free(j);
 }
 
@@ -281,15 +277,13 @@ partition_job(struct partitions *p, enum partition_table t, uint32_t day)
 }
 
 static void
-partition_make(struct partitions *p, struct pg *pg, enum partition_table t,
-    uint32_t day, void (*done)(void *arg, bool ok), void *arg)
+partition_make(
+    struct partitions *p, struct pg *pg, enum partition_table t, uint32_t day)
 {
 	struct partition_job *j = partition_job(p, t, day);
 	char sql[512];
 
 	j->making = true;
-	j->done = done;
-	j->arg = arg;
 	pg_begin(pg, 10000, NULL, partition_done_cb, j);
 	pg_run(
 	    pg, "SELECT set_config('lock_timeout', '2s', true)", NULL, false);
@@ -301,13 +295,11 @@ partition_make(struct partitions *p, struct pg *pg, enum partition_table t,
 }
 
 void
-partition_make_missing(struct partitions *p, struct pg *pg,
-    void (*done)(void *arg, bool ok), void *arg)
+partition_make_missing(struct partitions *p, struct pg *pg)
 {
 	for (int t = 0; t < PARTITION_TABLES; t++) {
 		for (size_t i = 0; i < p->missing[t].count; i++)
-			partition_make(
-			    p, pg, t, p->missing[t].day[i], done, arg);
+			partition_make(p, pg, t, p->missing[t].day[i]);
 		p->missing[t].count = 0;
 	}
 }
@@ -375,7 +367,7 @@ partition_upkeep(struct partitions *p, struct pg *pg, uint64_t now_ms)
 		for (uint32_t day = today; day <= today + PARTITION_AHEAD;
 		     day++) {
 			if (!partition_has(d, day))
-				partition_make(p, pg, t, day, NULL, NULL);
+				partition_make(p, pg, t, day);
 		}
 		for (size_t i = 0;
 		     i < d->count && partition_is_over(p, t, d->day[i], now_ms);

@@ -73,10 +73,8 @@ void partition_make_sql(
     enum partition_table, uint32_t day, unsigned step, char *dst, size_t len);
 
 /* Queue units on pg that make what is missing; `missing` is empty after it,
- * and has again what could not be made.
- * The units' ends are reported to done. */
-void partition_make_missing(struct partitions *, struct pg *,
-    void (*done)(void *arg, bool ok), void *arg);
+ * and has again what could not be made. */
+void partition_make_missing(struct partitions *, struct pg *);
 
 /* May this day go? */
 bool partition_is_over(const struct partitions *, enum partition_table,

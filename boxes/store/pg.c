@@ -66,7 +66,6 @@ struct pg {
 	uint64_t connect_by;
 	struct pg_unit_list units;
 	struct pg_unit *open; /* between pg_begin() and pg_commit() */
-	unsigned pending;
 	int handles;
 	bool broken; /* drop at the next turn */
 	char why[256];
@@ -206,7 +205,6 @@ static void
 pg_unit_finish(struct pg *pg, struct pg_unit *u)
 {
 	TAILQ_REMOVE(&pg->units, u, link);
-	pg->pending--;
 	u->end.message = u->message != NULL ? u->message : "";
 	u->end.detail = u->detail != NULL ? u->detail : "";
 	u->done(pg, &u->end, u->arg);
@@ -501,12 +499,6 @@ pg_backend(const struct pg *pg)
 	return pg->conn != NULL ? PQbackendPID(pg->conn) : 0;
 }
 
-unsigned
-pg_pending(const struct pg *pg)
-{
-	return pg->pending;
-}
-
 void
 pg_begin(struct pg *pg, uint64_t timeout_ms, pg_rows_cb *rows, pg_end_cb *done,
     void *arg)
@@ -520,7 +512,6 @@ pg_begin(struct pg *pg, uint64_t timeout_ms, pg_rows_cb *rows, pg_end_cb *done,
 	if (timeout_ms > 0)
 		u->deadline = clock_mono_ms() + timeout_ms;
 	TAILQ_INSERT_TAIL(&pg->units, u, link);
-	pg->pending++;
 	pg->open = u;
 }
 

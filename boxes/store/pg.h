@@ -57,11 +57,10 @@ struct pg *pg_new(uv_loop_t *, const char *dsn, const char *name,
 void pg_close(struct pg *);
 
 bool pg_is_up(const struct pg *);
+/* The server's process, 0: not connected. */
 int pg_backend(const struct pg *);
 /* Give the session up and make a new one. */
 void pg_drop(struct pg *, const char *why);
-/* Units not yet answered. */
-unsigned pg_pending(const struct pg *);
 
 /* At most PG_PARAMS values; binary ones have a length. */
 #define PG_PARAMS 32

@@ -536,6 +536,15 @@ sent_verdict(const struct sent *s, unsigned state)
 	return HOPYARD__V1__STATE__DELIVERED;
 }
 
+static const Hopyard__V1__Report *
+sent_report(const struct sent *s, struct arena *arena)
+{
+	if (s->report == NULL)
+		return NULL;
+	return frame_unpack(
+	    arena, &hopyard__v1__report__descriptor, s->report, s->report_len);
+}
+
 /* One receipt as it is stored and told. */
 struct told {
 	struct receipts *r;
@@ -543,6 +552,7 @@ struct told {
 	struct sent *sent;
 	uint64_t seq, at;
 	const Hopyard__V1__Notice *in;
+	const Hopyard__V1__Report *report; /* of sent; NULL: not in memory */
 	unsigned part;
 	unsigned state;
 	bool final; /* it decides the message */
@@ -550,12 +560,12 @@ struct told {
 };
 
 static void
-told_notice(const struct told *t, size_t body, size_t len, struct arena *arena)
+told_notice(const struct told *t, size_t body, size_t len)
 {
 	struct sent *s = t->sent;
 	struct batch_notice *n =
 	    batch_add_notice(t->batch, t->seq, t->at, s->report_queue, s->id);
-	const Hopyard__V1__Report *report = NULL;
+	const Hopyard__V1__Report *report = t->report;
 
 	n->body = body;
 	n->body_len = len;
@@ -564,9 +574,6 @@ told_notice(const struct told *t, size_t body, size_t len, struct arena *arena)
 		t->batch->fetch_count++;
 		return;
 	}
-	if (s->report != NULL)
-		report = frame_unpack(arena, &hopyard__v1__report__descriptor,
-		    s->report, s->report_len);
 	n->envelope = buf_len(&t->batch->blob);
 	if (report != NULL)
 		batch_pack_envelope(&t->batch->blob, s->id,
@@ -582,7 +589,7 @@ told_notice(const struct told *t, size_t body, size_t len, struct arena *arena)
 }
 
 static void
-told_write(const struct told *t, struct arena *arena)
+told_write(const struct told *t)
 {
 	Hopyard__V1__Notice out = *t->in;
 	struct sent *s = t->sent;
@@ -624,12 +631,12 @@ told_write(const struct told *t, struct arena *arena)
 	row.body_len = len;
 	rows_add_event(&t->batch->rows[ROWS_EVENT], &row);
 	if (t->bit != 0)
-		told_notice(t, at, len, arena);
+		told_notice(t, at, len);
 }
 
 /* Applies a receipt to a message that is known; true when it made an item. */
 static bool
-receipts_apply(struct told *t, uint64_t key, struct arena *arena)
+receipts_apply(struct told *t, uint64_t key)
 {
 	struct sent *s = t->sent;
 	struct sent_part *part = sent_part_of(s, key);
@@ -658,7 +665,7 @@ receipts_apply(struct told *t, uint64_t key, struct arena *arena)
 		t->bit = sent_wants(s, HOPYARD__V1__STATE__BUFFERED);
 		s->buffered = true;
 	}
-	told_write(t, arena);
+	told_write(t);
 	if (t->final)
 		sent_set_final(t->r, s, verdict, false);
 	return t->bit != 0;
@@ -702,17 +709,12 @@ receipt_same_number(struct bytes a, struct bytes b)
  */
 static bool
 receipt_right_number(
-    const struct sent *s, const Hopyard__V1__Notice *n, struct arena *arena)
+    const Hopyard__V1__Report *report, const Hopyard__V1__Notice *n)
 {
-	const Hopyard__V1__Report *report;
 	struct bytes to, a = { n->from.data, n->from.len },
 			 b = { n->to.data, n->to.len };
 
-	if (s->report == NULL || (a.len == 0 && b.len == 0))
-		return true;
-	report = frame_unpack(
-	    arena, &hopyard__v1__report__descriptor, s->report, s->report_len);
-	if (report == NULL || report->to.len == 0)
+	if (report == NULL || report->to.len == 0 || (a.len == 0 && b.len == 0))
 		return true;
 	to = (struct bytes){ report->to.data, report->to.len };
 	return (a.len > 0 && receipt_same_number(to, a)) ||
@@ -745,10 +747,11 @@ receipts_in(struct receipts *r, struct batch *b, uint64_t seq,
 	r->count.received++;
 	t.sent = map_get_u64(&r->by_key, key);
 	if (t.sent != NULL && t.sent->complete) {
-		if (receipt_right_number(t.sent, n, arena)) {
+		t.report = sent_report(t.sent, arena);
+		if (receipt_right_number(t.report, n)) {
 			r->count.matched++;
 			stat_matched.value++;
-			return receipts_apply(&t, key, arena);
+			return receipts_apply(&t, key);
 		}
 		r->count.wrong_number++;
 		stat_wrong_number.value++;
@@ -773,12 +776,14 @@ receipts_join(struct receipts *r, struct batch *b, struct orphan *o,
 	struct column *c = b->rows[ROWS_ORPHAN_DONE].col;
 	bool made = false;
 
-	if (n == NULL || s == NULL || !receipt_right_number(s, n, arena)) {
+	if (s != NULL)
+		t.report = sent_report(s, arena);
+	if (n == NULL || s == NULL || !receipt_right_number(t.report, n)) {
 		orphan_free(r, o);
 		return false;
 	}
 	t.state = receipt_state(n);
-	made = receipts_apply(&t, o->key, arena);
+	made = receipts_apply(&t, o->key);
 	column_add(&c[0], (int64_t)at);
 	column_add(&c[1], (int64_t)o->seq);
 	b->rows[ROWS_ORPHAN_DONE].count++;

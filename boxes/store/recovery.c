@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/map.h"
+#include "common/uuid.h"
 #include "common/xalloc.h"
 #include "hopyard/v1/bus.pb-c.h"
 #include "proto/frame.h"
@@ -230,7 +231,7 @@ recovery_queues(struct recovery *r, struct pg *pg)
 	struct pg_params p = { .count = 0 };
 	uint64_t id_at =
 	    r->since_at > RECOVERY_ID_AGE ? r->since_at - RECOVERY_ID_AGE : 0;
-	uint8_t id[16] = { 0 };
+	uint8_t id[UUID_LEN];
 
 	hopyard__v1__opened__init(o);
 	o->epoch = r->epoch;
@@ -243,8 +244,7 @@ recovery_queues(struct recovery *r, struct pg *pg)
 	o->due_seq = r->due_seq;
 	o->has_now_at = true;
 	o->now_at = clock_wall_ms();
-	for (int i = 0; i < 6; i++)
-		id[i] = (uint8_t)(id_at >> (40 - 8 * i));
+	uuid_lowest(id_at, id);
 	pg_param_int(&p, (int64_t)r->since);
 	pg_param_int(&p, (int64_t)r->since_event);
 	pg_param_bytes(&p, id, sizeof(id));

@@ -20,15 +20,6 @@
 
 /* ---------------------------------------------------------------- arguments */
 
-/* The lowest id of a millisecond. */
-static void
-id_of_time(uint64_t ms, uint8_t id[UUID_LEN])
-{
-	memset(id, 0, UUID_LEN);
-	for (int i = 0; i < 6; i++)
-		id[i] = (uint8_t)(ms >> (40 - 8 * i));
-}
-
 /* A time, or how long ago: "2026-11-22T19:18:00Z", "1h". */
 static bool
 read_time(const struct job *job, const char *key, uint64_t *ms)
@@ -68,9 +59,9 @@ read_range(struct job *job)
 		job->from_ms = job->to_ms - SEARCH_DAYS * DAY_MS;
 	if (job->from_ms >= job->to_ms)
 		return "\"since\" is not before \"until\"";
-	id_of_time(job->from_ms, job->from_id);
+	uuid_lowest(job->from_ms, job->from_id);
 	/* The newest ids may be ahead of our clock. */
-	id_of_time(job->to_ms + (now ? JOB_SKEW_MS : 0), job->to_id);
+	uuid_lowest(job->to_ms + (now ? JOB_SKEW_MS : 0), job->to_id);
 	return NULL;
 }
 
@@ -231,15 +222,10 @@ find_state(struct timeline_state *s, const struct job *job, const PGresult *res,
 	    ? NULL
 	    : PQgetvalue(res, row, JOB_COL_QUEUE);
 
-	memset(s, 0, sizeof(*s));
 	arena_reset(job_arena(job));
 	rec = frame_unpack(job_arena(job), &hopyard__v1__record__descriptor,
 	    rec_bytes.p, rec_bytes.len);
-	s->state = HOPYARD__V1__STATE__QUEUED;
-	if (rec != NULL && rec->has_due_at && rec->due_at != 0)
-		s->state = HOPYARD__V1__STATE__SCHEDULED;
-	else if (rec != NULL && (!rec->has_queue || rec->queue == 0))
-		s->state = HOPYARD__V1__STATE__ACCEPTED;
+	timeline_begin(s, rec);
 	while (list != NULL && *list != '\0') {
 		unsigned long type = strtoul(list, &list, 10);
 		unsigned long state = strtoul(list + (*list == ','), &list, 10);

@@ -48,8 +48,8 @@ struct store {
 	unsigned link;     /* number of the present connection to the bus */
 	bool connected;    /* to the bus */
 	bool opened;       /* the bus of this connection has its Opened */
-	uint64_t told_lag; /* ms, likewise */
 	bool told_up;      /* what the last StoreState said */
+	uint64_t told_lag; /* ms, likewise */
 	char detail[256];
 	struct batch_tools tools;
 	struct partitions partitions;
@@ -82,7 +82,7 @@ void store_opened(struct store *);
 void store_refuse(struct store *, const char *why, const char *hint);
 /* Nothing is on its way any more. */
 void store_idle(struct store *);
-/* What the page and search sessions are told when they connect. */
+/* What a session is told when it connects, and `more`. */
 void store_session_options(
     const struct store *, char *dst, size_t len, const char *more);
 

@@ -51,7 +51,7 @@ timeline_states(const char *word, size_t len)
 	return set;
 }
 
-const char *
+static const char *
 timeline_class(unsigned class)
 {
 	static const char *const names[] = { NULL, "otp", "alert", "txn",
@@ -60,7 +60,7 @@ timeline_class(unsigned class)
 	return class < ARRAY_LEN(names) ? names[class] : NULL;
 }
 
-const char *
+static const char *
 timeline_kind(unsigned kind)
 {
 	static const char *const names[] = { NULL, "mt", "mo", "dlr",
@@ -73,6 +73,16 @@ static bool
 state_is_final(unsigned state)
 {
 	return state >= STATE(DELIVERED);
+}
+
+void
+timeline_begin(struct timeline_state *s, const Hopyard__V1__Record *rec)
+{
+	*s = (struct timeline_state){ .state = STATE(QUEUED) };
+	if (rec != NULL && rec->has_due_at && rec->due_at != 0)
+		s->state = STATE(SCHEDULED);
+	else if (rec != NULL && (!rec->has_queue || rec->queue == 0))
+		s->state = STATE(ACCEPTED);
 }
 
 void
@@ -572,7 +582,7 @@ void
 timeline_tell(const struct timeline *t)
 {
 	const struct timeline_message *m = &t->message;
-	struct timeline_state s = { .state = STATE(QUEUED) };
+	struct timeline_state s;
 	const Hopyard__V1__Record *rec;
 	const Hopyard__V1__Envelope *env;
 	struct json *j = t->json;
@@ -581,10 +591,7 @@ timeline_tell(const struct timeline *t)
 	arena_reset(t->arena);
 	rec = frame_unpack(
 	    t->arena, &hopyard__v1__record__descriptor, m->rec.p, m->rec.len);
-	if (rec != NULL && rec->has_due_at && rec->due_at != 0)
-		s.state = STATE(SCHEDULED);
-	else if (rec != NULL && (!rec->has_queue || rec->queue == 0))
-		s.state = STATE(ACCEPTED);
+	timeline_begin(&s, rec);
 	for (i = 0; i < t->count; i++) {
 		const struct timeline_event *e = &t->event[i];
 

@@ -24,6 +24,8 @@ struct timeline_state {
 	bool final;
 	bool by_timer; /* set by us as time was over: may be corrected once */
 };
+/* As its own row leaves it; NULL: a Record that does not parse. */
+void timeline_begin(struct timeline_state *, const Hopyard__V1__Record *);
 /* from_bus: the row has a Record, so no receipt decided. */
 void timeline_fold(
     struct timeline_state *, unsigned type, unsigned state, bool from_bus);
@@ -32,8 +34,6 @@ void timeline_fold(
 const char *timeline_word(unsigned state);
 /* Bit n is set for each state n of that word; 0: no such word. */
 uint32_t timeline_states(const char *word, size_t len);
-const char *timeline_class(unsigned class);
-const char *timeline_kind(unsigned kind);
 
 /* One message row; what it points to is borrowed. */
 struct timeline_message {

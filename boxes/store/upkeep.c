@@ -36,7 +36,7 @@ enum torn {
 struct upkeep {
 	struct store *store;
 	struct pg *pg;
-	bool running, closing;
+	bool running;
 	struct seal seal;
 	bool found;
 	enum torn torn;
@@ -68,6 +68,15 @@ upkeep_went(struct upkeep *u, const struct pg_end *end)
 	return false;
 }
 
+/* One statement by itself, however long it takes. */
+static void
+upkeep_do(struct upkeep *u, const char *sql, pg_end_cb *done)
+{
+	pg_begin(u->pg, 0, NULL, done, u);
+	pg_run(u->pg, sql, NULL, false);
+	pg_commit(u->pg);
+}
+
 static void
 upkeep_indexed(struct pg *pg, const struct pg_end *end, void *arg)
 {
@@ -89,9 +98,7 @@ upkeep_index(struct upkeep *u)
 	snprintf(sql, sizeof(sql),
 	    "CREATE INDEX CONCURRENTLY %s_%s ON %s (%s%s) WHERE %s IS NOT NULL",
 	    s->table, s->column, s->table, s->column, s->order, s->column);
-	pg_begin(u->pg, 0, NULL, upkeep_indexed, u);
-	pg_run(u->pg, sql, NULL, false);
-	pg_commit(u->pg);
+	upkeep_do(u, sql, upkeep_indexed);
 }
 
 static void
@@ -111,6 +118,7 @@ upkeep_vacuumed(struct pg *pg, const struct pg_end *end, void *arg)
 	const struct seal *s = &u->seal;
 	char sql[256];
 
+	(void)pg;
 	if (!upkeep_went(u, end))
 		return;
 	if (!s->broken) {
@@ -119,9 +127,7 @@ upkeep_vacuumed(struct pg *pg, const struct pg_end *end, void *arg)
 	}
 	snprintf(sql, sizeof(sql), "DROP INDEX CONCURRENTLY %s_%s", s->table,
 	    s->column);
-	pg_begin(pg, 0, NULL, upkeep_dropped_index, u);
-	pg_run(pg, sql, NULL, false);
-	pg_commit(pg);
+	upkeep_do(u, sql, upkeep_dropped_index);
 }
 
 static void
@@ -156,21 +162,16 @@ upkeep_seal_done(struct pg *pg, const struct pg_end *end, void *arg)
 	struct upkeep *u = arg;
 	char sql[256];
 
+	(void)pg;
 	if (!upkeep_went(u, end))
 		return;
-	if (u->closing) {
-		upkeep_over(u);
-		return;
-	}
 	if (!u->found) {
 		upkeep_archive(u);
 		return;
 	}
 	snprintf(
 	    sql, sizeof(sql), "VACUUM (FREEZE, ANALYZE) %s", u->seal.table);
-	pg_begin(pg, 0, NULL, upkeep_vacuumed, u);
-	pg_run(pg, sql, NULL, false);
-	pg_commit(pg);
+	upkeep_do(u, sql, upkeep_vacuumed);
 }
 
 /* The next partition whose index is missing or torn. */
@@ -259,14 +260,13 @@ upkeep_copied(struct pg *pg, const struct pg_end *end, void *arg)
 	struct upkeep *u = arg;
 	char sql[256];
 
+	(void)pg;
 	if (!upkeep_went(u, end))
 		return;
 	snprintf(sql, sizeof(sql),
 	    "ALTER TABLE message DETACH PARTITION %s CONCURRENTLY",
 	    u->seal.table);
-	pg_begin(pg, 0, NULL, upkeep_archive_detached, u);
-	pg_run(pg, sql, NULL, false);
-	pg_commit(pg);
+	upkeep_do(u, sql, upkeep_archive_detached);
 }
 
 static void
@@ -328,7 +328,7 @@ upkeep_archive_done(struct pg *pg, const struct pg_end *end, void *arg)
 	(void)pg;
 	if (!upkeep_went(u, end))
 		return;
-	if (u->found && !u->closing)
+	if (u->found)
 		upkeep_copy(u);
 	else
 		upkeep_over(u);
@@ -372,7 +372,7 @@ upkeep_cleaned(struct pg *pg, const struct pg_end *end, void *arg)
 	upkeep_clean(u);
 }
 
-/* Columns: name, is its detach pending, parent, has it a successor. */
+/* Columns: name, is its detach pending, has it a successor. */
 static void
 upkeep_clean_rows(struct pg *pg, unsigned index, const PGresult *res, void *arg)
 {
@@ -409,6 +409,7 @@ upkeep_clean_done(struct pg *pg, const struct pg_end *end, void *arg)
 	struct upkeep *u = arg;
 	char sql[256];
 
+	(void)pg;
 	if (!upkeep_went(u, end))
 		return;
 	switch (u->torn) {
@@ -427,9 +428,7 @@ upkeep_clean_done(struct pg *pg, const struct pg_end *end, void *arg)
 		snprintf(sql, sizeof(sql), "DROP TABLE %s", u->seal.table);
 		break;
 	}
-	pg_begin(pg, 0, NULL, upkeep_cleaned, u);
-	pg_run(pg, sql, NULL, false);
-	pg_commit(pg);
+	upkeep_do(u, sql, upkeep_cleaned);
 }
 
 /* A partition that is half detached would stop all further detaching. */
@@ -524,7 +523,6 @@ upkeep_new(struct store *s)
 void
 upkeep_close(struct upkeep *u)
 {
-	u->closing = true;
 	pg_close(u->pg);
 	free(u);
 }

@@ -15,12 +15,15 @@
 static void
 layout(void **state)
 {
-	uint8_t id[UUID_LEN];
+	uint8_t id[UUID_LEN], low[UUID_LEN];
 
 	(void)state;
 	clock_set(1, 1795375080123);
 	uuid_new(id);
 	assert_int_equal(uuid_time_ms(id), 1795375080123);
+	uuid_lowest(1795375080123, low);
+	assert_int_equal(uuid_time_ms(low), 1795375080123);
+	assert_true(memcmp(low, id, sizeof(id)) < 0);
 	assert_int_equal(id[6] >> 4, 7);
 	assert_int_equal(id[8] >> 6, 2);
 	clock_set(0, 0);
