@@ -50,8 +50,7 @@
 #define BOX_IN_HAND      4096 /* refs of one frame */
 
 #define BOX_UNPACK(box, name, f)                                               \
-	frame_unpack(&(box)->arena, &hopyard__v1__##name##__descriptor,        \
-	    (f)->payload, (f)->len)
+	box_unpack(box, &hopyard__v1__##name##__descriptor, f)
 
 enum box_state {
 	BOX_WAITING = 0, /* no connection; the timer starts the next */
@@ -157,6 +156,7 @@ static struct stat_value box_stat_frames_in = { .name = "bus_frames_total",
 static void box_enter_state(struct box *, enum box_state);
 static void box_on_frame(struct box *, const struct frame *);
 static void box_fail_calls(struct box *, unsigned code);
+static void box_expire_calls(struct box *);
 static conn_cb box_conn_cb;
 static turn_cb box_turn_cb;
 
@@ -402,6 +402,21 @@ box_bad_frame(struct box *b, const struct frame *f, const char *why)
 	box_drop(b, "bad frame from the bus", why);
 }
 
+/* The message of a frame, valid until the next one; NULL ends the connection. */
+static const void *
+box_unpack(
+    struct box *b, const ProtobufCMessageDescriptor *d, const struct frame *f)
+{
+	const void *m = frame_unpack(&b->arena, d, f->payload, f->len);
+	char why[64];
+
+	if (m == NULL) {
+		snprintf(why, sizeof(why), "%s does not parse", d->short_name);
+		box_bad_frame(b, f, why);
+	}
+	return m;
+}
+
 static void
 box_connect(struct box *b)
 {
@@ -419,23 +434,6 @@ box_connect(struct box *b)
 	b->address = (b->address + 1) % b->address_count;
 	b->retry_ms = BOX_RETRY_MAX_MS;
 	box_enter_state(b, BOX_WAITING);
-}
-
-static void
-box_expire_calls(struct box *b)
-{
-	uint64_t now = clock_mono_ms();
-	struct box_ask *ask, *next;
-
-	TAILQ_FOREACH_SAFE(ask, &b->asked, entry, next) {
-		if (ask->deadline > now)
-			continue;
-		ask->failed = 504;
-		map_del_u64(&b->calls, ask->correlation);
-		TAILQ_REMOVE(&b->asked, ask, entry);
-		TAILQ_INSERT_TAIL(&b->failed, ask, entry);
-		turn_add(&b->task);
-	}
 }
 
 /*
@@ -659,12 +657,6 @@ box_ready(const struct box *b)
 	return b->state == BOX_READY;
 }
 
-uint64_t
-box_epoch(const struct box *b)
-{
-	return b->epoch;
-}
-
 /* ------------------------------------------------------------------ items */
 
 bool
@@ -722,10 +714,8 @@ box_on_ack(struct box *b, const struct frame *f)
 	uint64_t cookie;
 	size_t i;
 
-	if (ack == NULL) {
-		box_bad_frame(b, f, "Ack does not parse");
+	if (ack == NULL)
 		return;
-	}
 	if (ack->upto > outbox_last_sent(&b->outbox)) {
 		box_bad_frame(b, f, "Ack of an item that was not sent");
 		return;
@@ -752,10 +742,8 @@ box_on_credit(struct box *b, const struct frame *f)
 {
 	const Hopyard__V1__Credit *credit = BOX_UNPACK(b, credit, f);
 
-	if (credit == NULL) {
-		box_bad_frame(b, f, "Credit does not parse");
+	if (credit == NULL)
 		return;
-	}
 	/* Totals: what was granted cannot be taken back. */
 	if (credit->items > b->credit_items)
 		b->credit_items = credit->items;
@@ -806,17 +794,34 @@ box_ask_end(struct box *b, struct box_ask *ask)
 		box_start_ticks(b, BOX_TICK_MS);
 }
 
+/* To be answered by us, at the end of the turn. */
+static void
+box_fail_call(struct box *b, struct box_ask *ask, unsigned code)
+{
+	box_ask_end(b, ask);
+	ask->failed = code;
+	TAILQ_INSERT_TAIL(&b->failed, ask, entry);
+	turn_add(&b->task);
+}
+
 static void
 box_fail_calls(struct box *b, unsigned code)
 {
 	struct box_ask *ask;
 
-	while ((ask = TAILQ_FIRST(&b->asked)) != NULL) {
-		box_ask_end(b, ask);
-		ask->failed = code;
-		TAILQ_INSERT_TAIL(&b->failed, ask, entry);
-		turn_add(&b->task);
-	}
+	while ((ask = TAILQ_FIRST(&b->asked)) != NULL)
+		box_fail_call(b, ask, code);
+}
+
+static void
+box_expire_calls(struct box *b)
+{
+	uint64_t now = clock_mono_ms();
+	struct box_ask *ask, *next;
+
+	TAILQ_FOREACH_SAFE(ask, &b->asked, entry, next)
+		if (ask->deadline <= now)
+			box_fail_call(b, ask, 504);
 }
 
 /* Answers that we make ourselves. */
@@ -906,10 +911,8 @@ box_on_reply(struct box *b, const struct frame *f)
 	const Hopyard__V1__Reply *reply = BOX_UNPACK(b, reply, f);
 	struct box_ask *ask = map_get_u64(&b->calls, f->correlation);
 
-	if (reply == NULL) {
-		box_bad_frame(b, f, "Reply does not parse");
+	if (reply == NULL)
 		return;
-	}
 	if (ask == NULL)
 		return; /* timed out or cancelled */
 	if (reply->more) {
@@ -1026,10 +1029,8 @@ box_on_call(struct box *b, const struct frame *f)
 {
 	const Hopyard__V1__Call *call = BOX_UNPACK(b, call, f);
 
-	if (call == NULL) {
-		box_bad_frame(b, f, "Call does not parse");
+	if (call == NULL)
 		return;
-	}
 	if (box_answer_common(b, f->correlation, call))
 		return;
 	if (b->ops->call != NULL)
@@ -1067,10 +1068,8 @@ box_on_welcome(struct box *b, const struct frame *f)
 {
 	const Hopyard__V1__Welcome *w = BOX_UNPACK(b, welcome, f);
 
-	if (w == NULL) {
-		box_bad_frame(b, f, "Welcome does not parse");
+	if (w == NULL)
 		return;
-	}
 	if (w->proto != BOX_PROTO || w->max_items == 0 ||
 	    w->max_frame < FRAME_MAX_PAYLOAD) {
 		b->retry_at_ms = BOX_REFUSED_MS;
@@ -1114,10 +1113,8 @@ box_on_nak(struct box *b, const struct frame *f)
 	struct box_ask *ask;
 	Hopyard__V1__Reply reply = HOPYARD__V1__REPLY__INIT;
 
-	if (nak == NULL) {
-		box_bad_frame(b, f, "Nak does not parse");
+	if (nak == NULL)
 		return;
-	}
 	code = protobuf_c_enum_descriptor_get_value(
 	    &hopyard__v1__nak__code__descriptor, (int)nak->code);
 	name = code != NULL ? code->name : "UNKNOWN";
@@ -1161,10 +1158,8 @@ box_on_bye(struct box *b, const struct frame *f)
 {
 	const Hopyard__V1__Bye *bye = BOX_UNPACK(b, bye, f);
 
-	if (bye == NULL) {
-		box_bad_frame(b, f, "Bye does not parse");
+	if (bye == NULL)
 		return;
-	}
 	if (bye->has_reconnect_ms)
 		b->retry_at_ms =
 		    bye->reconnect_ms < 60000 ? bye->reconnect_ms : 60000;

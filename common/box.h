@@ -74,7 +74,6 @@ bool box_ready(const struct box *);
 bool box_can_send(const struct box *);
 /* Items not yet acknowledged. */
 size_t box_unacked(const struct box *);
-uint64_t box_epoch(const struct box *);
 
 /*
  * SUBMIT, RESULT or INBOUND.  Returns 0, UV_ENOBUFS (see above), or
