@@ -2,13 +2,13 @@
 #include "boxes/smppc/deliver.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "boxes/smppc/link.h"
 #include "common/clock.h"
+#include "common/inbound.h"
 #include "common/log.h"
 #include "common/uuid.h"
 #include "common/xalloc.h"
@@ -287,19 +287,6 @@ deliver_receipt(
 
 /* ------------------------------------------------------ messages from handsets */
 
-/* First word in upper case (ASCII), for routing. */
-static struct bytes
-deliver_keyword(struct bytes text, uint8_t dst[DELIVER_KEYWORD_MAX])
-{
-	size_t i = 0, n = 0;
-
-	while (i < text.len && isspace(text.p[i]))
-		i++;
-	while (i < text.len && !isspace(text.p[i]) && n < DELIVER_KEYWORD_MAX)
-		dst[n++] = (uint8_t)toupper(text.p[i++]);
-	return bytes_of(dst, n);
-}
-
 static void
 deliver_content(Hopyard__V1__Content *c, const struct smpp_pdu *pdu,
     const struct segment_user *user, struct bytes text)
@@ -355,21 +342,22 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 	Hopyard__V1__Content c = HOPYARD__V1__CONTENT__INIT;
 	uint8_t word[DELIVER_KEYWORD_MAX];
 	struct segment_user user;
-	struct bytes text, keyword;
+	struct bytes text;
+	size_t word_len;
 	unsigned i;
 
 	if (!segment_user(pdu, &user))
 		log_debug("mo.bad_udh", "bind=%s", b->name);
 	text = deliver_text(l, pdu, user.data);
-	keyword = deliver_keyword(text, word);
+	word_len = inbound_keyword(text.p, text.len, word, sizeof(word));
 
 	env.kind = HOPYARD__V1__KIND__MO;
 	env.has_to = env.has_from = 1;
 	env.to = deliver_data(deliver_address(pdu->destination_addr));
 	env.from = deliver_data(deliver_address(pdu->source_addr));
-	if (keyword.len > 0) {
+	if (word_len > 0) {
 		env.has_keyword = 1;
-		env.keyword = deliver_data(keyword);
+		env.keyword = deliver_data(bytes_of(word, word_len));
 	}
 	deliver_content(&c, pdu, &user, text);
 	for (i = 0; i < pdu->n_tlvs; i++) {

@@ -84,18 +84,11 @@ profile_word(const struct conf_group *g, const char *key,
 
 #define WORD(g, key, list, why) profile_word(g, key, list, ARRAY_LEN(list), why)
 
-/* A string that has to fit into a field of SMPP; max is without the NUL. */
+/* The table has seen to it that it fits into its field. */
 static char *
-profile_field(const struct conf_group *g, const char *key, const char *value,
-    size_t max, struct buf *why)
+profile_text(const char *value)
 {
-	if (value == NULL)
-		value = "";
-	if (strlen(value) > max)
-		buf_printf(why,
-		    "%s: %s: longer than the %zu characters that SMPP has for it\n",
-		    conf_where(g, key), key, max);
-	return xstrdup(value);
+	return xstrdup(value == NULL ? "" : value);
 }
 
 static void
@@ -188,16 +181,11 @@ profile_new(const struct conf_group *g, const char *name, struct buf *why)
 
 	profile_hosts(p, g, why);
 	profile_our_host(p, g, why);
-	p->system_id =
-	    profile_field(g, "system_id", conf_str(g, "system_id"), 15, why);
-	p->password =
-	    profile_field(g, "password", conf_secret(g, "password"), 8, why);
-	p->system_type = profile_field(
-	    g, "system_type", conf_str(g, "system_type"), 12, why);
-	p->address_range = profile_field(
-	    g, "address_range", conf_str(g, "address_range"), 40, why);
-	p->service_type = profile_field(
-	    g, "service_type", conf_str(g, "service_type"), 5, why);
+	p->system_id = profile_text(conf_str(g, "system_id"));
+	p->password = profile_text(conf_secret(g, "password"));
+	p->system_type = profile_text(conf_str(g, "system_type"));
+	p->address_range = profile_text(conf_str(g, "address_range"));
+	p->service_type = profile_text(conf_str(g, "service_type"));
 	s = conf_str(g, "scope");
 	p->scope = xstrdup(s == NULL || *s == '\0' ? name : s);
 	p->interface_version = profile_version(g, why);

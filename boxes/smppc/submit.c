@@ -78,12 +78,6 @@ struct message {
 
 static void submit_finish(struct message *);
 
-uint64_t
-submit_ref(const struct message *m)
-{
-	return m->ref;
-}
-
 /* ------------------------------------------------------------------ places */
 
 static void

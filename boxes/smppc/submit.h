@@ -58,9 +58,6 @@ bool submit_flush(struct link *);
 size_t submit_refs(const struct link *, uint64_t *ref, size_t max);
 void submit_free_all(struct link *);
 
-/* First arguments of a message that tests look at. */
-uint64_t submit_ref(const struct message *);
-
 /* TON and NPI by the look of an address; a leading '+' is cut off. */
 struct submit_address {
 	struct bytes digits;
