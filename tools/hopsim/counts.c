@@ -25,17 +25,6 @@ counts_add(struct counts *c, uint32_t number)
 	c->used++;
 }
 
-uint64_t
-counts_get(const struct counts *c, uint32_t number)
-{
-	unsigned i;
-
-	for (i = 0; i < c->used; i++)
-		if (c->entry[i].number == number)
-			return c->entry[i].count;
-	return 0;
-}
-
 void
 counts_json(const struct counts *c, struct json *j, const char *key,
     const char *(*name)(uint32_t))

@@ -22,7 +22,6 @@ struct counts {
 };
 
 void counts_add(struct counts *, uint32_t number);
-uint64_t counts_get(const struct counts *, uint32_t number);
 /* {"ESME_ROK":12}: name may return NULL and then the number is the key. */
 void counts_json(const struct counts *, struct json *, const char *key,
     const char *(*name)(uint32_t));

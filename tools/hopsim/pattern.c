@@ -57,17 +57,6 @@ pattern_fini(struct pattern *p)
 	p->text = NULL;
 }
 
-bool
-pattern_has(const struct pattern *p, enum pattern_piece type)
-{
-	size_t i;
-
-	for (i = 0; p->piece[i].type != PATTERN_END; i++)
-		if (p->piece[i].type == type)
-			return true;
-	return false;
-}
-
 static size_t
 pattern_number(char *dst, uint64_t v, unsigned digits)
 {

@@ -41,7 +41,6 @@ struct pattern {
 /* False when there are too many pieces. */
 bool pattern_init(struct pattern *, const char *text, unsigned digits);
 void pattern_fini(struct pattern *);
-bool pattern_has(const struct pattern *, enum pattern_piece);
 /* Writes at most p->size bytes, no NUL; returns the length. */
 size_t pattern_put(
     const struct pattern *, char *dst, uint64_t counter, uint64_t wall_us);
