@@ -27,12 +27,17 @@ strip(const uint8_t *p, size_t len)
 	struct udh_concat concat;
 	struct udh_walk a, b;
 	struct udh_ie x, y;
-	size_t n;
+	size_t n, kept = 0;
 
 	assert(out != NULL);
 	n = udh_strip_concat(p, len, out);
 	assert(n <= len);
-	assert(udh_size(p, len) > 0 || n == 0);
+	if (udh_size(p, len) > 0) {
+		udh_walk_init(&a, p, len);
+		while (udh_walk_next(&a, &x))
+			kept += !is_concat(&x);
+	}
+	assert((n > 0) == (kept > 0));
 	if (n > 0) {
 		assert(udh_size(out, n) == n);
 		assert(!udh_get_concat(out, n, &concat));
