@@ -67,7 +67,7 @@ struct items {
 bool items_open(struct items *, const uint8_t *payload, size_t len);
 bool items_next(struct items *, struct item *);
 
-/* Bytes that items_put() will need for this item. */
+/* Bytes that item_put() will need for this item. */
 size_t item_size(const struct item *);
 /* Writes one `item` field; returns the end.  dst has item_size() bytes. */
 uint8_t *item_put(uint8_t *dst, const struct item *);
