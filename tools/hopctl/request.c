@@ -404,7 +404,8 @@ request_parse(struct request *r, int argc, char **argv, struct buf *err)
 	}
 	r->command = find_command(r->arg, r->args, &used, err);
 	if (r->command == NULL)
-		return request_has(r, OPTION_HELP) && used == 1 && r->args == 1
+		return request_has(r, OPTION_HELP) && r->args == 1 &&
+			next_verb(r->arg[0], 0) != NULL
 		    ? EXIT_OK
 		    : EXIT_USAGE;
 	if (!take_words(&p, r->command))

@@ -96,7 +96,7 @@ extern const struct command commands[];
 
 /*
  * EXIT_OK, or EXIT_USAGE with a complaint in err.  With --help the command may
- * be NULL, and nothing is complained about.  request_fini() in every case.
+ * be NULL: for all of a noun, or of everything.  request_fini() in every case.
  */
 int request_parse(
     struct request *, int argc, char **argv, struct buf *err) WARN_UNUSED;

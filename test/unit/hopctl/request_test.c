@@ -126,6 +126,7 @@ test_faults(void **state)
 		{ { "-q", NULL }, "hopctl --help" },
 		{ { "stauts", NULL }, "did you mean \"status\"" },
 		{ { "xyzzy", NULL }, "no command \"xyzzy\"" },
+		{ { "xyzzy", "--help", NULL }, "no command \"xyzzy\"" },
 		{ { "links", "dran", "a", NULL }, "did you mean \"drain\"" },
 		{ { "links", "xyzzy", NULL }, "show, drain, ready, maint" },
 		{ { "messages", NULL }, "find, show, cancel, replay" },
