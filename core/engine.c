@@ -22,6 +22,7 @@
 #define INFLIGHT_MAX 16384
 /* Bytes of credit kept for a Dispatch until it is made. */
 #define DISPATCH_BYTES 40
+#define PART_BYTES     5
 #define IN_HAND_MAX    65536
 /* Pages asked for at a time, of connectors' queues and of hooks'. */
 #define PAGES_CONNECTOR 64
@@ -741,11 +742,12 @@ engine_ready(struct engine *e, struct msg *m, bool front)
 		engine_failover(e, m);
 }
 
-/* What an item is taken to need before its Dispatch is made. */
+/* What an item needs at most, before its Dispatch is made. */
 static size_t
 reserved_bytes(const struct target *t, const struct msg *m)
 {
 	return m->envelope_len + m->body_len + DISPATCH_BYTES +
+	    m->part_done_count * PART_BYTES +
 	    (t->role == TARGET_HOOK ? m->report_len : 0);
 }
 

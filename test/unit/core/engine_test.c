@@ -1971,6 +1971,39 @@ credit_to_the_byte(void **state)
 	all_over();
 }
 
+/* A Dispatch that names many parts still stays within what was granted. */
+static void
+credit_covers_parts(void **state)
+{
+	struct target *t = target("l1");
+	struct item it;
+	uint64_t ref;
+
+	(void)state;
+	box_up("l1", 1, 11, false, 1000);
+	ref = deliver_one("a", 0);
+	for (uint32_t part = 1; part <= 60; part++) {
+		it = model_result(&buf,
+		    &(struct model_result){
+			.ref = ref, .code = RESULT(NOT_NOW), .part_ok = part });
+		if (part == 60)
+			engine_credit(e, t, 1000, t->sent_bytes);
+		engine_result(e, t, 11, ++number, &it);
+		commit();
+		tick(100);
+		commit();
+	}
+	assert_int_equal(got_count, 60);
+	while (got_count == 60) {
+		engine_credit(e, t, 1000, t->granted_bytes + 1);
+		engine_dispatch(e);
+	}
+	assert_int_equal(last_got()->part_done, 60);
+	assert_true(t->sent_bytes <= t->granted_bytes);
+	result_of("l1", ref, RESULT(OK));
+	all_over();
+}
+
 /* ------------------------------------------------------- inbound, and hooks */
 
 static void
@@ -2287,6 +2320,7 @@ main(void)
 		TEST(hold_drain_maint),
 		TEST(credit_is_kept),
 		TEST(credit_to_the_byte),
+		TEST(credit_covers_parts),
 		TEST(from_a_handset),
 		TEST(receipt_to_the_customer),
 		TEST(receipt_before_the_result),
