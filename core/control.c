@@ -27,6 +27,10 @@
 #define CALLS_MAX   4096
 #define TIMEOUT_MS  10000
 #define TIMEOUT_MAX 120000
+/* A list ends here, so that the answer fits one frame. */
+#define LIST_BYTES (FRAME_MAX_PAYLOAD - 8192)
+/* What follows the list of queues in the metrics. */
+#define STATS_BYTES (32 * 1024)
 
 /* A call that waits: for a box, or for the engine (box 0). */
 struct pending_call {
@@ -343,7 +347,7 @@ on_queues(struct control *c)
 		if (queue_depth(q) == 0 && q->home_count == 0 && !q->hold &&
 		    q->inflight == 0 && n > 100)
 			continue;
-		if (n++ == 1000)
+		if (n++ == 1000 || buf_len(&out) > LIST_BYTES)
 			break;
 		json_open_object(&j, NULL);
 		json_printf(&j, "queue", "%s/%s/%s", q->target->name,
@@ -447,7 +451,7 @@ on_accounts(struct control *c)
 	for (size_t i = 0; i < t->count; i++) {
 		const struct account *a = &t->account[i];
 
-		if (buf_len(&out) > FRAME_MAX_PAYLOAD - 8192)
+		if (buf_len(&out) > LIST_BYTES)
 			break; /* 10,000 accounts are no list for people */
 		json_open_object(&j, NULL);
 		json_str(&j, "account", a->id);
@@ -922,20 +926,27 @@ metrics(struct broker *b, struct buf *out)
 	buf_printf(out,
 	    "# HELP hopyard_queue_depth Items waiting.\n"
 	    "# TYPE hopyard_queue_depth gauge\n");
-	TAILQ_FOREACH(q, &e->queues, all_link)
+	/* Thousands of queues leave room for each other metric. */
+	TAILQ_FOREACH(q, &e->queues, all_link) {
+		if (buf_len(out) > LIST_BYTES / 2)
+			break;
 		buf_printf(out,
 		    "hopyard_queue_depth{queue=\"%s/%s/%s\"} %llu\n",
 		    q->target->name, class_name(q->class), q->account,
 		    (unsigned long long)queue_depth(q));
+	}
 	buf_printf(out,
 	    "# HELP hopyard_queue_oldest_age_seconds Age of the first item.\n"
 	    "# TYPE hopyard_queue_oldest_age_seconds gauge\n");
-	TAILQ_FOREACH(q, &e->queues, all_link)
+	TAILQ_FOREACH(q, &e->queues, all_link) {
+		if (buf_len(out) > LIST_BYTES - STATS_BYTES)
+			break;
 		buf_printf(out,
 		    "hopyard_queue_oldest_age_seconds{queue=\"%s/%s/%s\"} "
 		    "%.3f\n",
 		    q->target->name, class_name(q->class), q->account,
 		    (double)queue_oldest(b, q) / 1000);
+	}
 	buf_printf(out,
 	    "# HELP hopyard_store_up Is the store taking records.\n"
 	    "# TYPE hopyard_store_up gauge\nhopyard_store_up %d\n"
