@@ -248,7 +248,8 @@ flush_acks(struct peer *p)
 		memcpy(dst + len, buf_data(&p->exceptions),
 		    buf_len(&p->exceptions));
 	conn_commit(p->conn, FRAME_HEADER + len + buf_len(&p->exceptions));
-	broker_tap(p->broker, p, true, HOPYARD__V1__FRAME_TYPE__ACK, len, 0);
+	broker_tap(p->broker, p, true, HOPYARD__V1__FRAME_TYPE__ACK,
+	    len + buf_len(&p->exceptions), 0);
 	buf_clear(&p->exceptions);
 	p->exception_count = 0;
 	p->told = p->settled;
