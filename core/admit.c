@@ -74,14 +74,20 @@ envelope_fault(
 	return NULL;
 }
 
+const struct route *
+engine_route(const struct engine *e, const Hopyard__V1__Envelope *env)
+{
+	return route_find(
+	    e->routes, view(env->account), view(env->to), view(env->from));
+}
+
 struct target *
-engine_choose(const struct engine *e, const struct route *r,
-    const struct msg *m, bool *up, char *why, size_t whylen)
+engine_choose(const struct route *r, const struct msg *m, bool *up, char *why,
+    size_t whylen)
 {
 	struct target *down = NULL;
 	size_t len = 0;
 
-	(void)e;
 	if (why != NULL)
 		why[0] = '\0';
 	for (size_t i = 0; i < r->via_count; i++) {
@@ -155,14 +161,13 @@ judge(struct engine *e, struct admission *ad, const char **say)
 		*say = "the account may not use this sender";
 		return HOPYARD__V1__ACK__CODE__DENIED;
 	}
-	ad->route = route_find(
-	    e->routes, view(env->account), view(env->to), view(env->from));
+	ad->route = engine_route(e, env);
 	if (ad->route == NULL) {
 		*say = "no route";
 		return HOPYARD__V1__ACK__CODE__NO_ROUTE;
 	}
-	ad->target = engine_choose(
-	    e, ad->route, NULL, &ad->up, ad->why, sizeof(ad->why));
+	ad->target =
+	    engine_choose(ad->route, NULL, &ad->up, ad->why, sizeof(ad->why));
 	if (env->has_link) {
 		/* A wanted link counts when the rule offers it. */
 		wanted =
@@ -353,6 +358,28 @@ refuse(struct engine *e, uint32_t peer, uint64_t number,
 	e->ops->settle(e->arg, peer, number, code, say);
 }
 
+/* A hand-over of what is in memory: durable when the first one is, so at the
+ * latest with everything recorded until now. */
+static bool
+repeated(struct engine *e, uint32_t peer, uint64_t number,
+    const Hopyard__V1__Envelope *env)
+{
+	const struct msg *known = map_get(&e->by_id, env->id.data, UUID_LEN);
+	struct entry entry = { .kind = ENTRY_NONE,
+		.seq = e->ledger.last_seq,
+		.peer = peer,
+		.number = number };
+
+	if (known == NULL)
+		return false;
+	if (known->seq <= e->ledger.horizon)
+		e->ops->settle(
+		    e->arg, peer, number, HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
+	else
+		ledger_expect(&e->ledger, &entry);
+	return true;
+}
+
 void
 engine_submit(struct engine *e, uint32_t peer, uint64_t number,
     const char *front, uint64_t max_age, const struct item *it)
@@ -364,7 +391,6 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 	Hopyard__V1__Ack__Code code;
 	const char *say = NULL;
 	struct target *hook;
-	struct msg *known;
 
 	if (!e->open) {
 		refuse(e, peer, number, NULL,
@@ -388,19 +414,8 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 		    say);
 		return;
 	}
-	known = map_get(&e->by_id, ad.env->id.data, UUID_LEN);
-	if (known != NULL) {
-		/* A repeated hand-over: durable when the first one is, so at
-		 * the latest with everything recorded until now. */
-		entry.seq = e->ledger.last_seq;
-		e->count.repeated++;
-		if (known->seq <= e->ledger.horizon)
-			e->ops->settle(e->arg, peer, number,
-			    HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
-		else
-			ledger_expect(&e->ledger, &entry);
+	if (repeated(e, peer, number, ad.env))
 		return;
-	}
 	code = judge(e, &ad, &say);
 	if (code != HOPYARD__V1__ACK__CODE__ACK_OK) {
 		if (ad.account != NULL)
@@ -545,10 +560,6 @@ engine_inbound(struct engine *e, struct target *t, uint32_t peer,
     uint64_t number, const struct item *it)
 {
 	const Hopyard__V1__Envelope *env = engine_envelope(e, it->envelope);
-	struct entry entry = {
-		.kind = ENTRY_NONE, .peer = peer, .number = number
-	};
-	struct msg *known;
 
 	if (env == NULL || env->id.len != UUID_LEN ||
 	    item_length(it) > ENGINE_ITEM_MAX) {
@@ -572,16 +583,7 @@ engine_inbound(struct engine *e, struct target *t, uint32_t peer,
 		    "not an MO or a receipt, or an address is too long");
 		return;
 	}
-	known = map_get(&e->by_id, env->id.data, UUID_LEN);
-	if (known != NULL) {
-		entry.seq = e->ledger.last_seq;
-		e->count.repeated++;
-		if (known->seq <= e->ledger.horizon)
-			e->ops->settle(e->arg, peer, number,
-			    HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
-		else
-			ledger_expect(&e->ledger, &entry);
+	if (repeated(e, peer, number, env))
 		return;
-	}
 	mobile_originated(e, t, peer, number, env, it);
 }

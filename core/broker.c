@@ -85,7 +85,6 @@ broker_add_peer(struct broker *b, struct peer *p)
 	p->id = b->last_id;
 	TAILQ_INSERT_TAIL(&b->peers, p, link);
 	map_put_u64(&b->by_id, p->id, p);
-	b->peer_count++;
 }
 
 void
@@ -114,14 +113,14 @@ broker_remove_peer(struct broker *b, struct peer *p)
 {
 	TAILQ_REMOVE(&b->peers, p, link);
 	map_del_u64(&b->by_id, p->id);
-	b->peer_count--;
 }
 
 void
 broker_dirty(struct broker *b, struct peer *p)
 {
-	if (b->dirty_count > 0 && b->dirty[b->dirty_count - 1] == p->id)
+	if (p->dirty)
 		return;
+	p->dirty = true;
 	if (b->dirty_count == ARRAY_LEN(b->dirty)) {
 		b->dirty_all = true;
 		return;
@@ -248,7 +247,6 @@ admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 		return refuse_hello(p, HOPYARD__V1__NAK__CODE__DENIED,
 		    "an admin box connects to the control socket");
 	if (conn_peer_cred(p->conn, &pid, &uid)) {
-		p->uid = uid;
 		if (uid != 0 && uid != getuid() &&
 		    (!conf_is_set(g, "uid") ||
 			(int64_t)uid != conf_int(g, "uid"))) {
@@ -505,7 +503,6 @@ store_frame(struct broker *b, struct peer *p, const struct frame *f)
 			log_info("store.state", "up=%d detail=%s", s->up,
 			    s->detail != NULL ? s->detail : "");
 		b->store_up = s->up;
-		b->store_lag_ms = s->lag_ms;
 		snprintf(b->store_detail, sizeof(b->store_detail), "%s",
 		    s->detail != NULL ? s->detail : "");
 		return NULL;

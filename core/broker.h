@@ -35,12 +35,10 @@ struct broker {
 	struct peer_list peers;
 	struct map by_id;
 	uint32_t last_id;
-	size_t peer_count;
 	struct peer *store; /* the store box, or NULL */
 	uint8_t instance[16];
 	bool store_up;
 	char store_detail[160];
-	uint64_t store_lag_ms;
 	size_t greeted; /* peers that wait for their Welcome, at most */
 
 	struct turn *turn;

@@ -54,13 +54,12 @@ struct control {
 /* ---------------------------------------------------------------- replies */
 
 static void
-reply_bytes(struct broker *b, struct peer *p, uint64_t correlation,
-    unsigned code, const char *error, const void *body, size_t len)
+reply_bytes(struct peer *p, uint64_t correlation, unsigned code,
+    const char *error, const void *body, size_t len)
 {
 	Hopyard__V1__Reply r = HOPYARD__V1__REPLY__INIT;
 	char copy[512];
 
-	(void)b;
 	if (code != 0) {
 		r.has_code = true;
 		r.code = code;
@@ -80,7 +79,7 @@ reply_bytes(struct broker *b, struct peer *p, uint64_t correlation,
 static void
 fail(const struct control *c, unsigned code, const char *error)
 {
-	reply_bytes(c->b, c->peer, c->correlation, code, error, NULL, 0);
+	reply_bytes(c->peer, c->correlation, code, error, NULL, 0);
 }
 
 static void
@@ -89,16 +88,15 @@ reply_json(const struct control *c, struct buf *body)
 	if (buf_len(body) > FRAME_MAX_PAYLOAD - 1024)
 		fail(c, 413, "the answer is too long for one frame");
 	else
-		reply_bytes(c->b, c->peer, c->correlation, 0, NULL,
-		    buf_data(body), buf_len(body));
+		reply_bytes(c->peer, c->correlation, 0, NULL, buf_data(body),
+		    buf_len(body));
 	buf_fini(body);
 }
 
 static void
 reply_ok(const struct control *c)
 {
-	reply_bytes(
-	    c->b, c->peer, c->correlation, 0, NULL, "{\"ok\":true}", 11);
+	reply_bytes(c->peer, c->correlation, 0, NULL, "{\"ok\":true}", 11);
 }
 
 static const char *
@@ -107,24 +105,52 @@ arg_str(const struct control *c, const char *key)
 	return json_string_value(json_object_get(c->args, key));
 }
 
+/* box NULL: for the engine.  NULL when it was refused. */
 static struct pending_call *
-wait_for(struct broker *b, struct peer *asker, uint64_t asked, struct peer *box,
-    uint64_t ms)
+wait_for(const struct control *c, const struct peer *box, uint64_t ms)
 {
+	struct broker *b = c->b;
 	struct pending_call *pc;
 
-	if (b->calls.count >= CALLS_MAX)
+	if (b->calls.count >= CALLS_MAX) {
+		fail(c, 503, "too many calls are waiting");
 		return NULL;
+	}
 	pc = xcalloc(1, sizeof(*pc));
 	pc->correlation = ++b->next_call;
-	pc->asker = asker->id;
-	pc->asked = asked;
+	pc->asker = c->peer->id;
+	pc->asked = c->correlation;
 	pc->box = box != NULL ? box->id : 0;
 	if (ms == 0)
 		ms = TIMEOUT_MS;
 	pc->deadline = clock_mono_ms() + (ms > TIMEOUT_MAX ? TIMEOUT_MAX : ms);
 	map_put_u64(&b->calls, pc->correlation, pc);
 	return pc;
+}
+
+/* The engine will answer about this message. */
+static struct pending_call *
+wait_for_message(const struct control *c, const uint8_t id[16])
+{
+	struct pending_call *pc = wait_for(c, NULL, TIMEOUT_MS);
+
+	if (pc != NULL) {
+		memcpy(pc->id, id, 16);
+		pc->has_id = true;
+	}
+	return pc;
+}
+
+/* The argument "id"; false when it was refused. */
+static bool
+arg_id(const struct control *c, uint8_t id[16])
+{
+	const char *text = arg_str(c, "id");
+
+	if (text != NULL && uuid_parse(text, strlen(text), id))
+		return true;
+	fail(c, 400, "\"id\" is not a message id");
+	return false;
 }
 
 static void
@@ -148,7 +174,7 @@ control_answer(
 		return;
 	p = broker_peer(b, pc->asker);
 	if (p != NULL && code != 0) {
-		reply_bytes(b, p, pc->asked, code, text, NULL, 0);
+		reply_bytes(p, pc->asked, code, text, NULL, 0);
 	} else if (p != NULL) {
 		buf_init(&out);
 		json_init(&j, &out);
@@ -160,7 +186,7 @@ control_answer(
 			json_str(&j, "detail", text);
 		json_close_object(&j);
 		reply_bytes(
-		    b, p, pc->asked, 0, NULL, buf_data(&out), buf_len(&out));
+		    p, pc->asked, 0, NULL, buf_data(&out), buf_len(&out));
 		buf_fini(&out);
 	}
 	forget(b, pc);
@@ -514,7 +540,7 @@ on_routes_test(struct control *c)
 	}
 	json_close_array(&j);
 	t = hit == NULL ? NULL
-			: engine_choose(e, hit, NULL, &up, why, sizeof(why));
+			: engine_choose(hit, NULL, &up, why, sizeof(why));
 	json_str(&j, "link", t != NULL ? t->name : NULL);
 	if (t != NULL) {
 		json_str(&j, "state", target_word(t));
@@ -683,45 +709,26 @@ on_queue_release(struct control *c)
 static void
 on_cancel(struct control *c)
 {
-	const char *text = arg_str(c, "id");
 	struct bytes account = { c->call->account.data, c->call->account.len };
 	struct pending_call *pc;
 	uint8_t id[16];
 
-	if (text == NULL || !uuid_parse(text, strlen(text), id)) {
-		fail(c, 400, "\"id\" is not a message id");
-		return;
-	}
-	pc = wait_for(c->b, c->peer, c->correlation, NULL, TIMEOUT_MS);
-	if (pc == NULL) {
-		fail(c, 503, "too many calls are waiting");
-		return;
-	}
-	memcpy(pc->id, id, 16);
-	pc->has_id = true;
-	engine_cancel(c->b->engine, id, account, pc->correlation);
+	if (arg_id(c, id) && (pc = wait_for_message(c, id)) != NULL)
+		engine_cancel(c->b->engine, id, account, pc->correlation);
 }
 
 static void
 on_replay(struct control *c)
 {
-	const char *text = arg_str(c, "id");
 	bool force = json_is_true(json_object_get(c->args, "force"));
 	struct pending_call *pc;
 	uint8_t id[16], new_id[16];
 
-	if (text == NULL || !uuid_parse(text, strlen(text), id)) {
-		fail(c, 400, "\"id\" is not a message id");
+	if (!arg_id(c, id))
 		return;
-	}
-	pc = wait_for(c->b, c->peer, c->correlation, NULL, TIMEOUT_MS);
-	if (pc == NULL) {
-		fail(c, 503, "too many calls are waiting");
-		return;
-	}
 	uuid_new(new_id);
-	memcpy(pc->id, new_id, 16);
-	pc->has_id = true;
+	if ((pc = wait_for_message(c, new_id)) == NULL)
+		return;
 	log_info("message.replay", "by=%s force=%s", c->peer->name,
 	    force ? "yes" : "no");
 	engine_replay(c->b->engine, id, new_id, force, pc->correlation);
@@ -786,14 +793,9 @@ on_send(struct control *c)
 		fail(c, 422, why);
 		return;
 	}
-	pc = wait_for(c->b, c->peer, c->correlation, NULL, TIMEOUT_MS);
-	if (pc == NULL) {
-		fail(c, 503, "too many calls are waiting");
-		return;
-	}
 	uuid_new(id);
-	memcpy(pc->id, id, 16);
-	pc->has_id = true;
+	if ((pc = wait_for_message(c, id)) == NULL)
+		return;
 #define BIN(s) (ProtobufCBinaryData){ strlen(s), (uint8_t *)(uintptr_t)(s) }
 	env.id = (ProtobufCBinaryData){ 16, id };
 	env.kind = HOPYARD__V1__KIND__MT;
@@ -850,7 +852,7 @@ on_account_get(struct control *c)
 		return;
 	}
 	body = account_pack(t, a, &len);
-	reply_bytes(c->b, c->peer, c->correlation, 0, NULL, body, len);
+	reply_bytes(c->peer, c->correlation, 0, NULL, body, len);
 	explicit_bzero(body, len);
 	free(body);
 }
@@ -1131,11 +1133,9 @@ relay(struct control *c)
 		fail(c, 503, text);
 		return;
 	}
-	pc = wait_for(c->b, c->peer, c->correlation, box, c->call->timeout_ms);
-	if (pc == NULL) {
-		fail(c, 503, "too many calls are waiting");
+	pc = wait_for(c, box, c->call->timeout_ms);
+	if (pc == NULL)
 		return;
-	}
 	out.has_caller = true;
 	out.caller = (ProtobufCBinaryData){ strlen(c->peer->name),
 		(uint8_t *)c->peer->name };
@@ -1189,7 +1189,7 @@ control_reply(struct broker *b, struct peer *p, uint64_t correlation,
 			peer_send(asker, HOPYARD__V1__FRAME_TYPE__REPLY,
 			    pc->asked, &r->base);
 		else
-			reply_bytes(b, asker, pc->asked, 502,
+			reply_bytes(asker, pc->asked, 502,
 			    "the box's answer does not parse", NULL, 0);
 		more = r != NULL && r->more;
 		free(memory);
@@ -1223,7 +1223,7 @@ end_calls(struct broker *b, uint32_t peer, uint64_t now)
 			asker = pc->asker == peer ? NULL
 						  : broker_peer(b, pc->asker);
 			if (asker != NULL)
-				reply_bytes(b, asker, pc->asked,
+				reply_bytes(asker, pc->asked,
 				    peer != 0 ? 503 : 504,
 				    peer != 0 ? "the box has gone"
 					      : "no answer in time",

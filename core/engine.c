@@ -312,7 +312,7 @@ engine_queue(
 	r.at = e->wall;
 	r.n_queues = 1;
 	r.queues = defs;
-	q->defined = engine_record(e, &r, none, none, none);
+	engine_record(e, &r, none, none, none);
 	return q;
 }
 
@@ -804,8 +804,6 @@ deliver(struct engine *e, struct target *t, struct msg *m)
 	/* Credit counts what really goes, to the byte. */
 	t->sent_bytes += item_bytes(&it);
 	t->sent_bytes -= reserved_bytes(t, m);
-	t->delivered++;
-	e->count.delivered++;
 	e->ops->deliver(e->arg, t, &it);
 }
 
@@ -1042,13 +1040,10 @@ engine_failover(struct engine *e, struct msg *m)
 	env = engine_envelope(e, msg_envelope(m));
 	if (env == NULL || m->kind != HOPYARD__V1__KIND__MT)
 		return false;
-	r = route_find(e->routes,
-	    (struct bytes){ env->account.data, env->account.len },
-	    (struct bytes){ env->to.data, env->to.len },
-	    (struct bytes){ env->from.data, env->from.len });
+	r = engine_route(e, env);
 	if (r == NULL)
 		return false;
-	to = engine_choose(e, r, m, &up, NULL, 0);
+	to = engine_choose(r, m, &up, NULL, 0);
 	if (to == NULL || !up || to == q->target)
 		return false;
 	if (engine_unsure(e, m, q->target))
@@ -1107,25 +1102,25 @@ failover(struct engine *e)
 static void
 sweep(struct engine *e)
 {
-	struct msg *expired[SWEEP_MAX], *m = NULL;
+	struct msg *late[SWEEP_MAX], *m = NULL;
 	struct bytes none = { NULL, 0 };
 	size_t n = 0, end = e->sweep_pos + e->by_seq.cap / SWEEP_TICKS + 1;
 
 	while (n < SWEEP_MAX && e->sweep_pos < end &&
 	    (m = map_next(&e->by_seq, &e->sweep_pos)) != NULL) {
-		if (m->expires_at == 0 || e->wall < m->expires_at)
+		if (!expired(e, m))
 			continue;
 		if (m->state == MSG_READY || m->state == MSG_WAITING ||
 		    (m->state == MSG_INFLIGHT &&
 			e->wall - m->expires_at >= SWEEP_GRACE))
-			expired[n++] = m;
+			late[n++] = m;
 	}
 	if (m == NULL)
 		e->sweep_pos = 0;
 	for (size_t i = 0; i < n; i++) {
-		bool kept = expired[i]->state == MSG_INFLIGHT;
+		bool kept = late[i]->state == MSG_INFLIGHT;
 
-		m = expired[i];
+		m = late[i];
 		engine_detach(e, m);
 		e->count.expired++;
 		engine_make_final(e, m,
@@ -1184,9 +1179,8 @@ engine_checkpoint(struct engine *e)
 		r.queues = list + i;
 		r.has_closes = true;
 		r.closes = i + r.n_queues >= n;
-		e->checkpoint_seq = engine_record(e, &r, none, none, none);
+		engine_record(e, &r, none, none, none);
 	}
-	e->count.checkpoints++;
 	free(marks);
 	free(list);
 }

@@ -116,11 +116,9 @@ struct lookup {
 
 struct engine_counters {
 	uint64_t accepted, refused, inbound, receipts;
-	uint64_t delivered; /* items handed out */
-	uint64_t submitted, final, retries, rerouted, notified, expired;
-	uint64_t paged, checkpoints;
+	uint64_t submitted, retries, rerouted, notified, expired;
+	uint64_t paged;
 	uint64_t duplicates; /* found by the store */
-	uint64_t repeated;   /* hand-overs of what is in memory */
 };
 
 struct engine {
@@ -195,7 +193,6 @@ struct engine {
 	uint64_t route_epoch; /* grows when a target becomes usable */
 	uint64_t scanned_epoch;
 	uint64_t next_checkpoint, next_sweep, next_failover;
-	uint64_t checkpoint_seq;
 	size_t sweep_pos;
 
 	struct buf scratch; /* packed Record / Dispatch */
@@ -305,9 +302,12 @@ void engine_unwait(struct engine *, struct msg *);
 void engine_ready(struct engine *, struct msg *, bool front);
 /* From MSG_ATTEMPTING: it does not go out, its credit is free again. */
 void engine_unreserve(struct msg *);
+/* The rule that takes a message, or NULL. */
+const struct route *engine_route(
+    const struct engine *, const Hopyard__V1__Envelope *);
 /* Choose among the rule's candidates; *why says who was passed over. */
-struct target *engine_choose(const struct engine *, const struct route *,
-    const struct msg *, bool *up, char *why, size_t whylen);
+struct target *engine_choose(const struct route *, const struct msg *, bool *up,
+    char *why, size_t whylen);
 const Hopyard__V1__Envelope *engine_envelope(struct engine *, struct bytes);
 void engine_make_final(struct engine *, struct msg *, Hopyard__V1__State,
     const char *reason, uint32_t peer, uint64_t number,

@@ -8,15 +8,6 @@
 #include "common/xalloc.h"
 #include "core/queue.h"
 
-static const char *const msg_state_names[] = {
-	[MSG_PENDING] = "pending",
-	[MSG_READY] = "ready",
-	[MSG_ATTEMPTING] = "attempting",
-	[MSG_INFLIGHT] = "inflight",
-	[MSG_WAITING] = "waiting",
-	[MSG_DONE] = "done",
-};
-
 struct msg *
 msg_new(const struct item *it)
 {
@@ -63,12 +54,6 @@ msg_enter_state(struct msg *m, enum msg_state next)
 	assert(m->state != MSG_DONE);
 	assert(!TAILQ_LINKED(m, link));
 	m->state = next;
-}
-
-const char *
-msg_state_name(enum msg_state s)
-{
-	return msg_state_names[s];
 }
 
 void

@@ -101,7 +101,6 @@ msg_report(const struct msg *m)
 }
 
 void msg_enter_state(struct msg *, enum msg_state);
-const char *msg_state_name(enum msg_state);
 
 void msg_add_tried(struct msg *, const struct target *);
 bool msg_has_tried(const struct msg *, const struct target *);

@@ -23,6 +23,7 @@
 #define NOT_NOW_MAX    (60 * SECOND)
 #define TXN_HOLD       (30 * SECOND) /* after an unknown outcome */
 #define RECEIPT_GRACE  MINUTE
+#define LOOKUPS_MAX    65536
 
 /* Kannel's bits of dlr-mask. */
 #define MASK_DELIVERED 1u
@@ -292,7 +293,6 @@ engine_make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
 	engine_say(e, mt ? "msg.final" : "hook.parked", m,
 	    m->queue->target->name, state_words[state], reason);
 	record_event(e, &r, m, &en, body, len);
-	e->count.final++;
 	m->queue->target->failed_count++;
 }
 
@@ -495,6 +495,9 @@ static void
 reroute_or_fail(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
     struct bytes raw, const char *why, uint32_t peer, uint64_t number)
 {
+	struct entry en = {
+		.kind = ENTRY_NONE, .peer = peer, .number = number
+	};
 	const Hopyard__V1__Envelope *env;
 	const struct route *route = NULL;
 	struct target *to = NULL;
@@ -504,29 +507,18 @@ reroute_or_fail(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 	/* The parts of one message stay on one link. */
 	if (m->part_done_count == 0 && m->attempts < ATTEMPTS_MAX &&
 	    (env = engine_envelope(e, msg_envelope(m))) != NULL)
-		route = route_find(e->routes,
-		    (struct bytes){ env->account.data, env->account.len },
-		    (struct bytes){ env->to.data, env->to.len },
-		    (struct bytes){ env->from.data, env->from.len });
+		route = engine_route(e, env);
 	if (route != NULL)
-		to = engine_choose(e, route, m, &up, NULL, 0);
+		to = engine_choose(route, m, &up, NULL, 0);
 	if (to == NULL) {
 		engine_make_final(e, m, HOPYARD__V1__STATE__REJECTED, why, peer,
 		    number, res, raw);
 		return;
 	}
-	if (peer != 0) {
-		struct entry en = {
-			.kind = ENTRY_NONE, .peer = peer, .number = number
-		};
-
-		/* The REROUTED record says it all. */
-		engine_reroute(e, m, to, why, res, raw);
-		en.seq = e->ledger.last_seq;
-		ledger_expect(&e->ledger, &en);
-		return;
-	}
+	/* The REROUTED record says it all. */
 	engine_reroute(e, m, to, why, res, raw);
+	en.seq = e->ledger.last_seq;
+	ledger_expect(&e->ledger, &en);
 }
 
 static void
@@ -551,9 +543,8 @@ not_now(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 		return;
 	}
 	/* Nothing happened that must be kept. */
-	if (peer != 0)
-		e->ops->settle(
-		    e->arg, peer, number, HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
+	e->ops->settle(
+	    e->arg, peer, number, HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
 	if (pause == 0)
 		engine_wait(e, m, NOT_NOW_MIN);
 	else
@@ -650,7 +641,8 @@ look_up_result(struct engine *e, struct target *t, uint32_t peer,
 {
 	struct lookup *l;
 
-	if (!res->has_id || res->id.len != 16 || e->lookups.count >= 65536) {
+	if (!res->has_id || res->id.len != 16 ||
+	    e->lookups.count >= LOOKUPS_MAX) {
 		e->ops->settle(
 		    e->arg, peer, number, HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
 		return;
@@ -775,7 +767,7 @@ look_up_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 {
 	struct lookup *l;
 
-	if (!e->open || e->lookups.count >= 65536) {
+	if (!e->open || e->lookups.count >= LOOKUPS_MAX) {
 		e->ops->answer(e->arg, token, 503, "try again later");
 		return;
 	}
@@ -878,7 +870,7 @@ engine_replay(struct engine *e, const uint8_t id[16], const uint8_t new_id[16],
 		    e->arg, token, 409, "the message is still being sent");
 		return;
 	}
-	if (!e->open || e->lookups.count >= 65536) {
+	if (!e->open || e->lookups.count >= LOOKUPS_MAX) {
 		e->ops->answer(e->arg, token, 503, "try again later");
 		return;
 	}

@@ -135,7 +135,6 @@ engine_opened(struct engine *e, const Hopyard__V1__Opened *o)
 		return;
 	e->open = e->store = true;
 	e->next_checkpoint = e->now + e->limits.checkpoint_ms;
-	e->checkpoint_seq = e->ledger.last_seq;
 	/* Rows that an earlier bus wrote may lie anywhere ahead. */
 	e->due_tail_at = UINT64_MAX;
 }
@@ -676,7 +675,7 @@ page_of_lookup(struct engine *e, struct lookup *l, struct items *its)
 		l->state = pg->state;
 		l->msg = m;
 		if (home != NULL) {
-			load_queue(e, m, home, pg);
+			m->class = home->class;
 			m->queue = home;
 		}
 	}

@@ -276,6 +276,7 @@ flush_credit(struct peer *p)
 void
 peer_flush(struct peer *p, bool grant)
 {
+	p->dirty = false;
 	if (p->state != PEER_READY)
 		return;
 	flush_items(p);

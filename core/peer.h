@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "common/buf.h"
 #include "common/queue.h"
@@ -53,6 +52,7 @@ struct peer {
 	enum peer_role role;
 	uint32_t id;
 	bool control;  /* came in by the control socket */
+	bool dirty;    /* the broker will flush it */
 	bool survived; /* the process knew a bus before this one */
 	char name[64];
 	char type[32];
@@ -60,7 +60,6 @@ struct peer {
 	char host[64];
 	uint8_t instance[16];
 	uint32_t pid;
-	uid_t uid;
 	uint64_t since;        /* mono ms, of the state */
 	struct target *target; /* connectors and hooks */
 

@@ -61,7 +61,6 @@ struct queue {
 	uint32_t page;      /* its number, so that a late one is told apart */
 	uint64_t page_tail; /* the tail when it was asked for */
 	struct map gone;    /* items that ended while it was under way */
-	uint64_t defined;   /* seq of its QUEUE_DEF */
 	uint64_t pause_until; /* mono ms */
 	bool caught_up;       /* the last page reached the horizon */
 	bool hold;            /* by the operator */
@@ -111,7 +110,7 @@ struct target {
 	/* Refs that it says it has, of items not loaded yet. */
 	struct map in_hand;
 	/* Counters for people. */
-	uint64_t delivered, submitted, failed_count, retried;
+	uint64_t submitted, failed_count, retried;
 	uint32_t bound, binds, window;
 	char detail[128];
 };

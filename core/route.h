@@ -15,7 +15,6 @@
 #include "proto/frame.h"
 
 struct conf;
-struct json;
 struct target;
 
 #define ROUTE_VIA_MAX 8
