@@ -49,7 +49,7 @@ PROTOS  := $(wildcard proto/hopyard/v1/*.proto)
 PB_C    := $(PROTOS:proto/%.proto=$(GEN)/%.pb-c.c)
 PB_O    := $(PB_C:$(GEN)/%.c=$(O)/gen/%.o)
 
-BOXES   := $(filter-out smpp,$(patsubst boxes/%/,%,$(wildcard boxes/*/)))
+BOXES   := $(filter-out smpp front,$(patsubst boxes/%/,%,$(wildcard boxes/*/)))
 TOOLS   := $(patsubst tools/%/,%,$(wildcard tools/*/))
 objs     = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c))
 HAVE_BOXES := $(foreach b,$(BOXES),$(if $(wildcard boxes/$(b)/main.c),$(b)))
@@ -61,6 +61,7 @@ LINKS   := $(HAVE_TOOLS)
 LIB_COMMON := $(O)/common.a
 LIB_PROTO  := $(O)/proto.a
 LIB_SMPP   := $(O)/boxes/smpp.a
+LIB_FRONT  := $(O)/boxes/front.a
 LIB_LLHTTP := $(O)/llhttp.a
 BASE       := $(LIB_COMMON) $(LIB_PROTO)
 
@@ -77,6 +78,9 @@ $(LIB_COMMON): $(call objs,common)
 	@rm -f $@
 	@$(archive)
 $(LIB_SMPP): $(call objs,boxes/smpp)
+	@rm -f $@
+	@$(archive)
+$(LIB_FRONT): $(call objs,boxes/front)
 	@rm -f $@
 	@$(archive)
 $(LIB_LLHTTP): $(O)/llhttp/llhttp.o $(O)/llhttp/api.o $(O)/llhttp/http.o
@@ -96,14 +100,17 @@ $(foreach d,$(PROGRAM_DIRS),$(eval $(call program_lib,$(d))))
 LIBS_core         := $(BASE)
 LIBS_boxes/store  := $(BASE)
 LIBS_boxes/smppc  := $(LIB_SMPP) $(BASE)
-LIBS_boxes/smpps  := $(LIB_SMPP) $(BASE)
-LIBS_boxes/http   := $(BASE) $(LIB_LLHTTP)
+LIBS_boxes/smpps  := $(LIB_SMPP) $(LIB_FRONT) $(BASE)
+LIBS_boxes/http   := $(LIB_FRONT) $(BASE) $(LIB_LLHTTP)
+LIBS_boxes/front  := $(BASE)
 LIBS_boxes/hook   := $(BASE)
 LIBS_tools/hopsim := $(BASE) $(LIB_LLHTTP)
 LIBS_tools/hopctl := $(BASE)
 LIBS_tools/hopyard := $(BASE)
 EXTRA_boxes/store := $(PQ_LIBS) $(JANSSON_LIBS)
 EXTRA_boxes/http  := $(JANSSON_LIBS) -lcrypt
+EXTRA_boxes/front := -lcrypt
+EXTRA_boxes/smpps := -lcrypt
 EXTRA_boxes/hook  := $(CURL_LIBS) $(JANSSON_LIBS)
 EXTRA_core        := $(JANSSON_LIBS)
 EXTRA_tools/hopctl := $(JANSSON_LIBS) -lcrypt
@@ -171,7 +178,7 @@ unit_prog = $(or $(filter core,$(1)),$(if $(wildcard boxes/$(1)),boxes/$(1)),$(i
 unit_more = $(patsubst %.c,$(O)/%.o,$(filter-out %_test.c,$(wildcard $(dir $(1))*.c)))
 define unit_test
 $(1:test/unit/%.c=$(BUILD)/test/%): $(1:%.c=$(O)/%.o) $(call unit_more,$(1)) \
-    $(if $(2),$(if $(filter boxes/smpp,$(2)),$(LIB_SMPP),$(O)/$(2).a) $(LIBS_$(2))) $(BASE)
+    $(if $(2),$(O)/$(2).a $(LIBS_$(2))) $(BASE)
 	@mkdir -p $$(@D)
 	@$$(link) $(if $(2),$(EXTRA_$(2))) $$(SYS_LIBS) -lcmocka
 endef

@@ -565,10 +565,11 @@ check_inbound(struct check *k, const struct map *accounts, bool hook)
 			    "inbound \"%s\" calls the webhook of account "
 			    "\"%s\", which has none",
 			    conf_str(g, "name"), id);
-		if (!conf_bool(g, "webhook") && !conf_is_set(g, "url"))
+		if ((conf_bool(g, "webhook") || conf_is_set(g, "url")) ==
+		    conf_bool(g, "smpp"))
 			check_complain(k, g, NULL,
 			    "inbound \"%s\" needs url = \"...\" or webhook = "
-			    "true",
+			    "true, or else smpp = true",
 			    conf_str(g, "name"));
 		if (conf_bool(g, "reply") && !conf_is_set(g, "url"))
 			check_complain(k, g, "reply",

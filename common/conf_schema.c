@@ -96,8 +96,8 @@ static const struct conf_row conf_table_box_rows[] = {
 	{ "name", CONF_STR, CONF_NAME, CONF_RESTART, .required = true,
 	  .help = "Unique name, in logs, metrics and routes." },
 	{ "type", CONF_STR, CONF_NAME, CONF_RESTART, .required = true,
-	  .help = "Which program this is: http, admin, smppc, hook, store, or "
-	      "a type of your own with exec." },
+	  .help = "Which program this is: http, smpps, admin, smppc, hook, "
+	      "store, or a type of your own with exec." },
 	{ "exec", CONF_STR, CONF_ANY, CONF_RESTART,
 	  .help = "Command line of the program; known types have one of their "
 	      "own." },
@@ -143,6 +143,57 @@ static const struct conf_row conf_table_http_rows[] = {
 };
 static TABLE(conf_table_http, "http", &conf_table_box,
     "HTTP front end: Kannel's sendsms and the JSON API.");
+
+static const struct conf_row conf_table_smpps_rows[] = {
+	{ "listen", CONF_LIST, CONF_LISTEN, CONF_RESTART,
+	  .dflt = "127.0.0.1:2775", .help = "Where to listen, without TLS." },
+	{ "tls_listen", CONF_LIST, CONF_LISTEN, CONF_RESTART, .dflt = "",
+	  .help = "Where to listen with TLS; the usual port is 3550." },
+	{ "tls_cert", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Certificate and chain of the server, in PEM." },
+	{ "tls_key", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Its private key, in PEM; read by nobody else." },
+	{ "tls_client_ca", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Authorities of client certificates, in PEM; with it a "
+	      "client without a certificate is refused." },
+	{ "proxy_protocol", CONF_LIST, CONF_CIDR, CONF_RESTART, .dflt = "",
+	  .help = "Networks of proxies that send a PROXY protocol v2 header "
+	      "with the client's address; from them it must be there." },
+	{ "system_id", CONF_STR, CONF_ANY, CONF_RESTART, .dflt = "hopyard",
+	  .max = 15, .help = "Our name in the answer to a bind." },
+	{ "window", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "100", .min = 1,
+	  .max = 1000,
+	  .help = "Unanswered requests of one bind, either way, unless the "
+	      "account says otherwise." },
+	{ "hold", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "5s",
+	  .min = MS(100), .max = SEC(600),
+	  .help = "How long a submit_sm waits while the bus or the store is "
+	      "away, before the answer is ESME_RMSGQFUL." },
+	{ "bind_timeout", CONF_DURATION, CONF_ANY, CONF_RESTART,
+	  .dflt = "10s", .min = MS(100), .max = SEC(600),
+	  .help = "A connection without a bind is closed after this time." },
+	{ "enquire_link", CONF_DURATION, CONF_ANY, CONF_RESTART,
+	  .dflt = "30s", .min = MS(100), .max = HOUR(1),
+	  .help = "Sent when nothing has come in for this long." },
+	{ "response_timeout", CONF_DURATION, CONF_ANY, CONF_RESTART,
+	  .dflt = "30s", .min = MS(100), .max = HOUR(1),
+	  .help = "For the answer to deliver_sm; then it is sent again, on "
+	      "another bind where there is one." },
+	{ "max_connections", CONF_INT, CONF_ANY, CONF_RESTART,
+	  .dflt = "10000", .min = 1, .max = 1000000,
+	  .help = "Open connections." },
+	{ "max_unbound", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "1024",
+	  .min = 1, .max = 1000000,
+	  .help = "Of them those without a bind." },
+	{ "max_unbound_source", CONF_INT, CONF_ANY, CONF_RESTART,
+	  .dflt = "10", .min = 1, .max = 1000000,
+	  .help = "Of those as many from one address." },
+	{ "auth_cache", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "10m",
+	  .max = DAY(1),
+	  .help = "How long a checked password is remembered." },
+};
+static TABLE(conf_table_smpps, "smpps", &conf_table_box,
+    "SMPP server for customers.");
 
 static const struct conf_row conf_table_admin_rows[] = {
 	{ "listen", CONF_STR, CONF_LISTEN, CONF_RESTART,
@@ -344,7 +395,8 @@ static const struct conf_row conf_table_account_rows[] = {
 	{ "id", CONF_STR, CONF_NAME, .required = true,
 	  .help = "Unique name of the customer." },
 	{ "username", CONF_STR, CONF_ANY,
-	  .help = "For sendsms; without one there is no login by password." },
+	  .help = "For sendsms, and the system_id of a bind; without one "
+	      "there is no login by password." },
 	{ "password", CONF_SECRET,
 	  .help = "As a hash of crypt(3) (\"$y$...\") or in clear." },
 	{ "api_keys", CONF_LIST, CONF_SHA256, .dflt = "",
@@ -357,6 +409,8 @@ static const struct conf_row conf_table_account_rows[] = {
 	{ "from", CONF_LIST, CONF_PREFIX, .dflt = "",
 	  .help = "Senders that may be used, \"*\" at the end for a prefix; "
 	      "empty: any." },
+	{ "to", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "Destinations that may be used, likewise; empty: any." },
 	{ "default_from", CONF_STR, CONF_ANY,
 	  .max = 20, .help = "Sender of a request that names none." },
 	{ "max_parts", CONF_INT, .dflt = "10", .min = 1, .max = 255,
@@ -374,6 +428,21 @@ static const struct conf_row conf_table_account_rows[] = {
 	  .help = "JSON events for reports and incoming messages." },
 	{ "hook", CONF_STR, CONF_NAME,
 	  .help = "Box that calls this customer; the first hook box." },
+	{ "smpp", CONF_BOOL, .dflt = "true", .help = "May bind by SMPP." },
+	{ "max_binds", CONF_INT, .dflt = "10", .max = 10000,
+	  .help = "Binds at a time, over all SMPP servers; 0: no limit." },
+	{ "window", CONF_INT, .dflt = "0", .max = 1000,
+	  .help = "Unanswered requests of one bind, either way; 0: as the "
+	      "box says." },
+	{ "require_tls", CONF_BOOL, .dflt = "false",
+	  .help = "A bind without TLS is refused." },
+	{ "message_id", CONF_STR, CONF_CHOICE, .dflt = "uuid",
+	  .choices = "uuid|hex|dec",
+	  .help = "Form of message_id towards SMPP customers: as in our logs, "
+	      "the same without dashes, or as a decimal number." },
+	{ "charset", CONF_STR, CONF_CHOICE, .dflt = "gsm",
+	  .choices = "gsm|latin1|utf8|ucs2",
+	  .help = "What this customer means with data_coding 0." },
 };
 static TABLE(conf_table_account, "account", NULL,
     "Customers who may send messages.");
@@ -412,6 +481,11 @@ static const struct conf_row conf_table_inbound_rows[] = {
 	  .help = "Called by GET, with the escapes of Kannel's sms-service." },
 	{ "webhook", CONF_BOOL, .dflt = "false",
 	  .help = "JSON event to the webhook of the account." },
+	{ "smpp", CONF_BOOL, .dflt = "false",
+	  .help = "deliver_sm to the receiver binds of the account." },
+	{ "join", CONF_BOOL, .dflt = "true",
+	  .help = "The parts of a long message are joined before it goes to a "
+	      "URL or webhook; a bind gets them as they came." },
 	{ "reply", CONF_BOOL, .dflt = "false",
 	  .help = "The text of the answer goes back to the handset." },
 	{ "hook", CONF_STR, CONF_NAME,
@@ -446,6 +520,7 @@ TABLE(conf_table_root, "top level", NULL, "The whole file.");
 
 const struct conf_table *const conf_box_tables[] = {
 	&conf_table_http,
+	&conf_table_smpps,
 	&conf_table_admin,
 	&conf_table_smppc,
 	&conf_table_hook,

@@ -55,6 +55,8 @@ inbound_new(const struct conf *conf)
 		r->public.url = conf_str(g, "url");
 		r->public.hook = conf_str(g, "hook");
 		r->public.webhook = conf_bool(g, "webhook");
+		r->public.smpp = conf_bool(g, "smpp");
+		r->public.join = conf_bool(g, "join");
 		r->public.reply = conf_bool(g, "reply");
 		if (r->public.url != NULL && r->public.url[0] == '\0')
 			r->public.url = NULL;

@@ -27,6 +27,8 @@ struct inbound_rule {
 	const char *url;  /* Kannel-style GET with escapes, or NULL */
 	const char *hook; /* box, or NULL: the first one */
 	bool webhook;     /* JSON event to the account's webhook */
+	bool smpp;        /* deliver_sm to the account's binds */
+	bool join;        /* for URL and webhook: parts are joined first */
 	bool reply;       /* the answer's text goes back to the handset */
 };
 

@@ -10,7 +10,7 @@
 #include <llhttp.h>
 #include <openssl/sha.h>
 
-#include "boxes/http/account.h"
+#include "boxes/front/account.h"
 #include "boxes/http/ask.h"
 #include "boxes/http/draft.h"
 #include "boxes/http/front.h"
@@ -19,7 +19,7 @@
 #include "boxes/http/openapi.h"
 #include "boxes/http/problem.h"
 #include "boxes/http/server.h"
-#include "boxes/http/submit.h"
+#include "boxes/front/submit.h"
 #include "common/box.h"
 #include "common/clock.h"
 #include "common/json.h"

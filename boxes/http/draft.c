@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "boxes/http/account.h"
+#include "boxes/front/account.h"
 #include "common/buf.h"
 
 /* Leaves room in a frame for what the other hops add. */

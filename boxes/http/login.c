@@ -6,8 +6,8 @@
 
 #include <openssl/sha.h>
 
-#include "boxes/http/account.h"
-#include "boxes/http/auth.h"
+#include "boxes/front/account.h"
+#include "boxes/front/auth.h"
 #include "boxes/http/front.h"
 #include "boxes/http/problem.h"
 #include "boxes/http/server.h"

@@ -8,7 +8,7 @@
 
 #include <openssl/evp.h>
 
-#include "boxes/http/account.h"
+#include "boxes/front/account.h"
 #include "boxes/http/front.h"
 #include "boxes/http/problem.h"
 #include "common/clock.h"

@@ -9,12 +9,12 @@
 
 #include <llhttp.h>
 
-#include "boxes/http/account.h"
-#include "boxes/http/auth.h"
+#include "boxes/front/account.h"
+#include "boxes/front/auth.h"
 #include "boxes/http/draft.h"
 #include "boxes/http/front.h"
 #include "boxes/http/server.h"
-#include "boxes/http/submit.h"
+#include "boxes/front/submit.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "proto/charset.h"

@@ -483,7 +483,7 @@ def test_password_is_checked_once(front):
     def checks():
         reply = front.bus.box("http").call("prometheus")
         for line in reply.body.decode().splitlines():
-            if line.startswith("hopyard_http_password_checks_total"):
+            if line.startswith("hopyard_front_password_checks_total"):
                 return int(line.split()[-1])
         return 0
     assert checks() == 1
@@ -584,7 +584,7 @@ def test_store_away(front):
     front.code = ACK.ACK_OK
     assert front.sendsms("to=1&text=x").status == 202
     reply = link.call("prometheus").body.decode()
-    assert 'hopyard_http_acks_late_total{box="http"} 1' in reply
+    assert 'hopyard_front_acks_late_total{box="http"} 1' in reply
 
 
 def test_bus_dies_in_the_middle(front):

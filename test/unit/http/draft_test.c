@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "boxes/http/account.h"
+#include "boxes/front/account.h"
 #include "boxes/http/draft.h"
 
 static void

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "boxes/http/account.h"
+#include "boxes/front/account.h"
 #include "boxes/http/front.h"
 #include "boxes/http/message.h"
 #include "boxes/http/problem.h"

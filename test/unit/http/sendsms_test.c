@@ -16,12 +16,12 @@
 #include <cmocka.h>
 #include <llhttp.h>
 
-#include "boxes/http/account.h"
-#include "boxes/http/auth.h"
+#include "boxes/front/account.h"
+#include "boxes/front/auth.h"
 #include "boxes/http/front.h"
 #include "boxes/http/sendsms.h"
 #include "boxes/http/server.h"
-#include "boxes/http/submit.h"
+#include "boxes/front/submit.h"
 #include "common/xalloc.h"
 
 #define MAX_ITEMS 1000

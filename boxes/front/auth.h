@@ -13,15 +13,15 @@
  * refused for 15 minutes.  Behind the loopback address there may be a proxy
  * with everybody behind it, so there the pair of address and username is.
  */
-#ifndef HTTP_AUTH_H
-#define HTTP_AUTH_H
+#ifndef BOXES_FRONT_AUTH_H
+#define BOXES_FRONT_AUTH_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
-#include "boxes/http/account.h"
+#include "boxes/front/account.h"
 #include "proto/bytes.h"
 
 struct auth;

@@ -3,8 +3,8 @@
  * network.h - addresses of clients: networks they are compared with, and what
  * counts as one client when failures are counted.
  */
-#ifndef HTTP_NETWORK_H
-#define HTTP_NETWORK_H
+#ifndef BOXES_FRONT_NETWORK_H
+#define BOXES_FRONT_NETWORK_H
 
 #include <stdbool.h>
 #include <stddef.h>

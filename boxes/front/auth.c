@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "boxes/http/auth.h"
+#include "boxes/front/auth.h"
 
 #include <assert.h>
 #include <crypt.h>
@@ -14,7 +14,7 @@
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
-#include "boxes/http/offender.h"
+#include "boxes/front/offender.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/queue.h"
@@ -88,12 +88,12 @@ struct auth {
 };
 
 static struct stat_value auth_failures = {
-	.name = "http_auth_failures_total",
+	.name = "front_auth_failures_total",
 	.help = "Logins refused",
 	.type = STAT_COUNTER,
 };
 static struct stat_value auth_hashes = {
-	.name = "http_password_checks_total",
+	.name = "front_password_checks_total",
 	.help = "Passwords checked with crypt(3)",
 	.type = STAT_COUNTER,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "boxes/http/submit.h"
+#include "boxes/front/submit.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -70,14 +70,14 @@ struct submitter {
 };
 
 static struct stat_value submit_late = {
-	.name = "http_acks_late_total",
+	.name = "front_acks_late_total",
 	.help = "Messages settled after their request had been answered",
 	.type = STAT_COUNTER,
 };
 static struct stat_value submit_counts[] = {
 #define COUNT(r)                                                               \
 	{                                                                      \
-		.name = "http_submitted_total",                                \
+		.name = "front_submitted_total",                               \
 		.help = "Messages by what became of handing them over",        \
 		.labels = "result=\"" r "\"", .type = STAT_COUNTER             \
 	}

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "boxes/http/offender.h"
+#include "boxes/front/offender.h"
 
 static void
 test_limit(void **state)

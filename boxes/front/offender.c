@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "boxes/http/offender.h"
+#include "boxes/front/offender.h"
 
 #include <stdlib.h>
 #include <string.h>

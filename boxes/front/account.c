@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "boxes/http/account.h"
+#include "boxes/front/account.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ struct accounts {
 };
 
 static struct stat_value accounts_calls = {
-	.name = "http_account_calls_total",
+	.name = "front_account_calls_total",
 	.help = "Accounts asked for at the bus",
 	.type = STAT_COUNTER,
 };

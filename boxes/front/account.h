@@ -13,15 +13,15 @@
  *
  * A pointer to an account is valid until the next return to the loop.
  */
-#ifndef HTTP_ACCOUNT_H
-#define HTTP_ACCOUNT_H
+#ifndef BOXES_FRONT_ACCOUNT_H
+#define BOXES_FRONT_ACCOUNT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
-#include "boxes/http/network.h"
+#include "boxes/front/network.h"
 #include "hopyard/v1/bus.pb-c.h"
 #include "proto/bytes.h"
 

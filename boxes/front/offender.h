@@ -3,8 +3,8 @@
  * offender.h - failed logins by whatever they are counted by (an address, a
  * name): a bounded table, the oldest entry goes first.
  */
-#ifndef HTTP_OFFENDER_H
-#define HTTP_OFFENDER_H
+#ifndef BOXES_FRONT_OFFENDER_H
+#define BOXES_FRONT_OFFENDER_H
 
 #include <stdbool.h>
 #include <stddef.h>

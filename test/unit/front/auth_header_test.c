@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "boxes/http/auth.h"
+#include "boxes/front/auth.h"
 
 /* In memory of just that size, so that a read too far shows. */
 static bool

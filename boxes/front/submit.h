@@ -9,8 +9,8 @@
  * what was handed over before may have been.  Both ends of the wait are
  * bounded: past 16,384 messages or 32 MiB batch_add() refuses.
  */
-#ifndef HTTP_SUBMIT_H
-#define HTTP_SUBMIT_H
+#ifndef BOXES_FRONT_SUBMIT_H
+#define BOXES_FRONT_SUBMIT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * deliver.h - reports and messages on their way to a customer: item of DELIVER
+ * -> deliver_sm -> Result.
+ *
+ * Each item is in the hand of exactly one delivery, which is waiting, in the
+ * window of one bind, or given back and only its slot left.  The result is
+ * given when the ESME has answered, when its time is over, or when the bind
+ * has ended; the bus decides whether and when it comes again.
+ */
+#ifndef SMPPS_DELIVER_H
+#define SMPPS_DELIVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/frame.h"
+
+struct customer;
+struct esme;
+struct server;
+struct smpp_pdu;
+struct window_slot;
+
+/* An item of DELIVER. */
+void deliver_accept(struct server *, const struct item *);
+/* A bind has room: send what waits for its customer. */
+void deliver_pump(struct customer *);
+void deliver_on_answer(
+    struct esme *, const struct window_slot *, const struct smpp_pdu *);
+void deliver_on_lost(struct esme *, const struct window_slot *);
+/* The last receiver bind is gone: give back what waits. */
+void deliver_return_all(struct customer *);
+/* Answers that are overdue. */
+void deliver_tick(struct server *, uint64_t now_ms);
+/* Every ref in hand, for IN_HAND; returns the number. */
+size_t deliver_refs(const struct server *, uint64_t *ref, size_t max);
+/* Results that waited for room in box.c. */
+void deliver_flush(struct server *);
+size_t deliver_in_hand(const struct server *);
+void deliver_fini(struct server *);
+
+#endif

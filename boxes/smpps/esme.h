@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * esme.h - one connection of a customer: its state, what it may send in it,
+ * its time-outs.
+ *
+ * Owned by the server's list; frees itself when its session reports closed().
+ * Whoever waits for the bus on its behalf keeps `number` and looks it up in
+ * server->by_id.
+ *
+ * Which PDU is in order in which state is one table in esme.c (SMPP 3.4, 2.2
+ * and 2.3); what is not gets ESME_RINVBNDSTS in its own response.
+ */
+#ifndef SMPPS_ESME_H
+#define SMPPS_ESME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boxes/smpp/session.h"
+#include "common/queue.h"
+#include "proto/segment.h"
+#include "proto/smpp_pdu.h"
+
+struct conn;
+struct customer;
+struct server;
+
+enum esme_state {
+	ESME_STATE_OPEN = 0,  /* connected, no bind yet */
+	ESME_STATE_BINDING,   /* a bind waits for its verdict */
+	ESME_STATE_BOUND_TX,  /* it submits */
+	ESME_STATE_BOUND_RX,  /* it is delivered to */
+	ESME_STATE_BOUND_TRX, /* both */
+	ESME_STATE_UNBINDING, /* we have sent unbind; only answers are taken */
+	ESME_STATE_CLOSED,    /* its session is being closed */
+};
+
+/* How message_id is written towards a customer. */
+enum esme_id_form {
+	ESME_ID_UUID = 0, /* 36 characters */
+	ESME_ID_HEX,      /* 32 hexadecimal digits */
+	ESME_ID_DEC,      /* up to 39 decimal digits */
+};
+#define ESME_ID_MAX 40 /* the longest, with its NUL */
+
+struct esme {
+	struct server *server;
+	uint64_t number;         /* "esme=%llu" in every log line */
+	struct session *session; /* owned */
+	enum esme_state state;   /* written only by esme_enter_state() */
+	bool tls;
+	char source[64]; /* the client's address, without port */
+
+	/* From OPEN on; of the account as it was at the bind. */
+	struct customer *customer; /* NULL until bound */
+	char system_id[17];
+	char credential[32]; /* "smpp:demo"; no secret */
+	uint8_t interface_version;
+	enum esme_id_form id_form;
+	enum segment_charset charset;
+	unsigned max_parts;
+	char *default_from; /* or NULL */
+	uint32_t window;    /* either way */
+
+	uint32_t requests; /* of its own that we have not answered */
+	uint64_t since_ms; /* of the state */
+	uint64_t bound_at; /* wall ms */
+	uint64_t n_submits, n_delivers, n_refused;
+
+	/* deliver.c: requests of ours that it has not answered. */
+	uint32_t overdue; /* of them those whose item was given back */
+
+	TAILQ_ENTRY(esme) link;          /* server->esmes */
+	TAILQ_ENTRY(esme) customer_link; /* customer->binds */
+};
+
+TAILQ_HEAD(esme_list, esme);
+
+/* Takes an accepted connection (TLS done or under way). */
+void esme_accept(struct server *, struct conn *, bool tls);
+/* Unbind and close; at once when it is not bound. */
+void esme_unbind(struct esme *, const char *why);
+void esme_close(struct esme *, const char *why);
+/* Time-outs; once a second. */
+void esme_tick(struct esme *, uint64_t now_ms);
+
+struct esme *esme_find(const struct server *, uint64_t number);
+static inline bool
+esme_may_receive(const struct esme *e)
+{
+	return e->state == ESME_STATE_BOUND_RX ||
+	    e->state == ESME_STATE_BOUND_TRX;
+}
+
+/*
+ * A request that will be answered later begins: counts it against the window.
+ * At the window's size reading stops (session_pause()), so that an ESME that
+ * ignores its window is slowed by TCP.  esme_request_done() ends it.
+ */
+void esme_request_begin(struct esme *);
+void esme_request_done(struct esme *);
+
+/* Our id in the form of this customer; dst is returned. */
+char *esme_write_id(
+    enum esme_id_form, const uint8_t id[16], char dst[ESME_ID_MAX]);
+/* The other way, in whichever form it came; false: not an id of ours. */
+bool esme_read_id(struct bytes, uint8_t id[16]);
+
+const char *esme_state_name(enum esme_state);
+
+#endif
