@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "boxes/front/network.h"
+#include "common/network.h"
 #include "hopyard/v1/bus.pb-c.h"
 #include "proto/bytes.h"
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "boxes/front/network.h"
+#include "common/network.h"
 #include "common/attr.h"
 
 static void

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "boxes/front/network.h"
+#include "common/network.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

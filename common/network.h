@@ -3,8 +3,8 @@
  * network.h - addresses of clients: networks they are compared with, and what
  * counts as one client when failures are counted.
  */
-#ifndef BOXES_FRONT_NETWORK_H
-#define BOXES_FRONT_NETWORK_H
+#ifndef COMMON_NETWORK_H
+#define COMMON_NETWORK_H
 
 #include <stdbool.h>
 #include <stddef.h>
