@@ -11,6 +11,7 @@
 #include <openssl/sha.h>
 
 #include "boxes/front/account.h"
+#include "boxes/front/number.h"
 #include "boxes/http/ask.h"
 #include "boxes/http/draft.h"
 #include "boxes/http/front.h"
@@ -59,7 +60,7 @@ struct part {
 	bool scheduled;
 	bool stored; /* of a replay: the store has it */
 	uint8_t to_len;
-	uint8_t to[DRAFT_NUMBER_MAX];
+	uint8_t to[NUMBER_MAX];
 	char client_ref[MESSAGE_CLIENT_REF + 1];
 };
 
@@ -773,7 +774,7 @@ api_find_query(struct http_request *r, struct json *j)
 	static const char *const names[] = { "to", "from", "status",
 		"client_ref", "kind", "since", "until", "cursor", "limit" };
 	struct bytes query = http_query(r), name, value;
-	uint8_t plain[512], number[DRAFT_NUMBER_MAX];
+	uint8_t plain[512], number[NUMBER_MAX];
 	struct form f;
 	size_t i, n, bad, digits;
 	int limit;
@@ -801,7 +802,7 @@ api_find_query(struct http_request *r, struct json *j)
 			}
 			json_int(j, "limit", limit);
 		} else if (strcmp(names[i], "to") == 0 &&
-		    (digits = draft_number(plain, n, number, &bad)) > 0) {
+		    (digits = number_read(plain, n, number, &bad)) > 0) {
 			json_text(j, "to", number, digits);
 		} else {
 			json_text(j,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "boxes/front/account.h"
+#include "boxes/front/plan.h"
 #include "common/buf.h"
 
 /* Leaves room in a frame for what the other hops add. */
@@ -36,49 +37,17 @@ draft_init(
 	}
 }
 
-static struct bytes
-draft_view(ProtobufCBinaryData b)
-{
-	return bytes_of(b.data, b.len);
-}
-
 enum segment_error
 draft_plan(struct draft *d, unsigned max_parts, const struct segment_plan **out)
 {
-	static struct segment_plan plan;
-	static uint8_t encoded[SEGMENT_BUF];
-	struct segment_intent in = SEGMENT_INTENT_INIT;
-	struct segment_profile profile = { .max_parts = max_parts };
-	const Hopyard__V1__Content *c = &d->content;
-	enum segment_error err;
+	enum segment_error err = plan_content(&d->content, max_parts, out);
+	const struct segment_plan *plan = *out;
 
-	if (c->has_text)
-		in.text = draft_view(c->text);
-	if (c->has_data)
-		in.data = draft_view(c->data);
-	if (c->has_udh)
-		in.udh = draft_view(c->udh);
-	if (c->has_coding)
-		in.coding = (enum segment_coding)c->coding;
-	if (c->has_data_coding)
-		in.data_coding = (int)c->data_coding;
-	if (c->has_message_class)
-		in.message_class = (int)c->message_class;
-	if (c->has_mwi)
-		in.mwi = (int)c->mwi;
-	if (c->has_alt_dcs)
-		in.alt_dcs = (int)c->alt_dcs;
-	in.compress = c->has_compress && c->compress;
-	if (c->has_esm_class)
-		in.esm_class = c->esm_class;
-
-	err = segment_plan(&plan, &in, &profile, encoded, sizeof(encoded));
-	*out = &plan;
 	if (err == SEGMENT_OK) {
-		d->parts = plan.segments;
-		d->encoding = plan.encoding;
+		d->parts = plan->segments;
+		d->encoding = plan->encoding;
 		d->env.has_parts = 1;
-		d->env.parts = plan.segments;
+		d->env.parts = plan->segments;
 		if (max_parts > 0) {
 			d->content.has_max_parts = 1;
 			d->content.max_parts = max_parts;
@@ -124,48 +93,4 @@ draft_item(struct draft *d, struct item *item)
 	if (reports)
 		item->report = bytes_of(buf_data(&b) + env + content, report);
 	return true;
-}
-
-size_t
-draft_number(
-    const uint8_t *p, size_t len, uint8_t dst[DRAFT_NUMBER_MAX], size_t *bad)
-{
-	size_t i = 0, n = 0;
-
-	while (i < len && p[i] == ' ')
-		i++;
-	if (i < len && p[i] == '+')
-		i++;
-	else if (len - i > 2 && p[i] == '0' && p[i + 1] == '0')
-		i += 2;
-	for (; i < len; i++) {
-		*bad = i;
-		if (p[i] >= '0' && p[i] <= '9') {
-			if (n == DRAFT_NUMBER_MAX)
-				return 0;
-			dst[n++] = p[i];
-		} else if (p[i] == '\0' || strchr(" -().", p[i]) == NULL) {
-			return 0;
-		}
-	}
-	*bad = len;
-	return n;
-}
-
-bool
-draft_sender_valid(struct bytes s)
-{
-	size_t i = 0;
-	bool digits;
-
-	if (s.len == 0)
-		return false;
-	if (s.len > 1 && s.p[0] == '+')
-		i++;
-	for (digits = true; i < s.len; i++) {
-		if (s.p[i] < ' ' || s.p[i] > '~')
-			return false;
-		digits = digits && s.p[i] >= '0' && s.p[i] <= '9';
-	}
-	return s.len <= (digits ? DRAFT_NUMBER_MAX : 11);
 }

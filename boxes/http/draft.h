@@ -65,20 +65,4 @@ enum segment_error draft_plan(
  */
 bool draft_item(struct draft *, struct item *) WARN_UNUSED;
 
-/*
- * A destination as people write it: digits with blanks, '-', '(', ')', '.'
- * between them and '+' or "00" in front.  Writes only digits, at most 20 of
- * them; returns how many, or 0 when it is not a number (*bad: offset of the
- * first character that does not belong).
- */
-#define DRAFT_NUMBER_MAX 20
-size_t draft_number(
-    const uint8_t *, size_t len, uint8_t dst[DRAFT_NUMBER_MAX], size_t *bad);
-
-/*
- * A sender: a number of at most 20 digits, '+' in front allowed, or up to 11
- * printable ASCII characters.  It is handed on as it is.
- */
-bool draft_sender_valid(struct bytes);
-
 #endif

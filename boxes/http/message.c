@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 
 #include "boxes/front/account.h"
+#include "boxes/front/number.h"
 #include "boxes/http/front.h"
 #include "boxes/http/problem.h"
 #include "common/clock.h"
@@ -40,7 +41,7 @@ struct reader {
 
 /* Decoded forms of one message. */
 static struct {
-	uint8_t to[DRAFT_NUMBER_MAX];
+	uint8_t to[NUMBER_MAX];
 	uint8_t data[MESSAGE_DATA + 4];
 	uint8_t udh[SEGMENT_OCTETS];
 	uint8_t tlv[MESSAGE_TLVS][MESSAGE_TLV];
@@ -114,7 +115,7 @@ read_to(struct reader *rd, const json_t *v)
 		FAIL(rd, "to", "must be a string");
 		return;
 	}
-	n = draft_number(s.p, s.len, decoded.to, &bad);
+	n = number_read(s.p, s.len, decoded.to, &bad);
 	if (n == 0) {
 		if (bad < s.len)
 			FAIL(rd, "to",
@@ -132,7 +133,7 @@ read_from(struct reader *rd, const json_t *v)
 {
 	struct bytes s = json_bytes(v);
 
-	if (s.p == NULL || !draft_sender_valid(s)) {
+	if (s.p == NULL || !number_sender_valid(s)) {
 		FAIL(rd, "from",
 		    "must be a number or up to 11 ASCII characters");
 		return;

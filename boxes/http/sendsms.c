@@ -10,6 +10,7 @@
 #include <llhttp.h>
 
 #include "boxes/front/account.h"
+#include "boxes/front/number.h"
 #include "boxes/front/auth.h"
 #include "boxes/http/draft.h"
 #include "boxes/http/front.h"
@@ -114,7 +115,7 @@ struct sms {
 	uint8_t plain_small[2048];
 	struct bytes receivers[SENDSMS_RECEIVERS]; /* digits in numbers */
 	unsigned receiver_count;
-	uint8_t numbers[SENDSMS_RECEIVERS][DRAFT_NUMBER_MAX];
+	uint8_t numbers[SENDSMS_RECEIVERS][NUMBER_MAX];
 	struct bytes from, udh, url, text;
 	uint8_t udh_bytes[SENDSMS_UDH + 1];
 	bool binary;
@@ -330,7 +331,7 @@ sms_split_receivers(struct sms *s)
 		if (i == start || !legal)
 			continue;
 		k = s->receiver_count;
-		n = draft_number(to.p + start, i - start, s->numbers[k], &bad);
+		n = number_read(to.p + start, i - start, s->numbers[k], &bad);
 		if (n == 0)
 			continue;
 		s->receivers[k] = bytes_of(s->numbers[k], n);
@@ -381,7 +382,7 @@ sms_check_sender(struct sms *s, const struct front *f, const struct account *a)
 		if (s->from.p[i] < ' ' || s->from.p[i] == 0x7f)
 			return "Sender field misformed, rejected";
 	}
-	if (s->from.len > DRAFT_NUMBER_MAX)
+	if (s->from.len > NUMBER_MAX)
 		return "Sender field misformed, rejected";
 	return NULL;
 }
