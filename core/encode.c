@@ -78,6 +78,8 @@ encode_record_bound(const Hopyard__V1__Record *r)
 		n += r->detail.len;
 	if (r->has_account)
 		n += r->account.len;
+	if (r->has_other)
+		n += r->other.len;
 	for (size_t i = 0; i < r->n_queues; i++)
 		n += 6 * NUMBER_MAX + r->queues[i]->target.len +
 		    r->queues[i]->account.len;
@@ -116,6 +118,7 @@ encode_record(uint8_t *p, const Hopyard__V1__Record *r)
 	NUMBER(r, 25, due_low_at);
 	NUMBER(r, 26, due_low_seq);
 	BYTES(r, 27, account);
+	BYTES(r, 28, other);
 	return p;
 }
 
