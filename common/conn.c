@@ -82,7 +82,7 @@ struct conn {
 	struct turn_task dirty; /* something to write */
 
 	struct buf in, out, flying;
-	size_t read_max, high, low;
+	size_t read_max, high, low, hard;
 	uint64_t last_read;
 
 	uv_write_t write;
@@ -133,6 +133,7 @@ conn_new(uv_loop_t *loop, bool is_unix, const struct conn_opts *opts)
 	c->low = opts->low > 0 ? opts->low : CONN_LOW;
 	if (c->low > c->high)
 		c->low = c->high;
+	c->hard = opts->hard > 0 ? opts->hard : c->high * CONN_HARD_FACTOR;
 	c->read_always = opts->read_always;
 	c->last_read = clock_mono_us();
 	if (is_unix)
@@ -628,6 +629,21 @@ conn_drop(struct conn *c, size_t n)
 }
 
 void
+conn_shrink(struct conn *c)
+{
+	size_t len = buf_len(&c->in);
+	struct buf small;
+
+	if (c->in.cap < CONN_CHUNK || len == 0 || len > CONN_CHUNK / 4)
+		return;
+	buf_init(&small);
+	buf_add(&small, buf_data(&c->in), len);
+	buf_clear(&c->in);
+	conn_give_back(c);
+	c->in = small;
+}
+
+void
 conn_pause(struct conn *c)
 {
 	c->paused = true;
@@ -685,7 +701,7 @@ conn_commit(struct conn *c, size_t n)
 	unsent = conn_unsent(c);
 	if (unsent <= c->high)
 		return;
-	if (unsent / CONN_HARD_FACTOR > c->high) {
+	if (unsent > c->hard) {
 		conn_fail(c, UV_ENOBUFS);
 		return;
 	}

@@ -40,7 +40,8 @@ struct conn_opts {
 	size_t
 	    read_max; /* stop reading with this much unconsumed; 0: 320 KiB */
 	size_t high,
-	    low; /* watermarks of the write buffer; 0: 1 MiB, 256 KiB */
+	    low;     /* watermarks of the write buffer; 0: 1 MiB, 256 KiB */
+	size_t hard; /* past it the connection fails; 0: 64 times high */
 	/*
 	 * Go on reading above the high watermark.  For the bus protocol: two
 	 * ends that both wait for the other to read would wait for ever, and
@@ -68,10 +69,12 @@ void conn_set_cb(struct conn *, conn_cb *, void *arg);
 const uint8_t *conn_data(const struct conn *);
 size_t conn_len(const struct conn *);
 void conn_drop(struct conn *, size_t n);
+/* Only what is unconsumed keeps memory: for input that waits long for its rest. */
+void conn_shrink(struct conn *);
 
 /*
  * Copies into the write buffer.  Ignored after a close; kept while connecting.
- * Past 64 times the high watermark the connection fails with UV_ENOBUFS.
+ * Past the hard limit the connection fails with UV_ENOBUFS.
  */
 void conn_send(struct conn *, const void *, size_t);
 /* Room in the write buffer to encode in place, then commit. */

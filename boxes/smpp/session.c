@@ -12,6 +12,7 @@
 
 #define SESSION_BAD_SPAN_MS (10 * 60 * 1000)
 #define SESSION_STUCK_MS    (30 * 1000) /* peer does not read */
+#define SESSION_SLOW_MS     1000        /* then its memory is given back */
 #define SESSION_PDU_ROOM    1024        /* first guess for an encoded PDU */
 
 enum session_state {
@@ -29,6 +30,8 @@ struct session {
 	struct window window;
 	size_t max_pdu;
 	uint64_t open_ms;
+	bool paused;         /* by the owner */
+	uint64_t resumed_ms; /* when reading last went on */
 	uint64_t partial_ms; /* since when a PDU is incomplete; 0: none */
 	uint64_t
 	    above_high_ms; /* since when the peer does not read; 0: it does */
@@ -106,7 +109,61 @@ session_bound(struct session *s)
 	s->max_pdu = SMPP_MAX_PDU;
 }
 
+void
+session_set_window(struct session *s, uint32_t limit)
+{
+	uint32_t last = s->window.last_seq;
+
+	assert(s->window.in_flight == 0);
+	window_fini(&s->window);
+	window_init(&s->window, limit);
+	s->window.last_seq = last;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static bool
+session_reads(const struct session *s)
+{
+	return !s->paused && !conn_above_high(s->conn);
+}
+
+/* Time begins anew for what the peer could not say meanwhile. */
+static void
+session_reads_again(struct session *s)
+{
+	s->resumed_ms = clock_mono_ms();
+	if (s->partial_ms != 0)
+		s->partial_ms = s->resumed_ms;
+}
+
+void
+session_pause(struct session *s)
+{
+	s->paused = true;
+	conn_pause(s->conn);
+}
+
+void
+session_resume(struct session *s)
+{
+	if (!s->paused)
+		return;
+	s->paused = false;
+	session_reads_again(s);
+	conn_resume(s->conn);
+}
+
 /* ---------------------------------------------------------------- sending */
+
+static void
+session_note_sent(
+    struct session *s, uint32_t command, uint32_t status, size_t n)
+{
+	s->bytes_out += n;
+	if (s->ops->sent != NULL)
+		s->ops->sent(s, command, status, s->arg);
+}
 
 uint32_t
 session_next_seq(struct session *s)
@@ -130,7 +187,7 @@ session_send(struct session *s, const struct smpp_pdu *pdu)
 	if (n < 0)
 		return n;
 	conn_commit(s->conn, (size_t)n);
-	s->bytes_out += (size_t)n;
+	session_note_sent(s, pdu->command_id, pdu->command_status, (size_t)n);
 	return 0;
 }
 
@@ -176,13 +233,18 @@ session_request(
 	pdu[14] = (uint8_t)(seq >> 8);
 	pdu[15] = (uint8_t)seq;
 	conn_send(s->conn, pdu, len);
-	s->bytes_out += len;
+	session_note_sent(s,
+	    (uint32_t)pdu[4] << 24 | (uint32_t)pdu[5] << 16 |
+		(uint32_t)pdu[6] << 8 | pdu[7],
+	    ESME_ROK, len);
 }
 
 uint32_t
 session_room(const struct session *s)
 {
-	return s->state == SESSION_OPEN ? window_room(&s->window) : 0;
+	if (s->state != SESSION_OPEN || conn_above_high(s->conn))
+		return 0;
+	return window_room(&s->window);
 }
 
 uint32_t
@@ -252,6 +314,8 @@ session_last_read_ms(const struct session *s)
 {
 	uint64_t ms = conn_last_read(s->conn) / 1000;
 
+	if (ms < s->resumed_ms)
+		ms = s->resumed_ms;
 	return ms > s->open_ms ? ms : s->open_ms;
 }
 
@@ -263,11 +327,6 @@ session_tick(struct session *s, uint64_t now)
 	if (s->state != SESSION_OPEN)
 		return;
 
-	if (s->partial_ms != 0 && now - s->partial_ms >= s->opts.partial_ms) {
-		session_close(s, "PDU begun and not completed");
-		return;
-	}
-
 	if (!conn_above_high(s->conn)) {
 		s->above_high_ms = 0;
 	} else if (s->above_high_ms == 0) {
@@ -276,6 +335,15 @@ session_tick(struct session *s, uint64_t now)
 		session_close(s, "peer does not read");
 		return;
 	}
+	if (!session_reads(s))
+		return;
+
+	if (s->partial_ms != 0 && now - s->partial_ms >= s->opts.partial_ms) {
+		session_close(s, "PDU begun and not completed");
+		return;
+	}
+	if (s->partial_ms != 0 && now - s->partial_ms >= SESSION_SLOW_MS)
+		conn_shrink(s->conn);
 
 	/*
 	 * Whatever comes in is a sign of life: a peer that is busy may have
@@ -391,8 +459,9 @@ session_on_data(struct session *s)
 	bool complete = false;
 	int n;
 
-	/* Any PDU may close the session: look at the state every time round. */
-	while (s->state == SESSION_OPEN) {
+	/* Any PDU may close the session, fill the window of the peer, or make
+	 * more for it than it reads: look every time round. */
+	while (s->state == SESSION_OPEN && session_reads(s)) {
 		n = smpp_frame(
 		    conn_data(s->conn), conn_len(s->conn), s->max_pdu);
 		if (n == 0)
@@ -418,6 +487,18 @@ session_on_data(struct session *s)
 		s->partial_ms = clock_mono_ms();
 	if (complete && s->ops->batch != NULL)
 		s->ops->batch(s, s->arg);
+}
+
+static void
+session_on_writable(struct session *s)
+{
+	if (s->state != SESSION_OPEN)
+		return;
+	session_reads_again(s);
+	if (!s->paused && conn_len(s->conn) > 0)
+		session_on_data(s);
+	if (s->state == SESSION_OPEN && s->ops->writable != NULL)
+		s->ops->writable(s, s->arg);
 }
 
 static void
@@ -449,6 +530,7 @@ session_conn_cb(struct conn *c, enum conn_event ev, void *arg)
 		session_on_data(s);
 		break;
 	case CONN_EV_WRITABLE:
+		session_on_writable(s);
 		break;
 	case CONN_EV_EOF:
 		session_close(s, "peer closed the connection");

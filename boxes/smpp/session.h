@@ -11,6 +11,11 @@
  * late answer always finds its request.  How long one may take is the owner's
  * business: session_oldest_ms().
  *
+ * What a peer does not read is bounded: from the high watermark of its
+ * connection on nothing of it is read or answered and there is no room for
+ * requests, and a peer that is not back under the low one within 30 s is cut
+ * off.
+ *
  * Closes by itself, with the reason in ops->closed: peer gone, enquire_link
  * not answered, a PDU that was begun and not finished in time, a length out
  * of bounds, too many malformed PDUs, a peer that does not read.
@@ -55,6 +60,11 @@ struct session_ops {
 	void (*pdu)(struct session *, const struct smpp_pdu *, void *arg);
 	/* All PDUs of one read have been handed out.  May be NULL. */
 	void (*batch)(struct session *, void *arg);
+	/* The peer reads again after session_room() was 0 for it.  May be NULL. */
+	void (*writable)(struct session *, void *arg);
+	/* A PDU of ours has been written, for figures.  May be NULL. */
+	void (*sent)(
+	    struct session *, uint32_t command, uint32_t status, void *arg);
 	/* The connection has ended before this request was answered. */
 	void (*lost)(struct session *, const struct window_slot *, void *arg);
 	/* Last call; the session frees itself when it returns. */
@@ -70,6 +80,15 @@ struct session *session_accept(struct conn *, const struct session_opts *,
 
 /* PDUs may have up to SMPP_MAX_PDU octets from now on. */
 void session_bound(struct session *);
+/* Another size than that of the options, while nothing is in flight. */
+void session_set_window(struct session *, uint32_t);
+
+/*
+ * The peer has as many requests under way as it may: nothing more of it is read
+ * until session_resume().  Meanwhile its silence is not held against it.
+ */
+void session_pause(struct session *);
+void session_resume(struct session *);
 
 /* A number for a request that session_send() sends (bind, unbind). */
 uint32_t session_next_seq(struct session *);
@@ -88,6 +107,8 @@ void session_answer(
  */
 void session_request(
     struct session *, uint8_t *pdu, size_t len, void *what, uint32_t tag);
+/* How many more requests may be written now: what the window has left, and none
+ * to a peer that does not read. */
 uint32_t session_room(const struct session *);
 uint32_t session_in_flight(const struct session *);
 /* How long the oldest request has been waiting; 0: none does. */
