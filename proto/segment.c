@@ -807,3 +807,23 @@ segment_text(uint8_t data_coding, enum segment_charset charset,
 	}
 	return false;
 }
+
+bool
+segment_octets(uint8_t data_coding, enum segment_charset charset,
+    struct bytes text, uint8_t *dst, size_t cap, size_t *out)
+{
+	struct segment_intent in = SEGMENT_INTENT_INIT;
+	enum codec codec =
+	    codec_of_alphabet(dcs_alphabet(data_coding), charset);
+	struct segment_plan plan;
+
+	if (codec == CODEC_OCTETS)
+		return false;
+	if (codec == CODEC_ASCII) /* as it was read */
+		codec = CODEC_LATIN1;
+	in.text = text;
+	if (encode(&plan, codec, &in, dst, cap) != SEGMENT_OK)
+		return false;
+	*out = plan.octets.len;
+	return true;
+}

@@ -567,6 +567,60 @@ test_text(void **state)
 	}
 }
 
+/* What was text comes back as the octets that it was, or not at all. */
+static void
+test_octets(void **state)
+{
+	static const struct {
+		uint8_t data_coding;
+		enum segment_charset charset;
+		const char *octets;
+		size_t len;
+		bool same;
+	} rows[] = {
+		{ 0, SEGMENT_CHARSET_GSM, "\x00\x1b\x65", 3, true },
+		{ 0xf1, SEGMENT_CHARSET_GSM, "\x05", 1, true },
+		{ 0, SEGMENT_CHARSET_LATIN1, "\xe9", 1, true },
+		{ 0, SEGMENT_CHARSET_UTF8, "\xc3\xa9", 2, true },
+		{ 0, SEGMENT_CHARSET_UCS2, "\x00\xe9", 2, true },
+		{ 1, SEGMENT_CHARSET_GSM, "a\xe9", 2, true },
+		{ 3, SEGMENT_CHARSET_GSM, "\xe9\xff", 2, true },
+		{ 6, SEGMENT_CHARSET_GSM, "\xd6\xf0\xfd", 3, true },
+		{ 7, SEGMENT_CHARSET_GSM, "\xf9\xfa", 2, true },
+		{ 8, SEGMENT_CHARSET_GSM, "\xd8\x3d\xdc\x4b", 4, true },
+		{ 0, SEGMENT_CHARSET_GSM, "", 0, true },
+		/* Turkish, an octet over 0x7f, a hole, half a pair. */
+		{ 0, SEGMENT_CHARSET_GSM, "\x1b\x67", 2, false },
+		{ 0, SEGMENT_CHARSET_GSM, "\x80", 1, false },
+		{ 7, SEGMENT_CHARSET_GSM, "\xa1", 1, false },
+		{ 8, SEGMENT_CHARSET_GSM, "\xd8\x3d", 2, false },
+		{ 8, SEGMENT_CHARSET_GSM, "\x00\x41\x00", 3, false },
+	};
+	uint8_t text[32], got[32];
+	size_t i, n, m, cap;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bytes octets = bytes_of(rows[i].octets, rows[i].len);
+		bool same;
+
+		assert_true(segment_text(rows[i].data_coding, rows[i].charset,
+		    octets, text, sizeof(text), &n));
+		same = segment_octets(rows[i].data_coding, rows[i].charset,
+			   bytes_of(text, n), got, sizeof(got), &m) &&
+		    bytes_eq(bytes_of(got, m), octets);
+		if (same != rows[i].same)
+			fail_msg("row %zu", i);
+		for (cap = 0; same && cap < octets.len; cap++)
+			assert_false(segment_octets(rows[i].data_coding,
+			    rows[i].charset, bytes_of(text, n), got, cap, &m));
+	}
+	assert_false(segment_octets(
+	    4, SEGMENT_CHARSET_GSM, bytes_str("x"), got, sizeof(got), &m));
+	assert_false(segment_octets(
+	    0, SEGMENT_CHARSET_GSM, bytes_str("ж"), got, sizeof(got), &m));
+}
+
 /* ISO-8859-5 and -8 are written out by hand: iconv knows them as well. */
 static void
 test_small_charsets(void **state)
@@ -630,6 +684,7 @@ main(void)
 		cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_user),
 		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_octets),
 		cmocka_unit_test(test_small_charsets),
 	};
 
