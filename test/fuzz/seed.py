@@ -269,9 +269,31 @@ def http():
     yield "bare-lf", b"GET /a HTTP/1.1\nHost: x\n\n"
 
 
+def proxy():
+    sign = b"\r\n\r\n\0\r\nQUIT\n"
+    four = bytes.fromhex("c0000207c6336401d9030ad7")
+    six = bytes.fromhex("20010db8" + "00" * 11 + "09" +
+                        "20010db8" + "00" * 11 + "01" + "d9030ad7")
+    for name, command, rest in (
+            ("tcp4", 0x2111, four), ("tcp6", 0x2121, six),
+            ("local", 0x2000, b""), ("local-tcp4", 0x2011, four),
+            ("unspec", 0x2100, b"xx"), ("udp4", 0x2112, four),
+            ("unix", 0x2131, bytes(216)), ("command", 0x2211, four),
+            ("version", 0x3111, four), ("cut-address", 0x2111, four[:11]),
+            ("tlvs", 0x2111, four + b"\x01\0\2h2" + b"\x04\0\0" +
+             b"\x20\0\x05\1\0\0\0\0"),
+            ("longest", 0x2111, four + b"\x04\2\x09" + bytes(521)),
+            ("too-long", 0x2111, four + b"\x04\2\x0a" + bytes(522)),
+            ("cut-tlv", 0x2111, four + b"\x04\0\1")):
+        yield name, sign + struct.pack(">HH", command, len(rest)) + rest
+    yield "pdu-behind", sign + b"\x21\x11\0\x0c" + four + \
+        b"\0\0\0\x10\0\0\0\x15\0\0\0\0\0\0\0\1"
+    yield "one", b"PROXY TCP4 192.0.2.7 198.51.100.1 5 2775\r\n"
+
+
 def main():
     for kind in (frame, smpp_pdu, udh, segment, gsm7, charset, receipt,
-                 smpp_time, form, conf, http):
+                 smpp_time, form, conf, http, proxy):
         folder = os.path.join(HERE, "corpus", kind.__name__)
         os.makedirs(folder, exist_ok=True)
         for name, octets in kind():
