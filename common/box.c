@@ -671,6 +671,17 @@ box_unacked(const struct box *b)
 	return b->outbox.live;
 }
 
+unsigned
+box_fill(const struct box *b)
+{
+	const struct outbox *o = &b->outbox;
+	size_t items = o->count * 100 / o->max_items;
+	size_t bytes = o->bytes * 100 / o->max_bytes;
+	size_t most = items > bytes ? items : bytes;
+
+	return most > 100 ? 100 : (unsigned)most;
+}
+
 int
 box_send_item(
     struct box *b, uint16_t type, const struct item *item, uint64_t cookie)

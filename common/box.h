@@ -74,6 +74,8 @@ bool box_ready(const struct box *);
 bool box_can_send(const struct box *);
 /* Items not yet acknowledged. */
 size_t box_unacked(const struct box *);
+/* How full that is, in percent of max_items or max_bytes. */
+unsigned box_fill(const struct box *);
 
 /*
  * SUBMIT, RESULT or INBOUND.  Returns 0, UV_ENOBUFS (see above), or

@@ -159,7 +159,7 @@ judge(struct engine *e, struct admission *ad, const char **say)
 	}
 	if (!account_may_send_as(ad->account, env->from.data, env->from.len)) {
 		*say = "the account may not use this sender";
-		return HOPYARD__V1__ACK__CODE__DENIED;
+		return HOPYARD__V1__ACK__CODE__DENIED_SENDER;
 	}
 	ad->route = engine_route(e, env);
 	if (ad->route == NULL) {

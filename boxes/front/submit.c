@@ -89,6 +89,8 @@ static struct stat_value submit_counts[] = {
 	[SUBMIT_UNAVAILABLE] = COUNT("unavailable"),
 	[SUBMIT_INVALID] = COUNT("invalid"),
 	[SUBMIT_DENIED] = COUNT("denied"),
+	[SUBMIT_DENIED_SENDER] = COUNT("denied_sender"),
+	[SUBMIT_DENIED_DESTINATION] = COUNT("denied_destination"),
 	[SUBMIT_TIMEOUT] = COUNT("timeout"),
 #undef COUNT
 };
@@ -138,14 +140,20 @@ slot_free(struct submitter *s, uint32_t n)
 /* ------------------------------------------------------------- batches */
 
 struct batch *
-batch_new(struct submitter *s, unsigned count)
+batch_new(struct submitter *s, unsigned count, size_t extra)
 {
 	struct batch *b;
 
-	b = xcalloc(1, sizeof(*b) + count * sizeof(b->message[0]));
+	b = xcalloc(1, sizeof(*b) + count * sizeof(b->message[0]) + extra);
 	b->owner = s;
 	b->cap = count;
 	return b;
+}
+
+void *
+batch_memory(struct batch *b)
+{
+	return &b->message[b->cap];
 }
 
 static void
@@ -389,6 +397,10 @@ submit_result_of(unsigned code)
 		return SUBMIT_INVALID;
 	case HOPYARD__V1__ACK__CODE__DENIED:
 		return SUBMIT_DENIED;
+	case HOPYARD__V1__ACK__CODE__DENIED_SENDER:
+		return SUBMIT_DENIED_SENDER;
+	case HOPYARD__V1__ACK__CODE__DENIED_DESTINATION:
+		return SUBMIT_DENIED_DESTINATION;
 	case HOPYARD__V1__ACK__CODE__UNAVAILABLE:
 	case HOPYARD__V1__ACK__CODE__EXPIRED:
 	default: /* of a newer bus: not accepted, more is not known */

@@ -34,6 +34,8 @@ enum submit_result {
 	SUBMIT_UNAVAILABLE, /* not accepted; may be repeated */
 	SUBMIT_INVALID,     /* text says what */
 	SUBMIT_DENIED,
+	SUBMIT_DENIED_SENDER,
+	SUBMIT_DENIED_DESTINATION,
 	SUBMIT_TIMEOUT, /* not known whether it was accepted */
 };
 
@@ -51,8 +53,10 @@ unsigned submitter_pending(const struct submitter *);
 void submitter_close(struct submitter *);
 void submitter_free(struct submitter *);
 
-/* count: how many will be added at most. */
-struct batch *batch_new(struct submitter *, unsigned count);
+/* count: how many will be added at most.  extra: octets of the caller's own in
+ * the same allocation, zeroed: batch_memory(). */
+struct batch *batch_new(struct submitter *, unsigned count, size_t extra);
+void *batch_memory(struct batch *);
 /*
  * Hands over one SUBMIT item (copied).  A refusal is a result like any other,
  * settled at once.

@@ -417,6 +417,8 @@ delivery_on_reply_acked(
 		break;
 	case HOPYARD__V1__ACK__CODE__NO_ROUTE:
 	case HOPYARD__V1__ACK__CODE__DENIED:
+	case HOPYARD__V1__ACK__CODE__DENIED_SENDER:
+	case HOPYARD__V1__ACK__CODE__DENIED_DESTINATION:
 	case _HOPYARD__V1__ACK__CODE_IS_INT_SIZE:
 		break;
 	}

@@ -190,6 +190,8 @@ result_problem(enum submit_result v, const char *text, const char **code,
 		*code = "invalid_message";
 		return 422;
 	case SUBMIT_DENIED:
+	case SUBMIT_DENIED_SENDER:
+	case SUBMIT_DENIED_DESTINATION:
 		*code = "denied";
 		return 403;
 	case SUBMIT_TIMEOUT:
@@ -321,7 +323,7 @@ posting_batch_cb(struct batch *b, void *arg)
 static void
 posting_submit(struct posting *p)
 {
-	struct batch *b = batch_new(p->front->submitter, p->count);
+	struct batch *b = batch_new(p->front->submitter, p->count, 0);
 	struct item item;
 	unsigned i;
 
@@ -355,7 +357,7 @@ posting_reply_stored(struct posting *p)
 		posting_free(p);
 		return;
 	}
-	b = batch_new(p->front->submitter, p->count);
+	b = batch_new(p->front->submitter, p->count, 0);
 	for (i = 0; i < p->count; i++) {
 		if (p->part[i].stored)
 			batch_refuse(b, SUBMIT_ACCEPTED, NULL);

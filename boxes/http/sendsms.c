@@ -770,6 +770,8 @@ sendsms_batch_cb(struct batch *b, void *arg)
 		break;
 	case SUBMIT_NO_ROUTE:
 	case SUBMIT_DENIED:
+	case SUBMIT_DENIED_SENDER:
+	case SUBMIT_DENIED_DESTINATION:
 		sendsms_reply(r, 403, denied_text);
 		break;
 	case SUBMIT_INVALID:
@@ -841,7 +843,7 @@ sendsms_go(struct http_request *r, struct front *f, struct sms *s,
 	}
 
 	http_set_arg(r, f);
-	b = batch_new(f->submitter, s->receiver_count);
+	b = batch_new(f->submitter, s->receiver_count, 0);
 	for (i = 0; i < s->receiver_count; i++) {
 		if (i > 0)
 			uuid_new(d.id);

@@ -601,6 +601,13 @@ submit_common(struct submit_common *s, const struct profile *p,
 		    c->priority > 3 ? 3 : (uint8_t)c->priority;
 	s->pdu.registered_delivery = submit_registered(
 	    in->env->has_report_mask ? in->env->report_mask : 0);
+	if (c->has_sme_ack)
+		s->pdu.registered_delivery |=
+		    (uint8_t)(c->sme_ack & SMPP_REG_SME_ACK);
+	if (c->has_replace_if_present)
+		s->pdu.replace_if_present = c->replace_if_present != 0;
+	if (c->has_default_msg_id)
+		s->pdu.sm_default_msg_id = (uint8_t)c->default_msg_id;
 	for (i = 0; i < c->n_tlv; i++)
 		if (!submit_our_tlv(plan, c->tlv[i]->tag) &&
 		    !smpp_tlv_add(&s->pdu, (uint16_t)c->tlv[i]->tag,

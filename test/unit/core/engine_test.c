@@ -535,7 +535,7 @@ refused_at_once(void **state)
 		{ "a", "999", NULL, ACK(NO_ROUTE) },
 		{ "nobody", "491", NULL, ACK(DENIED) },
 		{ "off", "491", NULL, ACK(DENIED) },
-		{ "strict", "491", "ELSE", ACK(DENIED) },
+		{ "strict", "491", "ELSE", ACK(DENIED_SENDER) },
 		{ "a", "", NULL, ACK(INVALID) },
 		{ "a", "1234567890123456789012", NULL, ACK(INVALID) },
 		{ "a", "49\n1", NULL, ACK(INVALID) },

@@ -200,9 +200,10 @@ struct batch {
 static struct batch batch;
 
 struct batch *
-batch_new(struct submitter *s, unsigned count)
+batch_new(struct submitter *s, unsigned count, size_t extra)
 {
 	(void)s;
+	(void)extra;
 	assert_true(count >= 1 && count <= MAX_ITEMS);
 	batch.count = 0;
 	return &batch;
