@@ -285,6 +285,10 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	{ "msg_id_dlr", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "string",
 	  .choices = "string|hex|dec",
 	  .help = "Form of the id in receipts." },
+	{ "receipt_by_text", CONF_BOOL, CONF_ANY, CONF_REBIND,
+	  .dflt = "false",
+	  .help = "A deliver_sm that begins with \"id:\" and has a known stat "
+	      "is a receipt even where neither esm_class nor TLVs say so." },
 	{ "scope", CONF_STR, CONF_NAME, CONF_REBIND, .like = "name",
 	  .help = "Links with the same scope match receipts for each other." },
 	{ "schedule", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "hopyard",

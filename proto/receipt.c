@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proto/charset.h"
 #include "proto/segment.h"
 #include "proto/smpp_pdu.h"
 #include "proto/smpp_time.h"
@@ -52,7 +53,37 @@ static const struct {
 	{ "SCHEDUL", SMPP_STATE_SCHEDULED },
 	{ "SCHEDLD", SMPP_STATE_SCHEDULED },
 	{ "SKIPPED", SMPP_STATE_SKIPPED },
+	{ "EXPIRE", SMPP_STATE_EXPIRED },
+	{ "TIMEOUT", SMPP_STATE_EXPIRED },
+	{ "REJECT", SMPP_STATE_REJECTED },
+	{ "REJECTE", SMPP_STATE_REJECTED },
+	{ "BLOCKED", SMPP_STATE_REJECTED },
+	{ "CANCELLED", SMPP_STATE_DELETED },
+	{ "CANCELED", SMPP_STATE_DELETED },
+	{ "NOT_DELIVERED", SMPP_STATE_UNDELIVERABLE },
+	{ "NOTDELIV", SMPP_STATE_UNDELIVERABLE },
+	{ "UNDELIVE", SMPP_STATE_UNDELIVERABLE },
+	{ "FAIL", SMPP_STATE_UNDELIVERABLE },
+	{ "QUEUED", SMPP_STATE_ENROUTE },
+	{ "PENDING", SMPP_STATE_ENROUTE },
+	{ "RETRY", SMPP_STATE_ENROUTE },
+	{ "SENT", SMPP_STATE_ACCEPTED },
+	{ "SUBMITTED", SMPP_STATE_ACCEPTED },
 };
+
+/* "2", "02", "002": as message_state has it. */
+static int
+state_number(struct bytes word)
+{
+	while (word.len > 1 && word.p[0] == '0') {
+		word.p++;
+		word.len--;
+	}
+	if (word.len != 1 || word.p[0] < '0' ||
+	    word.p[0] > '0' + SMPP_STATE_SKIPPED)
+		return RECEIPT_ABSENT;
+	return word.p[0] - '0';
+}
 
 int
 receipt_state(struct bytes word)
@@ -64,7 +95,7 @@ receipt_state(struct bytes word)
 		    strncasecmp(state_words[i].word, (const char *)word.p,
 			word.len) == 0)
 			return state_words[i].state;
-	return RECEIPT_ABSENT;
+	return state_number(word);
 }
 
 bool
@@ -100,16 +131,38 @@ enum key {
 	KEY_NONE,
 };
 
-/* A blank stands for a blank, an underscore, or nothing. */
-static const char *const key_names[] = {
-	[KEY_ID] = "id",
-	[KEY_SUB] = "sub",
-	[KEY_DLVRD] = "dlvrd",
-	[KEY_SUBMIT] = "submit date",
-	[KEY_DONE] = "done date",
-	[KEY_STAT] = "stat",
-	[KEY_ERR] = "err",
-	[KEY_TEXT] = "text",
+/*
+ * A blank stands for a blank, an underscore, or nothing.  The standard's name
+ * of each is the first; names that begin alike stand with the longer one first.
+ */
+static const struct {
+	const char *name;
+	enum key key;
+} key_names[] = {
+	{ "id", KEY_ID },
+	{ "sub", KEY_SUB },
+	{ "dlvrd", KEY_DLVRD },
+	{ "submit date", KEY_SUBMIT },
+	{ "done date", KEY_DONE },
+	{ "stat", KEY_STAT },
+	{ "err", KEY_ERR },
+	{ "text", KEY_TEXT },
+	/* Others: "message_id" and "msg-id" end in "id" and need no row. */
+	{ "messageid", KEY_ID },
+	{ "msgid", KEY_ID },
+	{ "message state", KEY_STAT },
+	{ "submitted", KEY_SUB },
+	{ "delivered", KEY_DLVRD },
+	{ "dlvd", KEY_DLVRD },
+	{ "submit time", KEY_SUBMIT },
+	{ "sub date", KEY_SUBMIT },
+	{ "done time", KEY_DONE },
+	{ "delivery date", KEY_DONE },
+	{ "status", KEY_STAT },
+	{ "state", KEY_STAT },
+	{ "error code", KEY_ERR },
+	{ "err code", KEY_ERR },
+	{ "error", KEY_ERR },
 };
 
 static bool
@@ -129,6 +182,12 @@ static uint8_t
 lower(uint8_t c)
 {
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+static bool
+is_quote(uint8_t c)
+{
+	return c == '"' || c == '\'';
 }
 
 static size_t
@@ -155,9 +214,12 @@ key_length(struct bytes t, size_t i, const char *name)
 			return 0;
 		}
 	}
+	if (at < t.len && is_quote(t.p[at]))
+		at++; /* "id" */
 	while (at < t.len && t.p[at] == ' ')
 		at++;
-	return at < t.len && t.p[at] == ':' ? at + 1 - i : 0;
+	return at < t.len && (t.p[at] == ':' || t.p[at] == '=') ? at + 1 - i
+								: 0;
 }
 
 /* Most positions are no key: look at the letter first. */
@@ -170,6 +232,7 @@ may_begin_key(uint8_t c)
 	case 'd':
 	case 'e':
 	case 't':
+	case 'm':
 		return true;
 	default:
 		return false;
@@ -186,30 +249,45 @@ key_at(struct bytes t, size_t i, size_t *behind)
 	if (i >= t.len || !may_begin_key(t.p[i]) ||
 	    (i > 0 && is_alnum(t.p[i - 1])))
 		return KEY_NONE;
-	for (k = 0; k < KEY_NONE; k++) {
-		if (lower(t.p[i]) != (uint8_t)key_names[k][0])
+	for (k = 0; k < sizeof(key_names) / sizeof(key_names[0]); k++) {
+		if (lower(t.p[i]) != (uint8_t)key_names[k].name[0])
 			continue;
-		n = key_length(t, i, key_names[k]);
+		n = key_length(t, i, key_names[k].name);
 		if (n > 0) {
 			*behind = i + n;
-			return (enum key)k;
+			return key_names[k].key;
 		}
 	}
 	return KEY_NONE;
 }
 
-/* A value ends at a space, or at punctuation before the next key. */
+/* A value ends at a space, at a closing brace, or at punctuation before the
+ * next key. */
 static size_t
 value_end(struct bytes t, size_t i)
 {
-	size_t ignored;
+	size_t ignored, next;
 
-	for (; i < t.len && !is_space(t.p[i]); i++) {
-		if ((t.p[i] == ',' || t.p[i] == ';' || t.p[i] == '|') &&
-		    key_at(t, skip_space(t, i + 1), &ignored) != KEY_NONE)
+	for (; i < t.len && !is_space(t.p[i]) && t.p[i] != '}'; i++) {
+		if (t.p[i] != ',' && t.p[i] != ';' && t.p[i] != '|' &&
+		    t.p[i] != '&')
+			continue;
+		next = skip_space(t, i + 1);
+		if (next < t.len && is_quote(t.p[next]))
+			next++;
+		if (key_at(t, next, &ignored) != KEY_NONE)
 			break;
 	}
 	return i;
+}
+
+/* The closing quote, or the end of what is no quoted value. */
+static size_t
+quote_end(struct bytes t, size_t i)
+{
+	const uint8_t *end = memchr(t.p + i + 1, t.p[i], t.len - i - 1);
+
+	return end == NULL ? value_end(t, i + 1) : (size_t)(end - t.p);
 }
 
 static int
@@ -243,12 +321,45 @@ parse_short_date(const uint8_t *p, size_t len, int century)
 	return century == 20 ? t.ms : RECEIPT_ABSENT;
 }
 
+#define DATE_MAX 25 /* "2025-11-25T12:00:00.000Z" and a bit */
+
+/*
+ * "2025-11-25 12:00:00" in place of digits alone: where it ends, or 0 when it
+ * does not begin so.  Other values end at their space.
+ */
+static size_t
+long_date_end(struct bytes t, size_t i)
+{
+	size_t end = i + 10;
+
+	if (t.len - i < 16 || t.p[i + 4] != t.p[i + 7] ||
+	    (t.p[i + 4] != '-' && t.p[i + 4] != '/' && t.p[i + 4] != '.') ||
+	    (t.p[end] != ' ' && t.p[end] != 'T') || t.p[end + 3] != ':')
+		return 0;
+	end++;
+	while (end < t.len && end - i < DATE_MAX && !is_space(t.p[end]) &&
+	    !is_quote(t.p[end]) && t.p[end] != ',' && t.p[end] != ';')
+		end++;
+	return end;
+}
+
 static int64_t
 parse_date(struct bytes v)
 {
+	uint8_t digits[14];
 	int64_t at;
-	size_t i;
+	size_t i, n;
 
+	if (long_date_end(v, 0) != 0) {
+		/* A fraction and a zone are left out, as no other has one. */
+		for (i = n = 0; i < v.len && n < sizeof(digits); i++) {
+			if (v.p[i] >= '0' && v.p[i] <= '9')
+				digits[n++] = v.p[i];
+			else if (i > 16 && v.p[i] != ':')
+				break;
+		}
+		v = bytes_of(digits, n);
+	}
 	for (i = 0; i < v.len; i++)
 		if (v.p[i] < '0' || v.p[i] > '9')
 			return RECEIPT_ABSENT;
@@ -307,6 +418,31 @@ take_value(struct receipt *r, enum key key, struct bytes v)
 	}
 }
 
+/* The value that begins at i, and the offset behind it. */
+static struct bytes
+value_at(struct bytes t, size_t i, enum key key, size_t *behind)
+{
+	size_t ignored, end;
+
+	/* "id: sub:001": an empty value, not one called "sub:001". */
+	if (i >= t.len || key_at(t, i, &ignored) != KEY_NONE) {
+		*behind = i;
+		return bytes_of(t.p + i, 0);
+	}
+	if (is_quote(t.p[i])) {
+		end = quote_end(t, i);
+		*behind = end < t.len && is_quote(t.p[end]) ? end + 1 : end;
+		return bytes_of(t.p + i + 1, end - i - 1);
+	}
+	end = 0;
+	if (key == KEY_SUBMIT || key == KEY_DONE)
+		end = long_date_end(t, i);
+	if (end == 0)
+		end = value_end(t, i);
+	*behind = end;
+	return bytes_of(t.p + i, end - i);
+}
+
 /*
  * One walk from left to right; the first of each key counts.  What follows
  * "text:" is the customer's own text, in which nothing is believed, unless the
@@ -316,7 +452,8 @@ bool
 receipt_parse(struct receipt *r, struct bytes t)
 {
 	bool seen[KEY_NONE] = { false };
-	size_t i = 0, behind = 0, ignored, end;
+	size_t i = 0, behind = 0;
+	struct bytes v;
 	enum key key;
 
 	receipt_init(r);
@@ -336,12 +473,10 @@ receipt_parse(struct receipt *r, struct bytes t)
 				break;
 			continue;
 		}
-		/* "id: sub:001": an empty value, not one called "sub:001". */
-		end = key_at(t, i, &ignored) != KEY_NONE ? i : value_end(t, i);
+		v = value_at(t, i, key, &i);
 		if (!seen[key])
-			take_value(r, key, bytes_of(t.p + i, end - i));
+			take_value(r, key, v);
 		seen[key] = true;
-		i = end;
 	}
 	r->intermediate =
 	    r->state != RECEIPT_ABSENT && !receipt_state_final(r->state);
@@ -374,26 +509,89 @@ is_receipt(const struct smpp_pdu *pdu)
 {
 	struct bytes id, state;
 
-	if (pdu->command_id != SMPP_DELIVER_SM &&
-	    pdu->command_id != SMPP_DATA_SM)
-		return false;
 	if ((pdu->esm_class & (SMPP_ESM_RECEIPT | SMPP_ESM_INTERMEDIATE)) != 0)
 		return true;
 	return smpp_tlv_get(pdu, SMPP_TLV_RECEIPTED_MESSAGE_ID, &id) &&
 	    smpp_tlv_get(pdu, SMPP_TLV_MESSAGE_STATE, &state);
 }
 
+/* ASCII in UTF-16, of either order, perhaps behind a byte order mark. */
+static bool
+is_wide(struct bytes b, bool *little)
+{
+	if (b.len < 4 || b.len % 2 != 0)
+		return false;
+	*little = b.p[3] == 0;
+	if ((b.p[0] == 0xfe && b.p[1] == 0xff) ||
+	    (b.p[0] == 0xff && b.p[1] == 0xfe))
+		return (b.p[2] == 0) != (b.p[3] == 0);
+	return (b.p[0] == 0) == (b.p[2] == 0) && (b.p[1] == 0) == *little &&
+	    (b.p[0] == 0) != (b.p[1] == 0);
+}
+
+static struct bytes
+narrow(struct bytes b, bool little, uint8_t wide[RECEIPT_WIDE_MAX])
+{
+	uint8_t one[4];
+	size_t i, n = 0, len;
+	uint32_t cp;
+
+	for (i = 0; i + 1 < b.len; i += 2) {
+		cp = little ? (uint32_t)(b.p[i + 1] << 8 | b.p[i])
+			    : (uint32_t)(b.p[i] << 8 | b.p[i + 1]);
+		if (cp == 0xfeff)
+			continue;
+		/* Only the customer's text, of which 20 octets are shown, could
+		 * have pairs. */
+		if (cp >= 0xd800 && cp <= 0xdfff)
+			cp = CHARSET_REPLACEMENT;
+		len = utf8_put(one, cp);
+		if (len > RECEIPT_WIDE_MAX - n)
+			break;
+		memcpy(wide + n, one, len);
+		n += len;
+	}
+	return bytes_of(wide, n);
+}
+
+/* No MO begins so by chance. */
+static bool
+looks_like_receipt(const struct receipt *r, struct bytes body)
+{
+	size_t at;
+
+	return r->id.len > 0 && r->state != RECEIPT_ABSENT &&
+	    key_at(body, skip_space(body, 0), &at) == KEY_ID;
+}
+
 bool
-receipt_from_pdu(struct receipt *r, const struct smpp_pdu *pdu)
+receipt_from_pdu(struct receipt *r, const struct smpp_pdu *pdu, bool by_text,
+    uint8_t wide[RECEIPT_WIDE_MAX])
 {
 	struct segment_user user;
+	bool said, little, is;
 
-	if (!is_receipt(pdu)) {
+	if (pdu->command_id != SMPP_DELIVER_SM &&
+	    pdu->command_id != SMPP_DATA_SM) {
+		receipt_init(r);
+		return false;
+	}
+	said = is_receipt(pdu);
+	if (!said && (!by_text || (pdu->esm_class & SMPP_ESM_TYPE) != 0)) {
 		receipt_init(r);
 		return false;
 	}
 	(void)segment_user(pdu, &user); /* malformed: all of it is text */
+	is = is_wide(user.data, &little);
+	if (is)
+		user.data = narrow(user.data, little, wide);
 	(void)receipt_parse(r, user.data);
+	r->body = user.data;
+	r->wide = is;
+	if (!said && !looks_like_receipt(r, user.data)) {
+		receipt_init(r);
+		return false;
+	}
 	take_tlvs(r, pdu);
 	r->intermediate = (pdu->esm_class & SMPP_ESM_INTERMEDIATE) != 0 ||
 	    (r->state != RECEIPT_ABSENT && !receipt_state_final(r->state));
@@ -516,12 +714,12 @@ hex_to_dec(struct bytes id, char out[RECEIPT_ID_MAX])
 }
 
 static size_t
-put_id(struct bytes id, char out[RECEIPT_ID_MAX])
+put_id(enum receipt_form form, struct bytes id, char out[RECEIPT_ID_MAX])
 {
-	size_t n = id.len < RECEIPT_ID_MAX ? id.len : RECEIPT_ID_MAX - 1;
+	size_t n = id.len < RECEIPT_ID_MAX ? id.len : RECEIPT_ID_MAX - 1, i;
 
-	if (n > 0)
-		memcpy(out, id.p, n);
+	for (i = 0; i < n; i++)
+		out[i] = (char)(form == RECEIPT_HEX ? lower(id.p[i]) : id.p[i]);
 	out[n] = '\0';
 	return n;
 }
@@ -536,7 +734,7 @@ receipt_normalise_id(
 	number = id;
 	switch (form) {
 	case RECEIPT_STRING:
-		return put_id(id, out);
+		return put_id(form, id, out);
 	case RECEIPT_HEX:
 		if (number.len > 2 && number.p[0] == '0' &&
 		    lower(number.p[1]) == 'x') {
@@ -548,14 +746,14 @@ receipt_normalise_id(
 		break;
 	}
 	if (!is_number(number, form == RECEIPT_HEX ? 16 : 10))
-		return put_id(id, out);
+		return put_id(form, id, out);
 	while (number.len > 1 && number.p[0] == '0') {
 		number.p++;
 		number.len--;
 	}
 	if (form == RECEIPT_DEC)
-		return put_id(number, out);
+		return put_id(form, number, out);
 	if (number.len > MAX_HEX)
-		return put_id(id, out);
+		return put_id(form, id, out);
 	return hex_to_dec(number, out);
 }

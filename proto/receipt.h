@@ -33,6 +33,8 @@ struct receipt {
 	 */
 	int64_t submit_at, done_at;
 	struct bytes text; /* of the message, behind "text:" */
+	struct bytes body; /* of a PDU: all of the text, behind a header */
+	bool wide;         /* it came as UTF-16, and body is UTF-8 */
 	/* TLV network_error_code: type (3 = GSM) and value. */
 	bool has_network_error;
 	uint8_t network_type;
@@ -41,24 +43,33 @@ struct receipt {
 };
 
 /*
- * Reads the text form.  Keys in any order and case, spaces around colons and
- * values, missing fields.  False when there is neither an id nor a stat: then
- * it is no receipt.
+ * Reads the text form.  Keys in any order and case, with other names that
+ * carriers have for them, in quotes and braces as in JSON, "=" for the colon,
+ * spaces around it and around values, quoted values, missing fields.  False
+ * when there is neither an id nor a stat: then it is no receipt.
  */
 bool receipt_parse(struct receipt *, struct bytes text);
 
-/*
- * A deliver_sm or data_sm.  True when it is a receipt: by esm_class (receipt or
- * intermediate notification), or by the TLVs receipted_message_id and
- * message_state together.  Where both say something, TLVs win over text.  True
- * with an empty id: a receipt that cannot be matched.
- */
-bool receipt_from_pdu(struct receipt *, const struct smpp_pdu *);
+#define RECEIPT_WIDE_MAX 1024 /* octets of UTF-8 made of UTF-16 */
 
 /*
- * "DELIVRD", "delivered", "UNDELIV", "BUFFRED", ... -> enum smpp_state, or
- * RECEIPT_ABSENT.  Words for "still on its way" (BUFFRED, ENROUTE, ACKED) are
- * ENROUTE or ACCEPTED.
+ * A deliver_sm or data_sm.  True when it is a receipt: by esm_class (receipt or
+ * intermediate notification), by the TLVs receipted_message_id and
+ * message_state together, or, only with by_text, by a text that begins with an
+ * id and has a stat that we know.  Where both say something, TLVs win over
+ * text.  True with an empty id: a receipt that cannot be matched.
+ *
+ * data_coding is not believed, because many carriers copy that of the message:
+ * a text with NULs at every other octet is UTF-16 and is put into wide, which
+ * has to live as long as the receipt; everything else is taken as it is.
+ */
+bool receipt_from_pdu(struct receipt *, const struct smpp_pdu *, bool by_text,
+    uint8_t wide[RECEIPT_WIDE_MAX]);
+
+/*
+ * "DELIVRD", "delivered", "UNDELIV", "BUFFRED", ... and the numbers of
+ * message_state -> enum smpp_state, or RECEIPT_ABSENT.  Words for "still on its
+ * way" (BUFFRED, ENROUTE, ACKED) are ENROUTE or ACCEPTED.
  */
 int receipt_state(struct bytes word);
 /* No other state will follow. */
@@ -82,10 +93,11 @@ enum receipt_form {
 #define RECEIPT_ID_MAX 160 /* of a canonical id, with its NUL */
 
 /*
- * One key for the same id in whatever form: spaces around it cut off; a number
- * becomes decimal digits without leading zeros, up to 128 hex digits; what is
- * no number of that form stays as it is.  Returns the length, 0 for an empty id;
- * ids over RECEIPT_ID_MAX - 1 octets are cut.
+ * One key for the same id in whatever form: spaces around it cut off.  A string
+ * stays as it is, zeros and case included; a number becomes decimal digits
+ * without leading zeros, up to 128 hex digits; what is no number of that form
+ * stays as it is, with HEX in small letters.  Returns the length, 0 for an empty
+ * id; ids over RECEIPT_ID_MAX - 1 octets are cut.
  */
 size_t receipt_normalise_id(
     enum receipt_form, struct bytes id, char out[RECEIPT_ID_MAX]);

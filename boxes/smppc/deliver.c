@@ -239,6 +239,26 @@ deliver_text(
 	return bytes_of(text, len);
 }
 
+/* A data_coding that is no octet a character was copied from the message. */
+static struct bytes
+deliver_receipt_text(
+    const struct link *l, const struct smpp_pdu *pdu, const struct receipt *r)
+{
+	static uint8_t text[DELIVER_TEXT_MAX];
+	enum dcs_alphabet alphabet = dcs_alphabet(pdu->data_coding);
+	uint8_t coding = pdu->data_coding;
+	size_t len;
+
+	if (r->wide)
+		return r->body;
+	if (alphabet == DCS_UCS2 || alphabet == DCS_BINARY)
+		coding = SMPP_DC_ASCII;
+	if (!segment_text(
+		coding, l->profile->charset, r->body, text, sizeof(text), &len))
+		return bytes_of(NULL, 0);
+	return bytes_of(text, len);
+}
+
 static void
 deliver_receipt(
     struct bind *b, const struct smpp_pdu *pdu, const struct receipt *r)
@@ -247,7 +267,7 @@ deliver_receipt(
 	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
 	Hopyard__V1__Notice n = HOPYARD__V1__NOTICE__INIT;
 	char id[RECEIPT_ID_MAX], error[16];
-	struct bytes text = deliver_text(l, pdu, smpp_content(pdu));
+	struct bytes text = deliver_receipt_text(l, pdu, r);
 
 	env.kind = HOPYARD__V1__KIND__RECEIPT;
 	n.has_state = 1;
@@ -379,6 +399,7 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 void
 deliver_on_pdu(struct bind *b, const struct smpp_pdu *pdu)
 {
+	static uint8_t wide[RECEIPT_WIDE_MAX];
 	struct receipt r;
 
 	if (b->n_inbound >= DELIVER_MAX_PER_BIND ||
@@ -387,7 +408,7 @@ deliver_on_pdu(struct bind *b, const struct smpp_pdu *pdu)
 		session_answer(b->session, pdu, ESME_RMSGQFUL);
 		return;
 	}
-	if (receipt_from_pdu(&r, pdu))
+	if (receipt_from_pdu(&r, pdu, b->link->profile->receipt_by_text, wide))
 		deliver_receipt(b, pdu, &r);
 	else
 		deliver_mo(b, pdu);

@@ -217,6 +217,7 @@ profile_new(const struct conf_group *g, const char *name, struct buf *why)
 	    (enum receipt_form)WORD(g, "msg_id_resp", profile_forms, why);
 	p->id_dlr =
 	    (enum receipt_form)WORD(g, "msg_id_dlr", profile_forms, why);
+	p->receipt_by_text = conf_bool(g, "receipt_by_text");
 	p->schedule_smsc = WORD(g, "schedule", profile_schedules, why) == 1;
 	if (!smpp_status_parse(conf_str(g, "nack_code"), &p->nack) ||
 	    p->nack == ESME_ROK)

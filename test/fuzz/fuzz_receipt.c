@@ -25,8 +25,7 @@ plain(struct bytes b, size_t max)
 	if (b.len == 0 || b.len > max)
 		return false;
 	for (i = 0; i < b.len; i++)
-		if (b.p[i] <= ' ' || b.p[i] == ':' || b.p[i] == ',' ||
-		    b.p[i] == ';' || b.p[i] == '|')
+		if (b.p[i] <= ' ' || strchr(":=,;|&}\"'", b.p[i]) != NULL)
 			return false;
 	return true;
 }
@@ -98,7 +97,7 @@ id(const uint8_t *data, size_t len)
 		    (enum receipt_form)form, bytes_of(data, len), out);
 		assert(n < RECEIPT_ID_MAX && out[n] == '\0' && n <= len * 2);
 		if (form == RECEIPT_HEX)
-			continue;
+			continue; /* digits are another number when read again */
 		assert(receipt_normalise_id((enum receipt_form)form,
 			   bytes_of(out, n), again) <= n);
 		/* What was cut may end in a space, or in digits alone. */

@@ -174,6 +174,7 @@ message(const struct smpp_pdu *pdu, const uint8_t *p, size_t len)
 	struct bytes content = smpp_content(pdu);
 	struct segment_user user;
 	char id[RECEIPT_ID_MAX];
+	static uint8_t wide[RECEIPT_WIDE_MAX];
 	struct receipt r;
 	uint8_t *text;
 	size_t i, n;
@@ -202,11 +203,20 @@ message(const struct smpp_pdu *pdu, const uint8_t *p, size_t len)
 	}
 	free(text);
 
-	if (receipt_from_pdu(&r, pdu)) {
-		FUZZ_INSIDE(r.id, p, len);
-		FUZZ_INSIDE(r.stat, p, len);
-		FUZZ_INSIDE(r.err, p, len);
-		FUZZ_INSIDE(r.text, p, len);
+	if (receipt_from_pdu(&r, pdu, (len & 1) != 0, wide)) {
+		if (r.wide) {
+			assert(r.body.p == wide);
+			assert(r.body.len <= RECEIPT_WIDE_MAX);
+			assert(utf8_check(wide, r.body.len) == r.body.len);
+		} else {
+			FUZZ_INSIDE(r.body, p, len);
+		}
+		assert(r.stat.len <= r.body.len && r.text.len <= r.body.len);
+		FUZZ_INSIDE(r.stat, r.body.p, r.body.len);
+		FUZZ_INSIDE(r.err, r.body.p, r.body.len);
+		FUZZ_INSIDE(r.text, r.body.p, r.body.len);
+		if (!r.wide) /* or of a TLV */
+			FUZZ_INSIDE(r.id, p, len);
 		assert(
 		    r.state >= RECEIPT_ABSENT && r.state <= SMPP_STATE_SKIPPED);
 		n = receipt_normalise_id(RECEIPT_HEX, r.id, id);

@@ -31,8 +31,54 @@ def frame():
     yield "too-long", b"\xff\xff\xff\xff" + bytes(12)
 
 
+def unescape(text):
+    return text.encode("utf-8").decode("latin-1").encode(
+        "latin-1").replace(b"\\\\", b"\\x5c").decode(
+            "unicode_escape").encode("latin-1")
+
+
+def dialects():
+    """Name, esm_class, data_coding, short_message and TLVs of each receipt of
+    test/data/receipts/dialects.txt, whose head explains it."""
+    with open(os.path.join(DATA, "receipts", "dialects.txt"),
+              encoding="utf-8") as f:
+        blocks = f.read().split("\n\n")
+    for block in blocks:
+        lines = [x.partition(" ") for x in block.split("\n")
+                 if x and not x.startswith("#")]
+        name, esm, dcs, text, tlvs = "", 4, 0, b"", []
+        for key, _, value in lines:
+            if key == "name":
+                name = value
+            elif key == "esm":
+                esm = int(value, 16)
+            elif key == "dcs":
+                dcs = int(value)
+            elif key == "text":
+                text = unescape(value)
+            elif key in ("wide", "widebom"):
+                text = (("\ufeff" if key == "widebom" else "")
+                        + value).encode("utf-16-be")
+            elif key == "widele":
+                text = value.encode("utf-16-le")
+            elif key == "payload":
+                tlvs.append((0x0424, unescape(value)))
+            elif key == "tlv":
+                tag, octets = value.split()
+                tlvs.append((int(tag, 16), bytes.fromhex(octets)))
+        if name:
+            yield name, esm, dcs, text, tlvs
+
+
 def smpp_pdu():
     yield from data("smpp")
+    for name, esm, dcs, text, tlvs in dialects():
+        body = (b"\0\1\1" + b"4915112345678\0" + b"\5\0HOP\0"
+                + bytes([esm, 0, 0, 0, 0, 0, 0, dcs, 0, len(text)]) + text
+                + b"".join(struct.pack(">HH", tag, len(v)) + v
+                           for tag, v in tlvs))
+        yield "receipt-" + name, struct.pack(
+            ">IIII", 16 + len(body), 5, 0, 7) + body
 
 
 def udh():
@@ -170,6 +216,10 @@ def receipt():
         ("buffered", "id:1 stat:BUFFRED"), ("acked", "id:1 stat:ACKED"))
     for name, text in rows:
         yield name, text.encode()
+    for name, _, _, text, tlvs in dialects():
+        text = text or dict(tlvs).get(0x0424)
+        if text:
+            yield "dialect-" + name, text
 
 
 def smpp_time():

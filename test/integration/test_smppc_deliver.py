@@ -62,6 +62,34 @@ def test_receipt_by_tlvs(link):
     assert session.wait_answer(seq) == 0
 
 
+@pytest.mark.parametrize("by_text,kind", [(False, pb.MO), (True, pb.RECEIPT)])
+def test_receipt_that_is_not_marked(link, by_text, kind):
+    """Only a link that is told so believes a text; an MO stays one."""
+    link.configure(receipt_by_text=by_text)
+    box = link.up()
+    session = link.smsc.live()[0]
+    session.receipt("77", esm=0)
+    session.deliver(source="1", dest="2", text="What is id:77 stat:DELIVRD?")
+    box.wait(lambda: len(box.inbound) == 2)
+    assert [env.kind for _, env, _ in box.inbound] == [kind, pb.MO]
+    if by_text:
+        n = pb.Notice.FromString(box.inbound[0][2])
+        assert (n.smsc_id, n.state) == (b"77", pb.DELIVERED)
+
+
+@pytest.mark.parametrize("octets", [
+    "id:u1 stat:EXPIRED err:027 text:Жук".encode("utf-16-be"),
+    b"id:u1 stat:EXPIRED err:027 text:x"], ids=["utf16", "ascii"])
+def test_receipt_with_the_data_coding_of_the_message(link, octets):
+    box = link.up()
+    link.smsc.live()[0].deliver(source="1", dest="2", esm=4, dcs=8,
+                                text=octets)
+    n = notice(box)
+    assert (n.smsc_id, n.state, n.error) == (b"u1", pb.EXPIRED, b"027")
+    assert n.text.startswith(b"id:u1 stat:EXPIRED err:027 text:")
+    assert n.text.decode()[-1] in "xк"
+
+
 def test_receipt_in_data_sm(link):
     box = link.up()
     session = link.smsc.live()[0]

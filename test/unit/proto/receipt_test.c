@@ -177,6 +177,15 @@ test_states(void **state)
 		{ "BUFFRED", SMPP_STATE_ENROUTE, false },
 		{ "BUFFERED", SMPP_STATE_ENROUTE, false },
 		{ "ACKED", SMPP_STATE_ACCEPTED, false },
+		{ "TIMEOUT", SMPP_STATE_EXPIRED, true },
+		{ "BLOCKED", SMPP_STATE_REJECTED, true },
+		{ "SENT", SMPP_STATE_ACCEPTED, false },
+		{ "2", SMPP_STATE_DELIVERED, true },
+		{ "008", SMPP_STATE_REJECTED, true },
+		{ "0", SMPP_STATE_SCHEDULED, false },
+		{ "9", SMPP_STATE_SKIPPED, true },
+		{ "10", NONE, false },
+		{ ":", NONE, false },
 		{ "DELIVRDX", NONE, false },
 		{ "DELIV", NONE, false },
 		{ "", NONE, false },
@@ -196,6 +205,7 @@ test_states(void **state)
 static void
 test_pdu(void **state)
 {
+	uint8_t wide[RECEIPT_WIDE_MAX];
 	struct smpp_pdu pdu;
 	struct receipt r;
 
@@ -204,7 +214,7 @@ test_pdu(void **state)
 	smpp_pdu_init(&pdu, SMPP_DELIVER_SM, 0, 1);
 	pdu.esm_class = SMPP_ESM_RECEIPT;
 	pdu.short_message = bytes_str("id:7 stat:UNDELIV err:00B");
-	assert_true(receipt_from_pdu(&r, &pdu));
+	assert_true(receipt_from_pdu(&r, &pdu, false, wide));
 	assert_true(is(r.id, "7"));
 	assert_int_equal(r.state, SMPP_STATE_UNDELIVERABLE);
 	assert_false(r.intermediate);
@@ -214,7 +224,7 @@ test_pdu(void **state)
 	assert_true(smpp_tlv_add_u8(&pdu, SMPP_TLV_MESSAGE_STATE, 2));
 	assert_true(
 	    smpp_tlv_add(&pdu, SMPP_TLV_NETWORK_ERROR_CODE, "\x03\x00\x1b", 3));
-	assert_true(receipt_from_pdu(&r, &pdu));
+	assert_true(receipt_from_pdu(&r, &pdu, false, wide));
 	assert_true(is(r.id, "abc"));
 	assert_int_equal(r.state, SMPP_STATE_DELIVERED);
 	assert_true(is(r.err, "00B"));
@@ -224,41 +234,41 @@ test_pdu(void **state)
 	/* Also without esm_class and text. */
 	pdu.esm_class = 0;
 	pdu.short_message = bytes_of(NULL, 0);
-	assert_true(receipt_from_pdu(&r, &pdu));
+	assert_true(receipt_from_pdu(&r, &pdu, false, wide));
 	assert_true(is(r.id, "abc"));
 	/* An intermediate notification stays one whatever it says. */
 	pdu.esm_class = SMPP_ESM_INTERMEDIATE;
-	assert_true(receipt_from_pdu(&r, &pdu));
+	assert_true(receipt_from_pdu(&r, &pdu, false, wide));
 	assert_true(r.intermediate);
 
 	/* A text that looks like a receipt is an MO. */
 	smpp_pdu_init(&pdu, SMPP_DELIVER_SM, 0, 1);
 	pdu.short_message = bytes_str("id:7 stat:DELIVRD");
-	assert_false(receipt_from_pdu(&r, &pdu));
+	assert_false(receipt_from_pdu(&r, &pdu, false, wide));
 	assert_int_equal(r.id.len, 0);
 	/* One TLV alone is not enough. */
 	assert_true(
 	    smpp_tlv_add_str(&pdu, SMPP_TLV_RECEIPTED_MESSAGE_ID, "abc"));
-	assert_false(receipt_from_pdu(&r, &pdu));
+	assert_false(receipt_from_pdu(&r, &pdu, false, wide));
 	/* Nor is another PDU. */
 	pdu.esm_class = SMPP_ESM_RECEIPT;
 	pdu.command_id = SMPP_SUBMIT_SM;
-	assert_false(receipt_from_pdu(&r, &pdu));
+	assert_false(receipt_from_pdu(&r, &pdu, false, wide));
 	pdu.command_id = SMPP_DATA_SM;
-	assert_true(receipt_from_pdu(&r, &pdu));
+	assert_true(receipt_from_pdu(&r, &pdu, false, wide));
 
 	/* Behind a header; with an unreadable state; of nothing at all. */
 	smpp_pdu_init(&pdu, SMPP_DELIVER_SM, 0, 1);
 	pdu.esm_class = SMPP_ESM_RECEIPT | SMPP_ESM_UDHI;
 	pdu.short_message = bytes_of("\x02\x70\x00id:9 stat:DELIVRD", 20);
-	assert_true(receipt_from_pdu(&r, &pdu));
+	assert_true(receipt_from_pdu(&r, &pdu, false, wide));
 	assert_true(is(r.id, "9"));
 	assert_true(smpp_tlv_add_u8(&pdu, SMPP_TLV_MESSAGE_STATE, 10));
-	assert_true(receipt_from_pdu(&r, &pdu));
+	assert_true(receipt_from_pdu(&r, &pdu, false, wide));
 	assert_int_equal(r.state, SMPP_STATE_DELIVERED);
 	smpp_pdu_init(&pdu, SMPP_DELIVER_SM, 0, 1);
 	pdu.esm_class = SMPP_ESM_RECEIPT;
-	assert_true(receipt_from_pdu(&r, &pdu));
+	assert_true(receipt_from_pdu(&r, &pdu, false, wide));
 	assert_int_equal(r.id.len, 0);
 	assert_int_equal(r.state, NONE);
 }
@@ -325,6 +335,10 @@ test_ids(void **state)
 		{ RECEIPT_HEX, "0x", "0x" },
 		{ RECEIPT_HEX, "00ff", "255" },
 		{ RECEIPT_HEX, "xyz", "xyz" },
+		{ RECEIPT_HEX, "XyZ", "xyz" },
+		{ RECEIPT_HEX, "3F2B7C1E-5D4A", "3f2b7c1e-5d4a" },
+		{ RECEIPT_DEC, "3F2B", "3F2B" },
+		{ RECEIPT_STRING, "00fF", "00fF" },
 		{ RECEIPT_HEX, "1-2", "1-2" },
 		{ RECEIPT_HEX, "3b9aca00", "1000000000" },
 		{ RECEIPT_HEX, "ffffffffffffffff", "18446744073709551615" },
@@ -365,7 +379,8 @@ static void
 test_long(void **state)
 {
 	static const char *const units[] = { "text:-", "id:", "id :", ",id:a",
-		"submit   ", "stat ", "text:text:", "err:,;|" };
+		"submit   ", "stat ", "text:text:", "err:,;|", "id:\"", "id='x",
+		"m", "message   ", "id:a,    ", "done date:2025-11-25 12:00" };
 	static char text[60000];
 	struct receipt r;
 	size_t i, n, len;
