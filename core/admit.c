@@ -251,10 +251,10 @@ engine_spill(struct engine *e, struct queue *q, uint64_t seq)
 {
 	if (!queue_deep(q)) {
 		/* Everything before is in memory or done; but DLRs join a
-		 * hook's queue only when they are durable, and those before
+		 * queue only when they are durable, and those before
 		 * this one may still come and spill, too. */
 		q->cursor = seq - 1;
-		if (q->target->role == TARGET_HOOK &&
+		if (q->target->role != TARGET_CONNECTOR &&
 		    e->ledger.horizon < q->cursor) {
 			q->cursor = e->ledger.horizon;
 			if (q->verify < seq)

@@ -149,6 +149,13 @@ static const struct {
 	{ ROLE_HOOK, HOPYARD__V1__FRAME_TYPE__SUBMIT },
 	{ ROLE_HOOK, HOPYARD__V1__FRAME_TYPE__CALL },
 	{ ROLE_HOOK, HOPYARD__V1__FRAME_TYPE__REPLY },
+	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__CREDIT },
+	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__RESULT },
+	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__IN_HAND },
+	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__ATTACH },
+	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__SUBMIT },
+	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__CALL },
+	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__REPLY },
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__CREDIT },
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__OPENED },
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__HORIZON },
@@ -178,22 +185,24 @@ broker_may(enum peer_role role, uint16_t type)
 static enum peer_role
 role_of(const char *type, const struct conf_group *g)
 {
-	const char *said;
+	static const enum peer_role roles[TARGET_ROLES] = {
+		[TARGET_CONNECTOR] = ROLE_CONNECTOR,
+		[TARGET_HOOK] = ROLE_HOOK,
+		[TARGET_ESME] = ROLE_SERVER,
+	};
+	enum target_role role;
 
-	if (strcmp(type, "http") == 0)
-		return ROLE_FRONT;
-	if (strcmp(type, "smppc") == 0)
-		return ROLE_CONNECTOR;
-	if (strcmp(type, "hook") == 0)
-		return ROLE_HOOK;
 	if (strcmp(type, "store") == 0)
 		return ROLE_STORE;
-	said = conf_str(g, "role");
-	if (said != NULL && strcmp(said, "front") == 0)
-		return ROLE_FRONT;
-	if (said != NULL && strcmp(said, "hook") == 0)
-		return ROLE_HOOK;
-	return ROLE_CONNECTOR;
+	return target_role_of(g, &role) ? roles[role] : ROLE_FRONT;
+}
+
+/* The engine hands items to it. */
+static bool
+has_target(enum peer_role role)
+{
+	return role == ROLE_CONNECTOR || role == ROLE_HOOK ||
+	    role == ROLE_SERVER;
 }
 
 /* ------------------------------------------------------------------ Hello */
@@ -258,8 +267,7 @@ admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 		}
 	}
 	p->role = role_of(h->type, g);
-	if ((p->role == ROLE_CONNECTOR || p->role == ROLE_HOOK) &&
-	    engine_target(b->engine, h->name) == NULL)
+	if (has_target(p->role) && engine_target(b->engine, h->name) == NULL)
 		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NOT_CONFIGURED,
 		    "the bus does not know this box yet");
 	if (p->role == ROLE_STORE && b->store != NULL &&
@@ -360,7 +368,7 @@ broker_welcome(struct broker *b, struct peer *p)
 	Hopyard__V1__Welcome w = HOPYARD__V1__WELCOME__INIT;
 	char version[32];
 
-	if (p->role == ROLE_CONNECTOR || p->role == ROLE_HOOK) {
+	if (has_target(p->role)) {
 		p->target = engine_target(b->engine, p->name);
 		assert(p->target != NULL);
 		if (!engine_hello(b->engine, p->target, p->id, p->instance,
@@ -865,7 +873,8 @@ broker_configure(struct broker *b, const struct conf *conf)
 	c.version = b->version;
 	TAILQ_FOREACH(p, &b->peers, link)
 		if (p->state == PEER_READY &&
-		    (p->role == ROLE_FRONT || p->role == ROLE_HOOK))
+		    (p->role == ROLE_FRONT || p->role == ROLE_HOOK ||
+			p->role == ROLE_SERVER))
 			peer_send(p, HOPYARD__V1__FRAME_TYPE__ACCOUNT_CHANGED,
 			    0, &c.base);
 }
@@ -884,7 +893,8 @@ broker_drain(struct broker *b)
 	engine_checkpoint(b->engine);
 	bye.reason = reason;
 	TAILQ_FOREACH(p, &b->peers, link)
-		if (p->state == PEER_READY && p->role == ROLE_FRONT)
+		if (p->state == PEER_READY &&
+		    (p->role == ROLE_FRONT || p->role == ROLE_SERVER))
 			peer_send(
 			    p, HOPYARD__V1__FRAME_TYPE__BYE, 0, &bye.base);
 	if (!b->engine->open)

@@ -1020,7 +1020,7 @@ broker_tap(struct broker *b, struct peer *p, bool from_bus, uint16_t type,
 
 /* ------------------------------------------------------------- dispatcher */
 
-/* Who may ask for what: F front ends, H hooks, C control. */
+/* Who may ask for what: F front ends, S SMPP servers, H hooks, C control. */
 static const struct {
 	const char *name;
 	void (*run)(struct control *);
@@ -1040,13 +1040,13 @@ static const struct {
 	{ "link.set", on_link_set, "C", true },
 	{ "queue.hold", on_queue_hold, "C", true },
 	{ "queue.release", on_queue_release, "C", true },
-	{ "message.cancel", on_cancel, "CF", true },
+	{ "message.cancel", on_cancel, "CFS", true },
 	{ "message.replay", on_replay, "C", true },
 	{ "send", on_send, "C", true },
-	{ "account.get", on_account_get, "F", false },
+	{ "account.get", on_account_get, "FS", false },
 	{ "webhook.get", on_webhook_get, "H", true },
 	{ "prometheus", on_prometheus, "C", true },
-	{ "ping", on_ping, "CFH", true },
+	{ "ping", on_ping, "CFSH", true },
 	{ "tap", on_tap, "C", true },
 };
 
@@ -1062,6 +1062,8 @@ role_in(const struct peer *p, const char *roles)
 		return strchr(roles, 'F') != NULL;
 	case ROLE_HOOK:
 		return strchr(roles, 'H') != NULL;
+	case ROLE_SERVER:
+		return strchr(roles, 'S') != NULL;
 	case ROLE_CONTROL:
 		return strchr(roles, 'C') != NULL;
 	default:
@@ -1113,7 +1115,9 @@ relay(struct control *c)
 	char text[160];
 
 	for (size_t i = 0; i < ARRAY_LEN(front_methods); i++)
-		may |= c->peer->role == ROLE_FRONT && c->call->has_account &&
+		may |= (c->peer->role == ROLE_FRONT ||
+			   c->peer->role == ROLE_SERVER) &&
+		    c->call->has_account &&
 		    strcmp(c->call->method, front_methods[i]) == 0;
 	if (!may) {
 		fail(c, 403, "this box may not ask that");

@@ -24,9 +24,10 @@
 #define DISPATCH_BYTES 40
 #define PART_BYTES     5
 #define IN_HAND_MAX    65536
-/* Pages asked for at a time, of connectors' queues and of hooks'. */
+/* Pages asked for at a time, of each kind of queue. */
 #define PAGES_CONNECTOR 64
 #define PAGES_HOOK      16
+#define PAGES_ESME      16
 #define PAGE_TIMEOUT    30000
 /* How old may be what the store says is overdue: half of it at least; or after
  * how many items, so that a crowd that expires at once stays bounded. */
@@ -164,28 +165,6 @@ route_target(void *arg, const char *name)
 	return engine_target(arg, name);
 }
 
-static bool
-box_role(const struct conf_group *g, enum target_role *role)
-{
-	const char *type = conf_str(g, "type");
-	const char *said;
-
-	if (strcmp(type, "http") == 0 || strcmp(type, "admin") == 0 ||
-	    strcmp(type, "store") == 0)
-		return false;
-	*role = TARGET_CONNECTOR;
-	if (strcmp(type, "smppc") == 0)
-		return true;
-	if (strcmp(type, "hook") == 0) {
-		*role = TARGET_HOOK;
-		return true;
-	}
-	said = conf_str(g, "role");
-	if (said != NULL && strcmp(said, "hook") == 0)
-		*role = TARGET_HOOK;
-	return said == NULL || strcmp(said, "front") != 0;
-}
-
 void
 engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 {
@@ -208,7 +187,7 @@ engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 		const struct conf_group *g = conf_item(conf, "boxes", i);
 		struct target *t;
 
-		if (!conf_bool(g, "enabled") || !box_role(g, &role))
+		if (!conf_bool(g, "enabled") || !target_role_of(g, &role))
 			continue;
 		t = target_make(e, conf_str(g, "name"), role);
 		t->configured = true;
@@ -509,6 +488,11 @@ target_set_up(struct engine *e, struct target *t, bool up)
 static void
 target_give_back(struct engine *e, struct target *t, bool sure)
 {
+	static const char *const lost[TARGET_ROLES] = {
+		[TARGET_CONNECTOR] = "connector lost",
+		[TARGET_HOOK] = "hook box lost",
+		[TARGET_ESME] = "SMPP server lost",
+	};
 	struct msg *m, *next;
 	struct bytes none = { NULL, 0 };
 
@@ -523,9 +507,7 @@ target_give_back(struct engine *e, struct target *t, bool sure)
 		if (sure)
 			engine_ready(e, m, true);
 		else
-			engine_unknown(e, m, 0, 0, none,
-			    t->role == TARGET_HOOK ? "hook box lost"
-						   : "connector lost");
+			engine_unknown(e, m, 0, 0, none, lost[t->role]);
 	}
 }
 
@@ -613,7 +595,8 @@ engine_hello(struct engine *e, struct target *t, uint32_t peer,
 	t->pause_until = 0;
 	map_fini(&t->in_hand);
 	map_init(&t->in_hand);
-	if (t->role == TARGET_HOOK)
+	/* A connector says so by itself. */
+	if (t->role != TARGET_CONNECTOR)
 		target_set_up(e, t, true);
 	return e->open && t->lookups == 0 && t->lost_seq <= e->ledger.horizon &&
 	    (!t->lost || !recovered_left(e));
@@ -631,7 +614,7 @@ engine_in_hand(
 	t->told = true;
 	for (size_t i = 0; i < n && t->in_hand.count < IN_HAND_MAX; i++) {
 		m = map_get_u64(&e->by_seq, refs[i]);
-		if (m == NULL || m->queue->target == t) {
+		if (m == NULL || queue_serves(m, t)) {
 			map_put_u64(&t->in_hand, refs[i], t);
 			if (m == NULL)
 				continue;
@@ -643,11 +626,8 @@ engine_in_hand(
 		if (m->queue->target->role != t->role)
 			continue;
 		engine_detach(e, m);
-		if (m->queue->target != t) {
-			m->queue =
-			    engine_queue(e, t, m->class, m->queue->account);
-			map_put_u64(&t->in_hand, refs[i], t);
-		}
+		engine_goes_by(e, m, t);
+		map_put_u64(&t->in_hand, refs[i], t);
 		engine_ready(e, m, false);
 	}
 }
@@ -725,6 +705,7 @@ engine_ready(struct engine *e, struct msg *m, bool front)
 		if (t->settled)
 			map_del_u64(&t->in_hand, m->seq);
 		msg_enter_state(m, MSG_INFLIGHT);
+		m->box = t;
 		m->sent_at = e->now;
 		m->queue->inflight++;
 		t->inflight_count++;
@@ -748,13 +729,13 @@ reserved_bytes(const struct target *t, const struct msg *m)
 {
 	return m->envelope_len + m->body_len + DISPATCH_BYTES +
 	    m->part_done_count * PART_BYTES +
-	    (t->role == TARGET_HOOK ? m->report_len : 0);
+	    (t->role != TARGET_CONNECTOR ? m->report_len : 0);
 }
 
 void
 engine_unreserve(struct msg *m)
 {
-	struct target *t = m->queue->target;
+	struct target *t = m->box;
 
 	assert(m->state == MSG_ATTEMPTING);
 	t->inflight_count--;
@@ -798,8 +779,8 @@ deliver(struct engine *e, struct target *t, struct msg *m)
 	len = (size_t)(encode_dispatch(dst, &d) - dst);
 	it.envelope = msg_envelope(m);
 	it.body = msg_body(m);
-	it.report =
-	    t->role == TARGET_HOOK ? msg_report(m) : (struct bytes){ NULL, 0 };
+	it.report = t->role != TARGET_CONNECTOR ? msg_report(m)
+						: (struct bytes){ NULL, 0 };
 	it.context = (struct bytes){ dst, len };
 	/* Credit counts what really goes, to the byte. */
 	t->sent_bytes += item_bytes(&it);
@@ -836,6 +817,28 @@ attempt(struct engine *e, struct target *t, struct msg *m)
 	ledger_expect(&e->ledger, &entry);
 }
 
+/* An item that was taken off its ready list goes to a box that has credit for
+ * so many bytes. */
+static void
+hand_out(struct engine *e, struct target *box, struct msg *m, size_t size)
+{
+	/* Also counted while the ATTEMPT event is on its way, so that the
+	 * credit is there when it has come through. */
+	box->sent_items++;
+	box->sent_bytes += size;
+	box->inflight_count++;
+	m->queue->inflight++;
+	m->box = box;
+	if (engine_unsure(e, m, box))
+		m->possible_dup = true;
+	/* So that a next bus knows whom to ask, and the customer that it may
+	 * come twice. */
+	if (m->attempts > 0 || m->possible_dup || m->moved > e->ledger.horizon)
+		attempt(e, box, m);
+	else
+		deliver(e, box, m);
+}
+
 static void
 target_dispatch(struct engine *e, struct target *t)
 {
@@ -860,21 +863,7 @@ target_dispatch(struct engine *e, struct target *t)
 			m->queue->deficit += m->parts;
 			return;
 		}
-		/* Also counted while the ATTEMPT event is on its way, so that
-		 * the credit is there when it has come through. */
-		t->sent_items++;
-		t->sent_bytes += size;
-		t->inflight_count++;
-		m->queue->inflight++;
-		if (engine_unsure(e, m, t))
-			m->possible_dup = true;
-		/* So that a next bus knows whom to ask, and the customer that
-		 * it may come twice. */
-		if (m->attempts > 0 || m->possible_dup ||
-		    m->moved > e->ledger.horizon)
-			attempt(e, t, m);
-		else
-			deliver(e, t, m);
+		hand_out(e, t, m, size);
 	}
 }
 
@@ -882,9 +871,10 @@ target_dispatch(struct engine *e, struct target *t)
 static void
 page_deep(struct engine *e)
 {
-	static const size_t most[] = {
+	static const size_t most[TARGET_ROLES] = {
 		[TARGET_CONNECTOR] = PAGES_CONNECTOR,
 		[TARGET_HOOK] = PAGES_HOOK,
+		[TARGET_ESME] = PAGES_ESME,
 	};
 	struct queue *q, *next;
 
@@ -959,7 +949,7 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 	case ENTRY_ATTEMPT:
 		if (m->state != MSG_ATTEMPTING || m->attempt_seq != en->seq)
 			break; /* a late result has overtaken it */
-		t = m->queue->target;
+		t = m->box;
 		if (t->state == TARGET_READY && t->peer == m->attempt_peer &&
 		    m->cancel_token == 0 && !expired(e, m)) {
 			deliver(e, t, m);

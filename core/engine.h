@@ -147,7 +147,7 @@ struct engine {
 	struct map keys;         /* the keys themselves, owned */
 	uint32_t next_queue;
 	size_t queue_count;
-	size_t pages[2]; /* of queues under way, by role */
+	size_t pages[TARGET_ROLES]; /* of queues under way */
 
 	struct ledger ledger;
 	bool open;  /* the store has told us where to go on */
@@ -335,6 +335,8 @@ bool engine_unsure(
     const struct engine *, const struct msg *, const struct target *);
 void engine_unknown(struct engine *, struct msg *, uint32_t peer,
     uint64_t number, struct bytes raw, const char *why);
+/* This box has it, or had it: its queue is one of that box's from now on. */
+void engine_goes_by(struct engine *, struct msg *, struct target *);
 void engine_finish_result(struct engine *, struct msg *,
     const Hopyard__V1__Result *, struct bytes raw, uint32_t peer,
     uint64_t number);

@@ -25,7 +25,7 @@ enum msg_state {
 	MSG_PENDING = 0, /* recorded, not yet durable; on no list */
 	MSG_READY,       /* on queue->ready */
 	MSG_ATTEMPTING,  /* its ATTEMPT event is on the way to the disk */
-	MSG_INFLIGHT,    /* on target->inflight; the box owes a result */
+	MSG_INFLIGHT,    /* on box->inflight; the box owes a result */
 	MSG_WAITING,     /* in the engine's heap until `due` */
 	MSG_DONE,        /* its closing event is on the way; on no list */
 };
@@ -61,6 +61,8 @@ struct msg {
 	uint32_t attempt_peer; /* and whose credit is kept for it */
 	uint64_t sent_at;      /* mono ms in MSG_INFLIGHT */
 	struct queue *queue;
+	/* Who has it in ATTEMPTING and INFLIGHT; later who had it last. */
+	struct target *box;
 	struct queue *home;
 	uint16_t tried[MSG_TRIED]; /* indices of targets */
 	uint8_t tried_count;

@@ -78,8 +78,6 @@ ladder_wait(struct engine *e, const struct msg *m)
 void
 engine_detach(struct engine *e, struct msg *m)
 {
-	struct target *t = m->queue->target;
-
 	switch (m->state) {
 	case MSG_READY:
 		queue_remove(m->queue, m);
@@ -88,8 +86,8 @@ engine_detach(struct engine *e, struct msg *m)
 		engine_unwait(e, m);
 		break;
 	case MSG_INFLIGHT:
-		TAILQ_REMOVE(&t->inflight, m, link);
-		t->inflight_count--;
+		TAILQ_REMOVE(&m->box->inflight, m, link);
+		m->box->inflight_count--;
 		m->queue->inflight--;
 		break;
 	case MSG_ATTEMPTING:
@@ -115,7 +113,7 @@ event_init(struct engine *e, Hopyard__V1__Record *r, const struct msg *m,
 	r->has_ref = true;
 	r->ref = m->seq;
 	if (m->queue != NULL) {
-		const char *name = m->queue->target->name;
+		const char *name = queue_box(m)->name;
 
 		r->has_link = true;
 		r->link = binary(name, strlen(name));
@@ -290,10 +288,10 @@ engine_make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
 	en.notice = make_notice(e, m, &r, state, mask_of(m, state), words,
 	    state_words[state], res, &body, &len);
 	msg_enter_state(m, MSG_DONE);
-	engine_say(e, mt ? "msg.final" : "hook.parked", m,
-	    m->queue->target->name, state_words[state], reason);
+	engine_say(e, mt ? "msg.final" : "hook.parked", m, queue_box(m)->name,
+	    state_words[state], reason);
 	record_event(e, &r, m, &en, body, len);
-	m->queue->target->failed_count++;
+	queue_box(m)->failed_count++;
 }
 
 void
@@ -346,8 +344,8 @@ retry(struct engine *e, struct msg *m, uint64_t wait, const char *why,
 	r.has_possible_dup = m->possible_dup;
 	r.possible_dup = m->possible_dup;
 	e->count.retries++;
-	m->queue->target->retried++;
-	engine_say(e, "msg.retry", m, m->queue->target->name, "queued", why);
+	queue_box(m)->retried++;
+	engine_say(e, "msg.retry", m, queue_box(m)->name, "queued", why);
 	if (wait > WAIT_IN_MEMORY) {
 		r.has_due_at = true;
 		r.due_at = engine_due_at(e, wait);
@@ -458,10 +456,10 @@ notified(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 	msg_enter_state(m, MSG_DONE);
 	engine_say(e,
 	    m->kind == HOPYARD__V1__KIND__MO ? "mo.delivered" : "msg.reported",
-	    m, m->queue->target->name, "ok", NULL);
+	    m, queue_box(m)->name, "ok", NULL);
 	record_event(e, &r, m, &en, NULL, 0);
 	e->count.notified++;
-	m->queue->target->submitted++;
+	queue_box(m)->submitted++;
 }
 
 /* Parts that the SMSC has taken need not go again. */
@@ -531,8 +529,10 @@ not_now(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 	if (pause > NOT_NOW_MAX)
 		pause = NOT_NOW_MAX;
 	if (res->pause_link) {
-		if (e->now + pause > q->target->pause_until)
-			q->target->pause_until = e->now + pause;
+		struct target *t = queue_box(m);
+
+		if (e->now + pause > t->pause_until)
+			t->pause_until = e->now + pause;
 	} else if (pause > 0) {
 		if (e->now + pause > q->pause_until)
 			q->pause_until = e->now + pause;
@@ -681,6 +681,15 @@ stale(const struct msg *m, const Hopyard__V1__Result *res)
 	}
 }
 
+/* The link that has sent it, in whose name its receipts will come. */
+void
+engine_goes_by(struct engine *e, struct msg *m, struct target *t)
+{
+	m->box = t;
+	if (t->role != TARGET_ESME && m->queue->target != t)
+		m->queue = engine_queue(e, t, m->class, m->queue->account);
+}
+
 void
 engine_result(struct engine *e, struct target *t, uint32_t peer,
     uint64_t number, const struct item *it)
@@ -720,7 +729,7 @@ engine_result(struct engine *e, struct target *t, uint32_t peer,
 		return;
 	}
 	if (m->state == MSG_DONE || m->state == MSG_PENDING ||
-	    (m->queue->target != t &&
+	    (!queue_serves(m, t) &&
 		res->code != HOPYARD__V1__RESULT__CODE__OK) ||
 	    stale(m, res)) {
 		/* Said before, or overtaken. */
@@ -728,12 +737,10 @@ engine_result(struct engine *e, struct target *t, uint32_t peer,
 		ledger_expect(&e->ledger, &en);
 		return;
 	}
-	if (m->queue->target != t && m->state == MSG_INFLIGHT)
-		e->ops->recall(e->arg, m->queue->target, m->seq);
+	if (m->state == MSG_INFLIGHT && m->box != t)
+		e->ops->recall(e->arg, m->box, m->seq);
 	engine_detach(e, m);
-	/* The link that has sent it, in whose name its receipts will come. */
-	if (m->queue->target != t)
-		m->queue = engine_queue(e, t, m->class, m->queue->account);
+	engine_goes_by(e, m, t);
 	engine_finish_result(e, m, res, it->envelope, peer, number);
 }
 
@@ -822,7 +829,7 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 		engine_cancel_now(e, m, 0, 0, NULL, (struct bytes){ NULL, 0 });
 		return;
 	case MSG_INFLIGHT:
-		e->ops->recall(e->arg, m->queue->target, m->seq);
+		e->ops->recall(e->arg, m->box, m->seq);
 		return;
 	case MSG_PENDING:    /* it may turn out to be a duplicate */
 	case MSG_ATTEMPTING: /* until its record is durable */

@@ -351,7 +351,7 @@ load_queue(struct engine *e, struct msg *m, struct queue *home,
 
 	m->class = home->class;
 	m->queue = home;
-	if (pg->link.len == 0 ||
+	if (home->target->role == TARGET_ESME || pg->link.len == 0 ||
 	    (pg->link.len == strlen(home->target->name) &&
 		memcmp(pg->link.data, home->target->name, pg->link.len) == 0))
 		return;
@@ -405,11 +405,9 @@ apply_result(struct engine *e, const struct lookup *l, struct msg *m)
 {
 	struct bytes raw = { l->result, l->result_len };
 	const Hopyard__V1__Result *res;
-	struct queue *q = m->queue;
 
-	/* The link that has sent it, in whose name its receipts will come. */
-	if (l->target->role == q->target->role)
-		m->queue = engine_queue(e, l->target, q->class, q->account);
+	if (l->target->role == m->queue->target->role)
+		engine_goes_by(e, m, l->target);
 	arena_reset(&e->result_arena);
 	res = frame_unpack(
 	    &e->result_arena, &hopyard__v1__result__descriptor, raw.p, raw.len);

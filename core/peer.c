@@ -260,8 +260,7 @@ flush_credit(struct peer *p)
 {
 	Hopyard__V1__Credit c = HOPYARD__V1__CREDIT__INIT;
 
-	if (p->role != ROLE_FRONT && p->role != ROLE_CONNECTOR &&
-	    p->role != ROLE_HOOK)
+	if (p->role == ROLE_STORE || p->role == ROLE_CONTROL)
 		return;
 	c.items = p->settled + WINDOW_ITEMS;
 	c.bytes = p->settled_bytes + WINDOW_BYTES;

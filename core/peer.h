@@ -35,6 +35,7 @@ enum peer_role {
 	ROLE_FRONT,
 	ROLE_CONNECTOR,
 	ROLE_HOOK,
+	ROLE_SERVER,
 	ROLE_STORE,
 	ROLE_CONTROL,
 };
@@ -61,7 +62,7 @@ struct peer {
 	uint8_t instance[16];
 	uint32_t pid;
 	uint64_t since;        /* mono ms, of the state */
-	struct target *target; /* connectors and hooks */
+	struct target *target; /* connectors, hooks and servers */
 
 	/* From the peer: its numbered items. */
 	uint64_t last_number;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/conf.h"
 #include "common/xalloc.h"
 
 /* Parts that an account may send before the next one has its turn. */
@@ -37,6 +38,36 @@ target_free(struct target *t)
 	map_fini(&t->in_hand);
 	free(t->name);
 	free(t);
+}
+
+bool
+target_role_of(const struct conf_group *g, enum target_role *role)
+{
+	static const struct {
+		const char *type;
+		bool given;
+		enum target_role role;
+	} types[] = {
+		{ "http", false, TARGET_CONNECTOR },
+		{ "admin", false, TARGET_CONNECTOR },
+		{ "store", false, TARGET_CONNECTOR },
+		{ "smppc", true, TARGET_CONNECTOR },
+		{ "hook", true, TARGET_HOOK },
+		{ "smpps", true, TARGET_ESME },
+	};
+	const char *type = conf_str(g, "type");
+	const char *said;
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (strcmp(type, types[i].type) == 0) {
+			*role = types[i].role;
+			return types[i].given;
+		}
+	/* A type of its own says it. */
+	said = conf_str(g, "role");
+	*role = said != NULL && strcmp(said, "hook") == 0 ? TARGET_HOOK
+							  : TARGET_CONNECTOR;
+	return said == NULL || strcmp(said, "front") != 0;
 }
 
 bool

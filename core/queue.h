@@ -19,12 +19,16 @@
 #include "common/queue.h"
 #include "core/msg.h"
 
+struct conf_group;
+
 #define CLASS_COUNT 4 /* OTP, ALERT, TXN, BULK as 0..3 */
 
 enum target_role {
 	TARGET_CONNECTOR = 0,
 	TARGET_HOOK,
+	TARGET_ESME, /* an SMPP server, or all customers as one */
 };
+#define TARGET_ROLES 3
 
 enum target_state {
 	TARGET_AWAY = 0, /* not connected, and nothing of ours is with it */
@@ -117,6 +121,8 @@ struct target {
 
 struct target *target_new(const char *name, enum target_role, uint32_t index);
 void target_free(struct target *);
+/* What a box is to the engine; false for one that it hands nothing to. */
+bool target_role_of(const struct conf_group *, enum target_role *);
 /* May items be handed over right now? */
 bool target_open(const struct target *, uint64_t now);
 /* May the router choose it? */
@@ -132,6 +138,27 @@ static inline bool
 queue_deep(const struct queue *q)
 {
 	return q->cursor < q->tail;
+}
+
+/* The box in whose name an item is recorded: that of its queue; of an item for
+ * a customer, the server that had it last. */
+static inline struct target *
+queue_box(const struct msg *m)
+{
+	struct target *t = m->queue->target;
+
+	return t->role == TARGET_ESME && m->box != NULL ? m->box : t;
+}
+
+/* Has t a word in what becomes of it?  While one has it in hand, only that one;
+ * before, any server for an item of a customer. */
+static inline bool
+queue_serves(const struct msg *m, const struct target *t)
+{
+	if (m->state == MSG_INFLIGHT || m->state == MSG_ATTEMPTING)
+		return m->box == t;
+	return m->queue->target == t ||
+	    (t->role == TARGET_ESME && m->queue->target->role == TARGET_ESME);
 }
 
 /* Lowest seq that may be live, or 0 when the queue is empty. */

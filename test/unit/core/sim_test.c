@@ -1800,7 +1800,8 @@ check_end(struct sim *s)
 			    hex(m->id));
 	}
 	if (e->ledger.ring_count != 0 || e->heap_count != 0 || e->bytes != 0 ||
-	    e->due_count != 0 || e->pages[0] != 0 || e->pages[1] != 0)
+	    e->due_count != 0 || e->pages[TARGET_CONNECTOR] != 0 ||
+	    e->pages[TARGET_HOOK] != 0)
 		fail_run(s, "the engine is not empty");
 	for (size_t i = 0; i < e->target_count; i++)
 		if (e->target[i]->in_hand.count != 0)
