@@ -87,6 +87,10 @@ static const struct conf_row conf_table_bus_rows[] = {
 	{ "reclaim", CONF_DURATION, .dflt = "10s", .min = MS(100),
 	  .max = HOUR(1),
 	  .help = "How long a box that is gone keeps what was handed to it." },
+	{ "join_timeout", CONF_DURATION, .dflt = "5m", .min = MS(100),
+	  .max = DAY(1),
+	  .help = "How long the parts of a message from a handset wait for "
+	      "those that are missing; then it goes on without them." },
 	{ "max_boxes", CONF_INT, CONF_ANY, CONF_BUS, .dflt = "1024", .min = 1,
 	  .max = 100000, .help = "Connected boxes." },
 };

@@ -473,8 +473,8 @@ receipt(struct engine *e, struct target *t, uint32_t peer, uint64_t number,
 	e->count.receipts++;
 }
 
-static void
-mobile_originated(struct engine *e, struct target *t, uint32_t peer,
+void
+engine_mobile_originated(struct engine *e, const char *link, uint32_t peer,
     uint64_t number, const Hopyard__V1__Envelope *env, const struct item *it)
 {
 	Hopyard__V1__Record r = HOPYARD__V1__RECORD__INIT;
@@ -489,7 +489,7 @@ mobile_originated(struct engine *e, struct target *t, uint32_t peer,
 
 	rule = inbound_match(e->inbound,
 	    &(struct inbound_key){
-		.link = { (const uint8_t *)t->name, strlen(t->name) },
+		.link = { (const uint8_t *)link, strlen(link) },
 		.to = view(env->to),
 		.from = view(env->from),
 		.keyword = view(env->keyword) });
@@ -511,7 +511,7 @@ mobile_originated(struct engine *e, struct target *t, uint32_t peer,
 	r.has_expires_at = q != NULL;
 	r.expires_at = e->wall + MO_VALIDITY;
 	r.has_link = true;
-	r.link = text(t->name);
+	r.link = text(link);
 	if (rule != NULL) {
 		r.has_rule = true;
 		r.rule = text(rule->name);
@@ -531,7 +531,7 @@ mobile_originated(struct engine *e, struct target *t, uint32_t peer,
 			.id = env->id.data,
 			.to = view(env->to),
 			.from = view(env->from),
-			.via = t->name,
+			.via = link,
 			.status = q != NULL ? "queued" : "parked" };
 
 		e->ops->note(e->arg, &n);
@@ -560,6 +560,7 @@ engine_inbound(struct engine *e, struct target *t, uint32_t peer,
     uint64_t number, const struct item *it)
 {
 	const Hopyard__V1__Envelope *env = engine_envelope(e, it->envelope);
+	const char *fault;
 
 	if (env == NULL || env->id.len != UUID_LEN ||
 	    item_length(it) > ENGINE_ITEM_MAX) {
@@ -583,7 +584,15 @@ engine_inbound(struct engine *e, struct target *t, uint32_t peer,
 		    "not an MO or a receipt, or an address is too long");
 		return;
 	}
+	if (parts_is_part(env) && (fault = parts_fault(t, env)) != NULL) {
+		refuse(e, peer, number, env, HOPYARD__V1__ACK__CODE__INVALID,
+		    fault);
+		return;
+	}
 	if (repeated(e, peer, number, env))
 		return;
-	mobile_originated(e, t, peer, number, env, it);
+	if (parts_is_part(env))
+		parts_admit(e, t, peer, number, env, it);
+	else
+		engine_mobile_originated(e, t->name, peer, number, env, it);
 }

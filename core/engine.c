@@ -62,6 +62,7 @@ engine_new(const struct engine_ops *ops, void *arg, uint64_t seed)
 	map_init(&e->lookup_by_id);
 	map_init(&e->overdue[0]);
 	map_init(&e->overdue[1]);
+	e->parts = parts_new();
 	buf_init(&e->scratch);
 	arena_init(&e->arena, e->arena_memory, sizeof(e->arena_memory));
 	arena_init(
@@ -108,6 +109,7 @@ engine_free(struct engine *e)
 	map_fini(&e->lookup_by_id);
 	map_fini(&e->overdue[0]);
 	map_fini(&e->overdue[1]);
+	parts_free(e->parts);
 	ledger_fini(&e->ledger);
 	buf_fini(&e->scratch);
 	free(e->heap);
@@ -179,10 +181,14 @@ engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 	e->limits.checkpoint_ms = conf_duration(bus, "checkpoint");
 	e->limits.failover_ms = conf_duration(bus, "failover_after");
 	e->limits.reclaim_ms = conf_duration(bus, "reclaim");
+	e->limits.join_ms = conf_duration(bus, "join_timeout");
 
-	for (size_t i = 0; i < e->target_count; i++)
+	for (size_t i = 0; i < e->target_count; i++) {
 		e->target[i]->configured = false;
+		e->target[i]->scope = NULL;
+	}
 	e->first_hook = NULL;
+	target_make(e, PARTS_TARGET, TARGET_PARTS);
 	for (size_t i = 0; i < conf_count(conf, "boxes"); i++) {
 		const struct conf_group *g = conf_item(conf, "boxes", i);
 		struct target *t;
@@ -191,6 +197,8 @@ engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 			continue;
 		t = target_make(e, conf_str(g, "name"), role);
 		t->configured = true;
+		if (strcmp(conf_str(g, "type"), "smppc") == 0)
+			t->scope = conf_str(g, "scope");
 		if (role == TARGET_HOOK && e->first_hook == NULL)
 			e->first_hook = t;
 	}
@@ -553,7 +561,9 @@ recovered_left(const struct engine *e)
 	TAILQ_FOREACH(q, &e->queues, all_link) {
 		uint64_t low = queue_low(q);
 
-		if (low != 0 && low <= e->recovered_seq)
+		/* Parts of MO were never sent to anybody. */
+		if (low != 0 && low <= e->recovered_seq &&
+		    q->target->role != TARGET_PARTS)
 			return true;
 	}
 	return e->due_count > 0;
@@ -875,6 +885,7 @@ page_deep(struct engine *e)
 		[TARGET_CONNECTOR] = PAGES_CONNECTOR,
 		[TARGET_HOOK] = PAGES_HOOK,
 		[TARGET_ESME] = PAGES_ESME,
+		[TARGET_PARTS] = 1,
 	};
 	struct queue *q, *next;
 
@@ -942,6 +953,8 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 			uint64_t wait = m->due - e->now;
 
 			engine_wait(e, m, wait);
+		} else if (m->home->target->role == TARGET_PARTS) {
+			parts_arrived(e, m);
 		} else {
 			engine_ready(e, m, false);
 		}
@@ -1197,6 +1210,7 @@ engine_tick(struct engine *e)
 	}
 	if (!e->open)
 		return 250;
+	parts_tick(e);
 	while (e->heap_count > 0 && e->heap[0]->due <= e->now) {
 		struct msg *m = e->heap[0];
 

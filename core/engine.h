@@ -7,7 +7,8 @@
  * Events come in as engine_*() calls; effects go out through struct
  * engine_ops, at once and in order.  Effects must not call back into the
  * engine.  Files: engine.c (targets, dispatch, time), admit.c (what comes in),
- * outcome.c (what became of it), page.c (the store, recovery, deep queues).
+ * parts.c (MO in several parts), outcome.c (what became of it), page.c (the
+ * store, recovery, deep queues).
  *
  * Life of an item here:
  *	admitted -> record -> PENDING -> horizon -> READY -> (ATTEMPTING) ->
@@ -26,6 +27,7 @@
 #include "common/map.h"
 #include "core/account.h"
 #include "core/ledger.h"
+#include "core/parts.h"
 #include "core/queue.h"
 #include "core/route.h"
 #include "hopyard/v1/bus.pb-c.h"
@@ -86,6 +88,7 @@ struct engine_limits {
 	uint64_t checkpoint_ms;
 	uint64_t failover_ms;
 	uint64_t reclaim_ms;
+	uint64_t join_ms;
 };
 
 /* A look-up by id that is under way in the store. */
@@ -94,7 +97,8 @@ struct lookup {
 	enum {
 		LOOKUP_RESULT,
 		LOOKUP_CANCEL,
-		LOOKUP_REPLAY
+		LOOKUP_REPLAY,
+		LOOKUP_PARTS
 	} why;
 	uint8_t id[16];
 	uint8_t new_id[16]; /* replay */
@@ -148,6 +152,8 @@ struct engine {
 	uint32_t next_queue;
 	size_t queue_count;
 	size_t pages[TARGET_ROLES]; /* of queues under way */
+
+	struct parts *parts;
 
 	struct ledger ledger;
 	bool open;  /* the store has told us where to go on */
@@ -302,6 +308,10 @@ void engine_unwait(struct engine *, struct msg *);
 void engine_ready(struct engine *, struct msg *, bool front);
 /* From MSG_ATTEMPTING: it does not go out, its credit is free again. */
 void engine_unreserve(struct msg *);
+/* A whole MO of this link: to its hook, or parked.  The peer is told when it
+ * is durable, unless it is 0. */
+void engine_mobile_originated(struct engine *, const char *link, uint32_t peer,
+    uint64_t number, const Hopyard__V1__Envelope *, const struct item *);
 /* The rule that takes a message, or NULL. */
 const struct route *engine_route(
     const struct engine *, const Hopyard__V1__Envelope *);

@@ -18,6 +18,7 @@
 #include "hopyard/v1/bus.pb-c.h"
 #include "proto/frame.h"
 
+struct part_group;
 struct queue;
 struct target;
 
@@ -27,6 +28,7 @@ enum msg_state {
 	MSG_ATTEMPTING,  /* its ATTEMPT event is on the way to the disk */
 	MSG_INFLIGHT,    /* on box->inflight; the box owes a result */
 	MSG_WAITING,     /* in the engine's heap until `due` */
+	MSG_HELD,        /* a part of an MO in m->group, see parts.h */
 	MSG_DONE,        /* its closing event is on the way; on no list */
 };
 
@@ -67,7 +69,8 @@ struct msg {
 	uint16_t tried[MSG_TRIED]; /* indices of targets */
 	uint8_t tried_count;
 	uint32_t heap_index;
-	uint32_t *part_done; /* part_done_count numbers, or NULL */
+	struct part_group *group; /* in MSG_HELD */
+	uint32_t *part_done;      /* part_done_count numbers, or NULL */
 	uint32_t part_done_count;
 	TAILQ_ENTRY(msg) link;
 	TAILQ_ENTRY(msg) home_link;

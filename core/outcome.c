@@ -94,6 +94,7 @@ engine_detach(struct engine *e, struct msg *m)
 		engine_unreserve(m);
 		break;
 	case MSG_PENDING:
+	case MSG_HELD:
 	case MSG_DONE:
 		break;
 	}
@@ -833,6 +834,7 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 		return;
 	case MSG_PENDING:    /* it may turn out to be a duplicate */
 	case MSG_ATTEMPTING: /* until its record is durable */
+	case MSG_HELD:       /* not an MT */
 	case MSG_DONE:
 		return;
 	}

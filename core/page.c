@@ -137,6 +137,7 @@ engine_opened(struct engine *e, const Hopyard__V1__Opened *o)
 	e->next_checkpoint = e->now + e->limits.checkpoint_ms;
 	/* Rows that an earlier bus wrote may lie anywhere ahead. */
 	e->due_tail_at = UINT64_MAX;
+	parts_opened(e);
 }
 
 static void
@@ -424,6 +425,10 @@ start(struct engine *e, struct msg *m)
 	uint8_t id[16];
 	struct lookup *l;
 
+	if (m->home != NULL && m->home->target->role == TARGET_PARTS) {
+		parts_arrived(e, m);
+		return;
+	}
 	memcpy(id, m->id, sizeof(id));
 	if ((l = result_of(e, id, seq)) == NULL) {
 		if (m->scheduled)
@@ -574,6 +579,8 @@ lookup_wants(const struct lookup *l, const struct engine *e,
 		return pg->seq == l->ref;
 	if (l->why == LOOKUP_REPLAY)
 		return m->kind == HOPYARD__V1__KIND__MT;
+	if (l->why == LOOKUP_PARTS)
+		return m->kind == HOPYARD__V1__KIND__MO;
 	q = map_get_u64(&e->queue_by_number, pg->queue);
 	/* The account of the asker, if it has one. */
 	if (l->result_len > 0 &&
@@ -607,6 +614,11 @@ lookup_done(struct engine *e, struct lookup *l)
 		else
 			e->ops->answer(
 			    e->arg, l->number, 404, "no such message");
+		msg_free(m);
+		return;
+	}
+	if (l->why == LOOKUP_PARTS) {
+		parts_looked_up(e, l->ref, l->found);
 		msg_free(m);
 		return;
 	}

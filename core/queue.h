@@ -26,9 +26,10 @@ struct conf_group;
 enum target_role {
 	TARGET_CONNECTOR = 0,
 	TARGET_HOOK,
-	TARGET_ESME, /* an SMPP server, or all customers as one */
+	TARGET_ESME,  /* an SMPP server, or all customers as one */
+	TARGET_PARTS, /* no box: parts of MO, see parts.h */
 };
-#define TARGET_ROLES 3
+#define TARGET_ROLES 4
 
 enum target_state {
 	TARGET_AWAY = 0, /* not connected, and nothing of ours is with it */
@@ -92,9 +93,10 @@ struct target {
 	 * hand nor known to be unsent: it was killed as well.
 	 */
 	bool unsure;
-	bool lost;    /* and will stay so */
-	bool told;    /* since Hello: it has said what it has in hand */
-	bool settled; /* and that was all */
+	bool lost;         /* and will stay so */
+	bool told;         /* since Hello: it has said what it has in hand */
+	bool settled;      /* and that was all */
+	const char *scope; /* of ids that its carrier gives, NULL: its name */
 	uint32_t index;
 	uint32_t peer; /* id, 0 = none */
 	uint8_t instance[16];
