@@ -1052,7 +1052,7 @@ static const struct {
 
 /* Methods of boxes that front ends may reach. */
 static const char *const front_methods[] = { "message.show", "message.find",
-	"idem.claim" };
+	"message.get", "idem.claim" };
 
 static bool
 role_in(const struct peer *p, const char *roles)

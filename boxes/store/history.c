@@ -170,6 +170,127 @@ show_finish(struct job *job)
 	free(list);
 }
 
+/* ------------------------------------------------- one message, as it came */
+
+static const char *
+read_get(struct job *job)
+{
+	/* It has the text, which is nobody's but the account's. */
+	return job->account == NULL ? "the account is missing" : read_id(job);
+}
+
+static void
+get_run(struct job *job, struct pg *pg)
+{
+	struct pg_params p = { .count = 0 };
+
+	one_params(job, &p);
+	pg_run(pg,
+	    "SELECT " JOB_MESSAGE_COLUMNS ", m.report FROM message m"
+	    " WHERE m.id = $1::uuid AND m.account = $2::text"
+	    " AND m.kind::int = 1 AND $3::bigint IS NOT NULL",
+	    &p, true);
+	pg_run(pg,
+	    "SELECT * FROM (" EVENTS_OF(
+		" AND type::int <> 64") ") x"
+					" ORDER BY seq, at LIMIT 1000",
+	    &p, true);
+}
+
+static ProtobufCBinaryData
+get_bytes(struct bytes b)
+{
+	return (ProtobufCBinaryData){ b.len, (uint8_t *)(uintptr_t)b.p };
+}
+
+/* Kept beside the answer, as the arena is used again for each event. */
+struct get_kept {
+	uint8_t other[UUID_LEN];
+	uint8_t error[64];
+};
+
+/* What an event of the message itself adds. */
+static void
+get_event(Hopyard__V1__Stored *out, struct get_kept *kept, struct arena *arena,
+    const struct timeline_event *e)
+{
+	const Hopyard__V1__Record *rec;
+	const Hopyard__V1__Notice *notice;
+
+	arena_reset(arena);
+	if (e->rec.p != NULL) {
+		rec = frame_unpack(arena, &hopyard__v1__record__descriptor,
+		    e->rec.p, e->rec.len);
+		if (rec != NULL && rec->has_status) {
+			out->has_status = rec->status != 0;
+			out->status = rec->status;
+		}
+		if (rec != NULL && rec->other.len == UUID_LEN && out->final) {
+			memcpy(kept->other, rec->other.data, UUID_LEN);
+			out->has_other = true;
+			out->other = get_bytes(bytes_of(kept->other, UUID_LEN));
+		}
+	} else if (e->body.p != NULL) {
+		notice = frame_unpack(arena, &hopyard__v1__notice__descriptor,
+		    e->body.p, e->body.len);
+		if (notice != NULL && notice->error.len > 0 &&
+		    notice->error.len <= sizeof(kept->error)) {
+			memcpy(
+			    kept->error, notice->error.data, notice->error.len);
+			out->has_error = true;
+			out->error =
+			    get_bytes(bytes_of(kept->error, notice->error.len));
+		}
+	}
+}
+
+static void
+get_finish(struct job *job)
+{
+	Hopyard__V1__Stored out = HOPYARD__V1__STORED__INIT;
+	struct arena *arena = job_arena(job);
+	struct timeline_message m;
+	struct timeline_state s;
+	struct timeline_event *list;
+	struct get_kept kept;
+	unsigned before;
+	size_t count, n;
+
+	if (!job_found(job, &m))
+		return;
+	list = read_events(job->events, &count);
+	arena_reset(arena);
+	timeline_begin(&s,
+	    frame_unpack(
+		arena, &hopyard__v1__record__descriptor, m.rec.p, m.rec.len));
+	out.has_at = true;
+	out.at = uuid_time_ms(m.id);
+	for (size_t i = 0; i < count; i++) {
+		const struct timeline_event *e = &list[i];
+
+		if (e->ref != m.seq)
+			continue;
+		before = s.state;
+		timeline_fold(&s, e->type, e->state, e->rec.p != NULL);
+		out.final = s.final;
+		if (s.state != before)
+			out.at = e->at;
+		get_event(&out, &kept, arena, e);
+	}
+	out.envelope = get_bytes(m.envelope);
+	out.has_body = m.body.p != NULL;
+	out.body = get_bytes(m.body);
+	/* m.queue is the last column, which is the report here. */
+	out.has_report = m.queue.p != NULL;
+	out.report = get_bytes(m.queue);
+	out.state = (Hopyard__V1__State)s.state;
+	out.has_final = true;
+	n = hopyard__v1__stored__get_packed_size(&out);
+	hopyard__v1__stored__pack(&out, buf_reserve(&job->out, n));
+	buf_commit(&job->out, n);
+	free(list);
+}
+
 /* --------------------------------------------------------------------- trace */
 
 static void
@@ -281,5 +402,7 @@ trace_finish(struct job *job)
 
 const struct job_method history_show = { "message.show", false, false, read_id,
 	show_run, one_rows, show_finish };
+const struct job_method history_get = { "message.get", false, false, read_get,
+	get_run, one_rows, get_finish };
 const struct job_method history_trace = { "message.trace", true, false, read_id,
 	trace_run, one_rows, trace_finish };

@@ -68,7 +68,7 @@ struct job {
 };
 
 extern const struct job_method search_find, search_orphans, history_show,
-    history_trace, claim_method;
+    history_get, history_trace, claim_method;
 
 void job_fail(struct job *, unsigned code, const char *error);
 /* A text of the arguments, or NULL. */

@@ -168,7 +168,8 @@ job_message(struct timeline_message *m, const PGresult *res, int row)
 /* ------------------------------------------------------------------- calling */
 
 static const struct job_method *const query_methods[] = { &search_find,
-	&search_orphans, &history_show, &history_trace, &claim_method };
+	&search_orphans, &history_show, &history_get, &history_trace,
+	&claim_method };
 
 static void
 job_run(struct job *job, struct pg *pg)
