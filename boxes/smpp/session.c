@@ -156,15 +156,6 @@ session_resume(struct session *s)
 
 /* ---------------------------------------------------------------- sending */
 
-static void
-session_note_sent(
-    struct session *s, uint32_t command, uint32_t status, size_t n)
-{
-	s->bytes_out += n;
-	if (s->ops->sent != NULL)
-		s->ops->sent(s, command, status, s->arg);
-}
-
 uint32_t
 session_next_seq(struct session *s)
 {
@@ -187,7 +178,9 @@ session_send(struct session *s, const struct smpp_pdu *pdu)
 	if (n < 0)
 		return n;
 	conn_commit(s->conn, (size_t)n);
-	session_note_sent(s, pdu->command_id, pdu->command_status, (size_t)n);
+	s->bytes_out += (size_t)n;
+	if (s->ops->sent != NULL)
+		s->ops->sent(s, pdu->command_id, pdu->command_status, s->arg);
 	return 0;
 }
 
@@ -233,10 +226,7 @@ session_request(
 	pdu[14] = (uint8_t)(seq >> 8);
 	pdu[15] = (uint8_t)seq;
 	conn_send(s->conn, pdu, len);
-	session_note_sent(s,
-	    (uint32_t)pdu[4] << 24 | (uint32_t)pdu[5] << 16 |
-		(uint32_t)pdu[6] << 8 | pdu[7],
-	    ESME_ROK, len);
+	s->bytes_out += len;
 }
 
 uint32_t

@@ -62,7 +62,8 @@ struct session_ops {
 	void (*batch)(struct session *, void *arg);
 	/* The peer reads again after session_room() was 0 for it.  May be NULL. */
 	void (*writable)(struct session *, void *arg);
-	/* A PDU of ours has been written, for figures.  May be NULL. */
+	/* session_send() has written something, for figures.  May be
+	 * NULL. */
 	void (*sent)(
 	    struct session *, uint32_t command, uint32_t status, void *arg);
 	/* The connection has ended before this request was answered. */

@@ -3,7 +3,8 @@
  * customer.h - an account that is bound here: its sessions, the items that the
  * bus has handed over for it, and the credit that the bus has from us.
  *
- * Exists while it has a bind or an item in hand.  Credit: the bus may send what
+ * Exists while it has a bind or an item in hand, and longer as long as the bus
+ * remembers what it was granted.  Credit: the bus may send what
  * the receiver binds have room for in their windows, so that what waits here is
  * about nothing; the rest waits durably in the store.  Every change is told
  * with one Attach at the end of the turn.
@@ -22,31 +23,52 @@ struct delivery;
 struct server;
 
 TAILQ_HEAD(delivery_list, delivery);
+TAILQ_HEAD(customer_list, customer);
 
 struct customer {
 	struct server *server;
-	char *account; /* owned */
-	struct esme_list binds;
-	unsigned bind_count, receiver_count;
+	char *account;          /* owned */
+	struct esme_list binds; /* every session until it is closed */
+	unsigned asking;        /* binds that wait for the bus's leave */
+	unsigned bind_count, receiver_count; /* of those in the list */
 	struct esme *turn; /* the receiver bind that is next */
 
+	/* Of deliver.c, which adds to in_hand and came for every item that it
+	 * accepts, and calls customer_update() when it has given results. */
 	struct delivery_list waiting; /* in hand, on no bind's window */
 	unsigned in_hand;             /* all that the bus waits for */
-	uint64_t granted, came;       /* items since Hello */
-	bool dirty;                   /* an Attach is owed */
+	uint64_t came;                /* items since Hello */
+
+	uint64_t granted;           /* likewise */
+	bool dirty;                 /* an Attach is owed */
+	TAILQ_ENTRY(customer) link; /* server->dirty, while it is */
 };
 
-/* A session is bound, or no longer.  customer_bind() makes the customer when
- * there is none, and sets e->customer; customer_unbind() may free it. */
+/*
+ * A bind of the account is asked for at the bus, which counts it from then on;
+ * so do we.  Makes the customer when there is none.  When the answer has come
+ * customer_bind() has to follow or not, and then customer_answered().
+ */
+struct customer *customer_ask(struct server *, const char *account);
+void customer_answered(struct server *, const char *account);
+
+/* A session is bound: sets e->customer. */
 void customer_bind(struct server *, const char *account, struct esme *);
+/* Its state has changed; what nobody can take any more goes back. */
+void customer_recount(struct customer *);
+/* It is closed.  May free the customer. */
 void customer_unbind(struct esme *);
 struct customer *customer_find(
     const struct server *, const void *account, size_t len);
 /* Grant what has become free and tell the bus. */
 void customer_update(struct customer *);
-/* A new connection to the bus: all totals begin anew, all is told again. */
+/* A new connection to the bus: all totals begin anew, all is told again, at
+ * once. */
 void customer_all_ready(struct server *);
-/* Frees it when it has neither bind nor item. */
+/* Frees it when nothing needs it any more. */
 void customer_release(struct customer *);
+
+void customers_init(struct server *);
+void customers_fini(struct server *);
 
 #endif

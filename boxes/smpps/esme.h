@@ -9,6 +9,9 @@
  *
  * Which PDU is in order in which state is one table in esme.c (SMPP 3.4, 2.2
  * and 2.3); what is not gets ESME_RINVBNDSTS in its own response.
+ *
+ * A session stays in its customer's list until it is closed, as answers may
+ * come until then.
  */
 #ifndef SMPPS_ESME_H
 #define SMPPS_ESME_H
@@ -23,6 +26,7 @@
 
 struct conn;
 struct customer;
+struct origin;
 struct server;
 
 enum esme_state {
@@ -49,13 +53,17 @@ struct esme {
 	struct session *session; /* owned */
 	enum esme_state state;   /* written only by esme_enter_state() */
 	bool tls;
-	char source[64]; /* the client's address, without port */
+	bool leaving;   /* to be unbound when what is in hand is answered */
+	bool unchecked; /* its account may have changed: in server->unchecked */
+	char source[64];       /* the client's address, without port */
+	struct origin *origin; /* counts it while it is not bound */
 
 	/* From OPEN on; of the account as it was at the bind. */
 	struct customer *customer; /* NULL until bound */
 	char system_id[17];
-	char credential[32]; /* "smpp:demo"; no secret */
-	uint8_t interface_version;
+	char credential[32];       /* "smpp:demo"; no secret */
+	uint8_t interface_version; /* 0x33, 0x34 or 0x50 */
+	uint32_t bind_command;     /* SMPP_BIND_... */
 	enum esme_id_form id_form;
 	enum segment_charset charset;
 	unsigned max_parts;
@@ -68,29 +76,56 @@ struct esme {
 	uint64_t n_submits, n_delivers, n_refused;
 
 	/* deliver.c: requests of ours that it has not answered. */
-	uint32_t overdue; /* of them those whose item was given back */
+	uint32_t overdue;     /* of them those whose item was given back */
+	uint64_t answered_ms; /* the latest answer, or since when one is due */
+	uint64_t paused_ms;   /* it has enough: nothing new before; 0: none */
+	unsigned throttled; /* answers that said so, since the last good one */
+
+	uint32_t unbind_seq; /* of our unbind */
 
 	TAILQ_ENTRY(esme) link;          /* server->esmes */
 	TAILQ_ENTRY(esme) customer_link; /* customer->binds */
+	TAILQ_ENTRY(esme) check_link;    /* server->unchecked */
 };
 
 TAILQ_HEAD(esme_list, esme);
 
-/* Takes an accepted connection (TLS done or under way). */
+/* Takes an accepted connection (TLS done or under way); closes it at once when
+ * there are too many. */
 void esme_accept(struct server *, struct conn *, bool tls);
 /* Unbind and close; at once when it is not bound. */
 void esme_unbind(struct esme *, const char *why);
 void esme_close(struct esme *, const char *why);
+/* Takes no new messages; unbinds when what is in hand has been answered. */
+void esme_leave(struct esme *, const char *why);
 /* Time-outs; once a second. */
 void esme_tick(struct esme *, uint64_t now_ms);
 
 struct esme *esme_find(const struct server *, uint64_t number);
 static inline bool
+esme_is_bound(const struct esme *e)
+{
+	return e->state >= ESME_STATE_BOUND_TX &&
+	    e->state <= ESME_STATE_BOUND_TRX;
+}
+/* May it be sent a deliver_sm?  session_room() says how many. */
+static inline bool
 esme_may_receive(const struct esme *e)
 {
-	return e->state == ESME_STATE_BOUND_RX ||
-	    e->state == ESME_STATE_BOUND_TRX;
+	return !e->leaving &&
+	    (e->state == ESME_STATE_BOUND_RX ||
+		e->state == ESME_STATE_BOUND_TRX);
 }
+
+/*
+ * Of login.c: a bind waits for its verdict; the answer leaves, and the session
+ * is bound, or closed behind it.
+ */
+struct login;
+void esme_begin_bind(struct esme *);
+void esme_bound(struct esme *, const struct login *);
+void esme_refuse(
+    struct esme *, const struct login *, uint32_t status, const char *why);
 
 /*
  * A request that will be answered later begins: counts it against the window.
@@ -107,5 +142,7 @@ char *esme_write_id(
 bool esme_read_id(struct bytes, uint8_t id[16]);
 
 const char *esme_state_name(enum esme_state);
+/* "transmitter", of a session that is or was bound. */
+const char *esme_role(const struct esme *);
 
 #endif

@@ -14,14 +14,21 @@
 
 #include "boxes/smpps/customer.h"
 #include "boxes/smpps/esme.h"
-#include "common/buf.h"
+#include "boxes/smpps/login.h"
 #include "common/map.h"
+#include "common/turn.h"
 
 struct accounts;
 struct auth;
 struct box;
+struct conf_group;
 struct daemon;
+struct listener;
 struct submitter;
+
+#define SERVER_LISTENERS  64
+#define SERVER_DRAIN_MS   30000
+#define SERVER_MAX_WINDOW 1000 /* of an account */
 
 struct server {
 	struct daemon *daemon;
@@ -30,10 +37,15 @@ struct server {
 	struct accounts *accounts;
 	struct auth *auth;
 	struct submitter *submitter;
-	uv_timer_t tick; /* once a second, over all sessions */
+	struct turn *loop_turn;
+	uv_timer_t tick;    /* once a second, over all sessions */
+	uv_timer_t pace;    /* unbinds while draining */
+	uv_prepare_t ready; /* grants credit, ends a drain */
+	struct listener *listener[SERVER_LISTENERS];
+	size_t listeners;
 
-	/* Of the configuration; text is borrowed from it. */
-	const char *system_id;
+	/* Of the configuration. */
+	char system_id[17];
 	uint32_t window;
 	uint64_t bind_ms, enquire_ms, response_ms, hold_ms;
 	unsigned max_connections, max_unbound, max_unbound_source;
@@ -41,13 +53,32 @@ struct server {
 
 	struct esme_list esmes; /* every connection */
 	unsigned esme_count, unbound_count;
-	struct map by_id;     /* struct esme * by its number */
-	struct map customers; /* struct customer * by account id */
+	uint64_t last_number;
+	struct map by_id;         /* struct esme * by its number */
+	struct map customers;     /* struct customer * by account id */
+	struct map origins;       /* struct origin * by client address */
+	struct login_list logins; /* binds that wait for their verdict */
+
+	struct customer_list dirty; /* owe an Attach */
+	struct turn_task attach;
+
+	/* Credit that the bus has from this box; and the largest item since
+	 * nothing was in hand, which bounds the octets of what is. */
+	int64_t granted_items, granted_bytes;
+	size_t largest;
+
+	/* Sessions whose account may have changed, and how many of them are
+	 * being asked for. */
+	struct esme_list unchecked;
+	unsigned checking;
+
 	bool draining;
 };
 
 /* Returns 0, or <0 after logging why not. */
 int server_start(struct server *, struct daemon *);
+/* The configuration was loaded again: takes what is live. */
+void server_reload(struct server *, const struct conf_group *);
 /* Takes no new connections or requests; answers what is in hand, unbinds,
  * then ends the daemon. */
 void server_drain(struct server *);

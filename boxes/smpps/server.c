@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "boxes/smpps/server.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "boxes/front/account.h"
+#include "boxes/front/auth.h"
+#include "boxes/front/submit.h"
+#include "boxes/smpps/deliver.h"
+#include "boxes/smpps/meter.h"
+#include "common/box.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/conf.h"
+#include "common/conn.h"
+#include "common/daemon.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+
+#define SERVER_TICK_MS    1000
+#define SERVER_PACE_MS    100
+#define SERVER_PACE_STEPS 50    /* within which all sessions are to leave */
+#define SERVER_PACE_LEAST 50    /* sessions in one step */
+#define SERVER_ACCOUNT_MS 1000  /* at least, to ask the bus for an account */
+#define SERVER_UNACKED    32768 /* items in the hands of the bus */
+#define SERVER_CHECKS     256   /* accounts asked for at a time */
+#define SERVER_LAST_TURNS 8     /* for what closes */
+
+/* Credit of the box: far more than any windows hold on an ordinary day. */
+#define SERVER_ITEMS 16384
+#define SERVER_BYTES (16 * 1024 * 1024)
+
+/* What one client may have us keep (reliability.md: half of it, and it is sent
+ * no more requests). */
+#define SERVER_OUT_HARD (256 * 1024)
+#define SERVER_OUT_HIGH (128 * 1024)
+#define SERVER_OUT_LOW  (64 * 1024)
+
+#define SERVER_SHOW_BYTES (128 * 1024) /* of one piece of an answer */
+
+/* ----------------------------------------------------------------- credit */
+
+/* Grants in lumps, so that a frame of credit goes with many items. */
+static void
+server_grant(struct server *s)
+{
+	int64_t in_hand = (int64_t)deliver_in_hand(s), items, bytes;
+
+	if (s->draining || !box_ready(s->box))
+		return;
+	if (in_hand == 0)
+		s->largest = 0;
+	items = SERVER_ITEMS - in_hand - s->granted_items;
+	bytes = SERVER_BYTES - in_hand * (int64_t)s->largest - s->granted_bytes;
+	if (items < SERVER_ITEMS / 8 && bytes < SERVER_BYTES / 8)
+		return;
+	if (items < 0)
+		items = 0;
+	if (bytes < 0)
+		bytes = 0;
+	s->granted_items += items;
+	s->granted_bytes += bytes;
+	box_grant(s->box, (uint64_t)items, (uint64_t)bytes);
+}
+
+/* ---------------------------------------- accounts that may have changed */
+
+static void server_check_next(struct server *);
+
+struct check {
+	struct server *server;
+	uint64_t esme;
+};
+
+static void
+server_check_answer(
+    struct esme *e, enum account_answer answer, const struct account *a)
+{
+	const char *why = NULL;
+
+	if (e == NULL || !esme_is_bound(e))
+		return;
+	switch (answer) {
+	case ACCOUNT_KNOWN:
+		why = login_still_allowed(e, a);
+		break;
+	case ACCOUNT_ABSENT:
+		why = "the account is gone";
+		break;
+	case ACCOUNT_UNKNOWN: /* asked again at the next change or connection */
+	case ACCOUNT_WAIT:
+		break;
+	}
+	if (why != NULL)
+		esme_unbind(e, why);
+}
+
+static void
+server_check_cb(enum account_answer answer, struct account *a, void *arg)
+{
+	struct check check = *(struct check *)arg;
+
+	free(arg);
+	check.server->checking--;
+	server_check_answer(esme_find(check.server, check.esme), answer, a);
+	server_check_next(check.server);
+}
+
+static void
+server_check_next(struct server *s)
+{
+	enum account_answer answer;
+	struct account *a;
+	struct check *check;
+	struct esme *e;
+
+	while (s->checking < SERVER_CHECKS &&
+	    (e = TAILQ_FIRST(&s->unchecked)) != NULL) {
+		TAILQ_REMOVE(&s->unchecked, e, check_link);
+		e->unchecked = false;
+		check = xcalloc(1, sizeof(*check));
+		check->server = s;
+		check->esme = e->number;
+		answer = accounts_get(s->accounts, ACCOUNT_BY_USERNAME,
+		    bytes_str(e->system_id), &a, server_check_cb, check);
+		if (answer == ACCOUNT_WAIT) {
+			s->checking++;
+			continue;
+		}
+		free(check);
+		server_check_answer(e, answer, a);
+	}
+}
+
+/* Every session that is bound is looked at again. */
+static void
+server_check_all(struct server *s)
+{
+	struct esme *e;
+
+	TAILQ_FOREACH(e, &s->esmes, link) {
+		if (!esme_is_bound(e) || e->unchecked)
+			continue;
+		e->unchecked = true;
+		TAILQ_INSERT_TAIL(&s->unchecked, e, check_link);
+	}
+	server_check_next(s);
+}
+
+/* ------------------------------------------------------- for operators */
+
+static void
+server_show_one(const struct esme *e, struct json *j)
+{
+	json_open_object(j, NULL);
+	json_uint(j, "session", e->number);
+	json_str(
+	    j, "account", e->customer != NULL ? e->customer->account : NULL);
+	json_str(j, "system_id", e->system_id[0] != '\0' ? e->system_id : NULL);
+	json_str(j, "source", e->source);
+	json_bool(j, "tls", e->tls);
+	json_str(j, "state", esme_state_name(e->state));
+	if (e->bound_at != 0) {
+		json_str(j, "role", esme_role(e));
+		json_printf(j, "version", "%u.%u", e->interface_version >> 4,
+		    e->interface_version & 0xfu);
+		json_time(j, "bound_at", e->bound_at);
+	}
+	json_uint(j, "window", e->window);
+	json_uint(j, "requests", e->requests);
+	json_uint(j, "in_flight", session_in_flight(e->session));
+	json_uint(j, "overdue", e->overdue);
+	json_uint(j, "submits", e->n_submits);
+	json_uint(j, "refused", e->n_refused);
+	json_uint(j, "delivers", e->n_delivers);
+	json_uint(j, "bad_pdus", session_bad_pdus(e->session));
+	json_uint(j, "bytes_in", session_bytes_in(e->session));
+	json_uint(j, "bytes_out", session_bytes_out(e->session));
+	json_close_object(j);
+}
+
+/* One array, in as many pieces as it takes. */
+static void
+server_show_sessions(struct server *s, struct box *box, uint64_t correlation)
+{
+	const struct esme *e;
+	struct json j;
+	struct buf out;
+
+	buf_init(&out);
+	json_init(&j, &out);
+	json_open_array(&j, NULL);
+	TAILQ_FOREACH(e, &s->esmes, link) {
+		server_show_one(e, &j);
+		if (buf_len(&out) < SERVER_SHOW_BYTES)
+			continue;
+		box_reply(box, correlation, 0, NULL, buf_data(&out),
+		    buf_len(&out), true);
+		buf_clear(&out);
+	}
+	json_close_array(&j);
+	box_reply(
+	    box, correlation, 0, NULL, buf_data(&out), buf_len(&out), false);
+	buf_fini(&out);
+}
+
+/* {"account": "demo"} or {"session": 12} */
+static void
+server_kick(struct server *s, struct box *box, uint64_t correlation,
+    const Hopyard__V1__Call *call)
+{
+	json_t *body = call->has_body
+	    ? json_loadb((const char *)call->body.data, call->body.len, 0, NULL)
+	    : NULL;
+	const char *account =
+	    json_string_value(json_object_get(body, "account"));
+	uint64_t number =
+	    (uint64_t)json_integer_value(json_object_get(body, "session"));
+	unsigned kicked = 0;
+	struct esme *e, *next;
+	char text[64];
+
+	if (account == NULL && number == 0) {
+		box_reply(box, correlation, 400, "name an account or a session",
+		    NULL, 0, false);
+		json_decref(body);
+		return;
+	}
+	TAILQ_FOREACH_SAFE(e, &s->esmes, link, next) {
+		if (e->state >= ESME_STATE_UNBINDING ||
+		    (number != 0 && e->number != number) ||
+		    (account != NULL &&
+			(e->customer == NULL ||
+			    strcmp(e->customer->account, account) != 0)))
+			continue;
+		esme_unbind(e, "kicked");
+		kicked++;
+	}
+	json_decref(body);
+	snprintf(text, sizeof(text), "{\"kicked\":%u}", kicked);
+	if (kicked == 0)
+		box_reply(box, correlation, 404, "there is no such session",
+		    NULL, 0, false);
+	else
+		box_reply(box, correlation, 0, NULL, text, strlen(text), false);
+}
+
+/* ----------------------------------------------------------- the bus says */
+
+static void
+server_ready_cb(struct box *box, const Hopyard__V1__Welcome *w, void *arg)
+{
+	struct server *s = arg;
+	size_t n = deliver_in_hand(s);
+	uint64_t *refs = xcalloc(n + 1, sizeof(*refs));
+
+	log_info("smpps.ready", "bus=%s version=%s in_hand=%zu waiting=%u",
+	    w->node != NULL ? w->node : "", w->version, n,
+	    submitter_pending(s->submitter));
+	n = deliver_refs(s, refs, n);
+	box_send_in_hand(box, refs, n);
+	free(refs);
+	customer_all_ready(s);
+	s->granted_items = s->granted_bytes = 0;
+	server_grant(s);
+	/* Accounts may have changed while we were not told. */
+	accounts_ready(s->accounts);
+	server_check_all(s);
+	submitter_on_ready(s->submitter);
+	deliver_flush(s);
+}
+
+static void
+server_acked_cb(struct box *box UNUSED, uint64_t cookie,
+    Hopyard__V1__Ack__Code code, const char *text, void *arg)
+{
+	struct server *s = arg;
+
+	/* Results have none. */
+	if (cookie != 0)
+		submitter_on_acked(s->submitter, cookie, code, text);
+	else if (code != HOPYARD__V1__ACK__CODE__ACK_OK)
+		log_warn("smpps.result_refused", "code=%d err=%s", (int)code,
+		    text != NULL ? text : "");
+}
+
+static void
+server_items_cb(
+    struct box *box UNUSED, uint16_t type, struct items *items, void *arg)
+{
+	struct server *s = arg;
+	struct item item;
+
+	if (type != HOPYARD__V1__FRAME_TYPE__DELIVER)
+		return;
+	while (items_next(items, &item)) {
+		s->granted_items--;
+		s->granted_bytes -= (int64_t)item_bytes(&item);
+		if (item_bytes(&item) > s->largest)
+			s->largest = item_bytes(&item);
+		deliver_accept(s, &item);
+	}
+}
+
+static void
+server_frame_cb(struct box *box UNUSED, const struct frame *f, void *arg)
+{
+	struct server *s = arg;
+
+	if (f->type != HOPYARD__V1__FRAME_TYPE__ACCOUNT_CHANGED)
+		return;
+	accounts_changed(s->accounts);
+	server_check_all(s);
+}
+
+static void
+server_call_cb(struct box *box, uint64_t correlation,
+    const Hopyard__V1__Call *call, void *arg)
+{
+	struct server *s = arg;
+
+	if (strcmp(call->method, "sessions") == 0)
+		server_show_sessions(s, box, correlation);
+	else if (strcmp(call->method, "kick") == 0)
+		server_kick(s, box, correlation, call);
+	else
+		box_reply(
+		    box, correlation, 404, "no such method", NULL, 0, false);
+}
+
+static void
+server_writable_cb(struct box *box UNUSED, void *arg)
+{
+	struct server *s = arg;
+
+	deliver_flush(s);
+	submitter_on_ready(s->submitter);
+}
+
+static const struct box_ops server_box_ops = {
+	.ready = server_ready_cb,
+	.acked = server_acked_cb,
+	.items = server_items_cb,
+	.frame = server_frame_cb,
+	.call = server_call_cb,
+	.writable = server_writable_cb,
+};
+
+/* -------------------------------------------------------------- listening */
+
+static void
+server_accept_cb(struct listener *l UNUSED, struct conn *conn, void *arg)
+{
+	esme_accept(arg, conn, false);
+}
+
+static int
+server_listen_one(struct server *s, const char *address, listener_cb *accept_cb)
+{
+	static const struct conn_opts opts = {
+		.high = SERVER_OUT_HIGH,
+		.low = SERVER_OUT_LOW,
+		.hard = SERVER_OUT_HARD,
+	};
+	char who[128];
+	int rc;
+
+	if (s->listeners == SERVER_LISTENERS) {
+		log_error("smpps.listen", "address=%s reason=%s", address,
+		    "too many listen addresses");
+		return UV_ENOSPC;
+	}
+	rc = listener_open(s->loop, address, 0660, 0, &opts, accept_cb, s,
+	    &s->listener[s->listeners]);
+	if (rc == 0) {
+		log_info("smpps.listen", "address=%s",
+		    listener_address(s->listener[s->listeners++]));
+		return 0;
+	}
+	if (rc == UV_EADDRINUSE)
+		log_error("smpps.listen", "address=%s taken_by=%s hint=%s",
+		    address, listener_who(address, who, sizeof(who)),
+		    "stop it, or choose another listen address");
+	else
+		log_error("smpps.listen", "address=%s error=%s", address,
+		    uv_strerror(rc));
+	return rc;
+}
+
+/* Every listener of this box; with TLS the callback would be another one. */
+static int
+server_listen(struct server *s, const struct conf_group *g)
+{
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; i < conf_list_len(g, "listen") && rc == 0; i++)
+		rc = server_listen_one(
+		    s, conf_list_str(g, "listen", i), server_accept_cb);
+	return rc;
+}
+
+/* ----------------------------------------------------------------- timers */
+
+static void
+server_tick_cb(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+	struct esme *e, *next;
+	uint64_t now = clock_mono_ms();
+
+	deliver_tick(s, now);
+	/* What it closes stays in the list until the loop turns. */
+	TAILQ_FOREACH_SAFE(e, &s->esmes, link, next)
+		esme_tick(e, now);
+}
+
+static void
+server_look_drained(struct server *s)
+{
+	if (!s->draining || s->esme_count > 0 || deliver_in_hand(s) > 0 ||
+	    submitter_pending(s->submitter) > 0 ||
+	    (box_unacked(s->box) > 0 && box_ready(s->box)))
+		return;
+	daemon_stop(s->daemon, 0);
+}
+
+/* Before the loop blocks. */
+static void
+server_ready_to_block_cb(uv_prepare_t *p)
+{
+	struct server *s = p->data;
+
+	server_grant(s);
+	server_look_drained(s);
+}
+
+/* So many sessions at a time leave that their clients do not all come back in
+ * the same moment. */
+static void
+server_pace_cb(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+	unsigned step = s->esme_count / SERVER_PACE_STEPS, n = 0;
+	struct esme *e, *next;
+
+	if (step < SERVER_PACE_LEAST)
+		step = SERVER_PACE_LEAST;
+	TAILQ_FOREACH_SAFE(e, &s->esmes, link, next) {
+		if (e->leaving || e->state >= ESME_STATE_UNBINDING)
+			continue;
+		if (n++ == step)
+			return;
+		esme_leave(e, "the server stops");
+	}
+	uv_timer_stop(timer);
+}
+
+/* ----------------------------------------------------------- start and end */
+
+static void
+server_configure(struct server *s, const struct conf_group *g)
+{
+	snprintf(
+	    s->system_id, sizeof(s->system_id), "%s", conf_str(g, "system_id"));
+	s->window = (uint32_t)conf_int(g, "window");
+	s->bind_ms = conf_duration(g, "bind_timeout");
+	s->enquire_ms = conf_duration(g, "enquire_link");
+	s->response_ms = conf_duration(g, "response_timeout");
+	s->hold_ms = conf_duration(g, "hold");
+	s->max_connections = (unsigned)conf_int(g, "max_connections");
+	s->max_unbound = (unsigned)conf_int(g, "max_unbound");
+	s->max_unbound_source = (unsigned)conf_int(g, "max_unbound_source");
+	s->store = "store";
+}
+
+int
+server_start(struct server *s, struct daemon *daemon)
+{
+	const struct conf_group *g = daemon_group(daemon);
+	struct box_opts box = {
+		.name = daemon_name(daemon),
+		.type = daemon_type(daemon),
+		.address = conf_str(
+		    conf_section(daemon_conf(daemon), "bus"), "socket"),
+		.max_items = SERVER_UNACKED,
+	};
+
+	s->daemon = daemon;
+	s->loop = daemon_loop(daemon);
+	s->loop_turn = turn_get(s->loop);
+	server_configure(s, g);
+	TAILQ_INIT(&s->esmes);
+	TAILQ_INIT(&s->unchecked);
+	TAILQ_INIT(&s->logins);
+	map_init(&s->by_id);
+	map_init(&s->origins);
+	customers_init(s);
+	deliver_init();
+	meter_init();
+	s->accounts = accounts_new(s->loop,
+	    s->hold_ms > SERVER_ACCOUNT_MS ? s->hold_ms : SERVER_ACCOUNT_MS);
+	s->auth =
+	    auth_new(s->loop, s->accounts, conf_duration(g, "auth_cache"));
+	s->submitter = submitter_new(s->loop, s->hold_ms);
+	s->box = box_new(s->loop, &box, &server_box_ops, s);
+	accounts_set_box(s->accounts, s->box);
+	submitter_set_box(s->submitter, s->box);
+	uv_timer_init(s->loop, &s->tick);
+	uv_timer_init(s->loop, &s->pace);
+	uv_prepare_init(s->loop, &s->ready);
+	s->tick.data = s->pace.data = s->ready.data = s;
+	uv_timer_start(
+	    &s->tick, server_tick_cb, SERVER_TICK_MS, SERVER_TICK_MS);
+	uv_prepare_start(&s->ready, server_ready_to_block_cb);
+	if (server_listen(s, g) != 0)
+		return -1;
+	daemon_ready(daemon);
+	return 0;
+}
+
+void
+server_reload(struct server *s, const struct conf_group *g)
+{
+	/* What is live are the files of TLS; all else waits for a restart. */
+	(void)s;
+	(void)g;
+}
+
+void
+server_drain(struct server *s)
+{
+	log_info("smpps.drain", "connections=%u in_hand=%zu waiting=%u",
+	    s->esme_count, deliver_in_hand(s), submitter_pending(s->submitter));
+	s->draining = true;
+	while (s->listeners > 0)
+		listener_close(s->listener[--s->listeners]);
+	auth_drain(s->auth);
+	server_pace_cb(&s->pace);
+	uv_timer_start(
+	    &s->pace, server_pace_cb, SERVER_PACE_MS, SERVER_PACE_MS);
+}
+
+void
+server_fini(struct server *s)
+{
+	struct esme *e, *next;
+
+	if (s->daemon == NULL)
+		return;
+	while (s->listeners > 0)
+		listener_close(s->listener[--s->listeners]);
+	TAILQ_FOREACH_SAFE(e, &s->esmes, link, next)
+		esme_close(e, "the server has stopped");
+	auth_close(s->auth);
+	accounts_close(s->accounts);
+	submitter_close(s->submitter);
+	uv_close((uv_handle_t *)&s->tick, NULL);
+	uv_close((uv_handle_t *)&s->pace, NULL);
+	uv_close((uv_handle_t *)&s->ready, NULL);
+	for (int i = 0; i < SERVER_LAST_TURNS; i++)
+		uv_run(s->loop, UV_RUN_NOWAIT);
+	box_close(s->box, NULL, NULL);
+	for (int i = 0; i < SERVER_LAST_TURNS; i++)
+		uv_run(s->loop, UV_RUN_NOWAIT);
+	deliver_fini(s);
+	submitter_free(s->submitter);
+	auth_free(s->auth);
+	accounts_free(s->accounts);
+	login_fini(s);
+	customers_fini(s);
+	map_fini(&s->by_id);
+	map_fini(&s->origins);
+	turn_put(s->loop_turn);
+}
