@@ -7,10 +7,14 @@
  * window of one bind, or given back and only its slot left.  The result is
  * given when the ESME has answered, when its time is over, or when the bind
  * has ended; the bus decides whether and when it comes again.
+ *
+ * Binds take turns; each is sent to in the order of arrival.  The parts of one
+ * long message go to the same bind as long as that lives.
  */
 #ifndef SMPPS_DELIVER_H
 #define SMPPS_DELIVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,22 +26,36 @@ struct server;
 struct smpp_pdu;
 struct window_slot;
 
+void deliver_init(void);
 /* An item of DELIVER. */
 void deliver_accept(struct server *, const struct item *);
 /* A bind has room: send what waits for its customer. */
 void deliver_pump(struct customer *);
+/* deliver_pump() is to follow when all answers of one read have been handed in. */
 void deliver_on_answer(
     struct esme *, const struct window_slot *, const struct smpp_pdu *);
 void deliver_on_lost(struct esme *, const struct window_slot *);
-/* The last receiver bind is gone: give back what waits. */
+/* The last receiver bind is gone: give back what waits.  Leaves the customer to
+ * the caller, to be released. */
 void deliver_return_all(struct customer *);
-/* Answers that are overdue. */
+/* Answers that are overdue, and binds that owe too many. */
 void deliver_tick(struct server *, uint64_t now_ms);
-/* Every ref in hand, for IN_HAND; returns the number. */
+/* Every ref in hand, for IN_HAND, up to max; returns the number. */
 size_t deliver_refs(const struct server *, uint64_t *ref, size_t max);
 /* Results that waited for room in box.c. */
 void deliver_flush(struct server *);
 size_t deliver_in_hand(const struct server *);
+/* After the sessions and before the customers. */
 void deliver_fini(struct server *);
+
+/* What an answer to deliver_sm means for the item. */
+enum deliver_verdict {
+	DELIVER_OK = 0,
+	DELIVER_THROTTLED, /* later, when the bind takes more */
+	DELIVER_RETRY,     /* temporary */
+	DELIVER_FAIL,      /* it will never be taken */
+};
+/* nack: it was a generic_nack. */
+enum deliver_verdict deliver_judge(uint32_t status, bool nack);
 
 #endif
