@@ -341,6 +341,17 @@ deliver_content(Hopyard__V1__Content *c, const struct smpp_pdu *pdu,
 	}
 }
 
+/* The bus joins the parts. */
+static void
+deliver_segment(Hopyard__V1__Segment *s, const struct segment_key *key)
+{
+	hopyard__v1__segment__init(s);
+	s->kind = key->kind; /* numbered alike */
+	s->ref = key->ref;
+	s->total = key->total;
+	s->number = key->seq;
+}
+
 /* International numbers are written without '+' inside the suite. */
 static struct bytes
 deliver_address(struct bytes a)
@@ -360,6 +371,7 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 	struct link *l = b->link;
 	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
 	Hopyard__V1__Content c = HOPYARD__V1__CONTENT__INIT;
+	Hopyard__V1__Segment segment;
 	uint8_t word[DELIVER_KEYWORD_MAX];
 	struct segment_user user;
 	struct bytes text;
@@ -368,10 +380,17 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 
 	if (!segment_user(pdu, &user))
 		log_debug("mo.bad_udh", "bind=%s", b->name);
-	text = deliver_text(l, pdu, user.data);
-	word_len = inbound_keyword(text.p, text.len, word, sizeof(word));
+	text = deliver_text(l, pdu,
+	    user.data); /* A message has one, and its first part tells it. */
+	word_len = user.key.seq > 1
+	    ? 0
+	    : inbound_keyword(text.p, text.len, word, sizeof(word));
 
 	env.kind = HOPYARD__V1__KIND__MO;
+	if (user.key.kind != SEGMENT_WHOLE && user.key.total > 1) {
+		deliver_segment(&segment, &user.key);
+		env.segment = &segment;
+	}
 	env.has_to = env.has_from = 1;
 	env.to = deliver_data(deliver_address(pdu->destination_addr));
 	env.from = deliver_data(deliver_address(pdu->source_addr));

@@ -148,6 +148,46 @@ def test_mo_keyword_udh_and_binary(link):
     assert contents[3].text == b"L" * 400
 
 
+def sar(ref, total, number):
+    return (smpp.tlv(smpp.TLV_SAR_REF, ref.to_bytes(2, "big"))
+            + smpp.tlv(smpp.TLV_SAR_TOTAL, bytes([total]))
+            + smpp.tlv(smpp.TLV_SAR_SEQ, bytes([number])))
+
+
+@pytest.mark.parametrize("kind,part", [
+    (1, lambda n: dict(esm=0x40, text=b"\5\0\3\x2a\2" + bytes([n])
+                       + b"stop %d" % n)),
+    (2, lambda n: dict(esm=0x40, text=b"\6\x08\4\x12\x34\2" + bytes([n])
+                       + b"stop %d" % n)),
+    (3, lambda n: dict(text=b"stop %d" % n, tlvs=sar(0xfffe, 2, n)))],
+    ids=["8bit", "16bit", "sar"])
+def test_mo_parts_say_what_they_are(link, kind, part):
+    """Each is acknowledged by itself; only the first has a keyword."""
+    box = link.up()
+    session = link.smsc.live()[0]
+    sent = [session.deliver(source="1", dest="2", **part(n)) for n in (2, 1)]
+    box.wait(lambda: len(box.inbound) == 2)
+    for n, (_, env, body) in zip((2, 1), box.inbound):
+        s = env.segment
+        assert (s.kind, s.total, s.number) == (kind, 2, n)
+        assert s.ref == {1: 0x2a, 2: 0x1234, 3: 0xfffe}[kind]
+        assert pb.Content.FromString(body).text == b"stop %d" % n
+        assert env.link == b"sim"
+        assert env.keyword == (b"STOP" if n == 1 else b"")
+    assert [session.wait_answer(seq) for seq in sent] == [0, 0]
+
+
+def test_one_part_of_one_is_whole(link):
+    box = link.up()
+    session = link.smsc.live()[0]
+    session.deliver(source="1", dest="2", esm=0x40,
+                    text=b"\5\0\3\x2a\1\1stop")
+    session.deliver(source="1", dest="2", text="stop", tlvs=sar(7, 2, 3))
+    box.wait(lambda: len(box.inbound) == 2)
+    for _, env, _ in box.inbound:
+        assert not env.HasField("segment") and env.keyword == b"STOP"
+
+
 def test_bus_that_does_not_answer(link):
     """No ack in time: the carrier gets nack_code and may send again; the late
     ack does no harm."""
