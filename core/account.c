@@ -80,10 +80,20 @@ account_table_new(
 		a->hook = conf_str(g, "hook");
 		a->disabled = conf_bool(g, "disabled");
 		a->tps = (uint32_t)conf_int(g, "tps");
+		a->smpp = conf_bool(g, "smpp");
+		a->max_binds = (uint32_t)conf_int(g, "max_binds");
 		a->from_count = conf_list_len(g, "from");
 		a->from = xcalloc(a->from_count + 1, sizeof(*a->from));
 		for (size_t k = 0; k < a->from_count; k++)
 			a->from[k] = conf_list_str(g, "from", k);
+		a->to_count = conf_list_len(g, "to");
+		a->to = xcalloc(a->to_count + 1, sizeof(*a->to));
+		for (size_t k = 0; k < a->to_count; k++) {
+			const char *to = conf_list_str(g, "to", k);
+
+			/* As routes take it: an Envelope has none. */
+			a->to[k] = *to == '+' ? to + 1 : to;
+		}
 		a->tokens = a->tps;
 		class = class_parse(conf_str(g, "class"));
 		a->class = class < 0 ? 2 : (uint8_t) class;
@@ -115,8 +125,10 @@ account_table_free(struct account_table *t)
 {
 	if (t == NULL)
 		return;
-	for (size_t i = 0; i < t->count; i++)
+	for (size_t i = 0; i < t->count; i++) {
 		free(t->account[i].from);
+		free(t->account[i].to);
+	}
 	map_fini(&t->by_id);
 	map_fini(&t->by_username);
 	map_fini(&t->by_key);
@@ -160,23 +172,33 @@ account_take(struct account *a, uint32_t parts, uint64_t now)
 	return true;
 }
 
-bool
-account_may_send_as(const struct account *a, const void *from, size_t len)
+static bool
+allowed(const char **rules, size_t n, const char *value, size_t len)
 {
-	if (from == NULL)
-		from = "";
-	for (size_t i = 0; i < a->from_count; i++) {
-		const char *rule = a->from[i];
+	for (size_t i = 0; i < n; i++) {
+		const char *rule = rules[i];
 		size_t rl = strlen(rule);
 
 		if (rl > 0 && rule[rl - 1] == '*') {
-			if (len >= rl - 1 && memcmp(rule, from, rl - 1) == 0)
+			if (len >= rl - 1 && memcmp(rule, value, rl - 1) == 0)
 				return true;
-		} else if (len == rl && memcmp(rule, from, rl) == 0) {
+		} else if (len == rl && memcmp(rule, value, rl) == 0) {
 			return true;
 		}
 	}
-	return a->from_count == 0;
+	return n == 0;
+}
+
+bool
+account_may_send_as(const struct account *a, const void *from, size_t len)
+{
+	return allowed(a->from, a->from_count, from != NULL ? from : "", len);
+}
+
+bool
+account_may_send_to(const struct account *a, const void *to, size_t len)
+{
+	return allowed(a->to, a->to_count, to, len);
 }
 
 static size_t
@@ -209,7 +231,7 @@ account_pack(
 	char *id = xstrdup(a->id);
 	char *username = a->username == NULL ? NULL : xstrdup(a->username);
 	const char *s;
-	char *from = NULL, *dlr = NULL;
+	char *from = NULL, *dlr = NULL, *form = NULL, *charset = NULL;
 
 	p.id = id;
 	p.version = t->version;
@@ -230,6 +252,7 @@ account_pack(
 	p.has_class_ = true;
 	p.class_ = (Hopyard__V1__Class)(a->class + 1);
 	p.n_from = strings(g, "from", &p.from);
+	p.n_to = strings(g, "to", &p.to);
 	p.n_source = strings(g, "source", &p.source);
 	p.n_callback_prefix = strings(g, "callbacks", &p.callback_prefix);
 	if ((s = conf_str(g, "default_from")) != NULL)
@@ -244,6 +267,16 @@ account_pack(
 	p.disabled = a->disabled;
 	p.has_tps = true;
 	p.tps = a->tps;
+	p.has_smpp = true;
+	p.smpp = a->smpp;
+	p.has_window = true;
+	p.window = (uint32_t)conf_int(g, "window");
+	p.has_require_tls = true;
+	p.require_tls = conf_bool(g, "require_tls");
+	if ((s = conf_str(g, "message_id")) != NULL)
+		p.message_id = form = xstrdup(s);
+	if ((s = conf_str(g, "charset")) != NULL)
+		p.charset = charset = xstrdup(s);
 
 	*len = hopyard__v1__account__get_packed_size(&p);
 	out = xmalloc(*len + 1);
@@ -253,6 +286,7 @@ account_pack(
 		free(p.key_sha256[i].data);
 	free(p.key_sha256);
 	strings_free(p.from, p.n_from);
+	strings_free(p.to, p.n_to);
 	strings_free(p.source, p.n_source);
 	strings_free(p.callback_prefix, p.n_callback_prefix);
 	free(p.password_hash.data);
@@ -260,5 +294,7 @@ account_pack(
 	free(username);
 	free(from);
 	free(dlr);
+	free(form);
+	free(charset);
 	return out;
 }

@@ -26,8 +26,12 @@ struct account {
 	const char *hook;  /* box that tells it, NULL: the first hook */
 	const char **from; /* senders that it may use; none: all */
 	size_t from_count;
+	const char **to; /* destinations, likewise */
+	size_t to_count;
 	uint8_t class; /* 0..3 */
 	bool disabled;
+	bool smpp;          /* may bind */
+	uint32_t max_binds; /* 0 no limit */
 	uint32_t tps;       /* parts per second, 0 no limit */
 	double tokens;      /* of the bucket */
 	uint64_t filled_at; /* mono ms */
@@ -55,6 +59,7 @@ struct account *account_find(
 bool account_take(struct account *, uint32_t parts, uint64_t now_ms);
 /* Is this sender allowed? An empty list allows all. */
 bool account_may_send_as(const struct account *, const void *from, size_t len);
+bool account_may_send_to(const struct account *, const void *to, size_t len);
 
 /* The record for front ends, packed; malloc'ed, *len set. */
 uint8_t *account_pack(

@@ -11,11 +11,12 @@
 #include "common/uuid.h"
 #include "core/engine.h"
 
-#define ID_FUTURE_MS (5 * 60 * 1000)
-#define MINUTE_MS    (60 * 1000ull)
-#define HOUR_MS      (60 * MINUTE_MS)
-#define VALIDITY_MAX (7 * 24 * HOUR_MS)
-#define MO_VALIDITY  (7 * 24 * HOUR_MS)
+#define ID_FUTURE_MS     (5 * 60 * 1000)
+#define MINUTE_MS        (60 * 1000ull)
+#define HOUR_MS          (60 * MINUTE_MS)
+#define VALIDITY_MAX     (7 * 24 * HOUR_MS)
+#define MO_VALIDITY      (7 * 24 * HOUR_MS)
+#define MO_VALIDITY_ESME (72 * HOUR_MS)
 /* Later than this and a message waits in the store's due table. */
 #define DUE_TABLE_MS MINUTE_MS
 /* Records that wait for the store: new messages are refused first, what
@@ -161,6 +162,10 @@ judge(struct engine *e, struct admission *ad, const char **say)
 		*say = "the account may not use this sender";
 		return HOPYARD__V1__ACK__CODE__DENIED_SENDER;
 	}
+	if (!account_may_send_to(ad->account, env->to.data, env->to.len)) {
+		*say = "the account may not send to this destination";
+		return HOPYARD__V1__ACK__CODE__DENIED_DESTINATION;
+	}
 	ad->route = engine_route(e, env);
 	if (ad->route == NULL) {
 		*say = "no route";
@@ -262,7 +267,7 @@ engine_spill(struct engine *e, struct queue *q, uint64_t seq)
 		}
 		q->tail = seq;
 		q->spilled = 0;
-		if (!TAILQ_LINKED(q, deep_link))
+		if (!q->away && !TAILQ_LINKED(q, deep_link))
 			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
 	} else if (seq <= q->cursor) {
 		engine_page_abandon(e, q);
@@ -292,7 +297,8 @@ engine_kept(struct queue *q, uint64_t seq)
 bool
 engine_room(const struct engine *e, const struct queue *q)
 {
-	if (engine_full(e) || q->ready_count >= e->limits.queue_items)
+	if (q->away || engine_full(e) ||
+	    q->ready_count >= e->limits.queue_items)
 		return false;
 	/* Close to the end of a backlog: keep what comes, page the rest. */
 	return !queue_deep(q) || q->caught_up;
@@ -390,7 +396,7 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 	};
 	Hopyard__V1__Ack__Code code;
 	const char *say = NULL;
-	struct target *hook;
+	struct target *teller;
 
 	if (!e->open) {
 		refuse(e, peer, number, NULL,
@@ -425,10 +431,10 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 	}
 	ad.queue = engine_queue(e, ad.target, ad.class, ad.account->id);
 	/* Without a Report a receipt is asked for, and nobody is called. */
-	if (ad.env->report_mask != 0 && it->report.len > 0 &&
-	    (hook = account_hook(e, ad.account)) != NULL)
+	teller = ad.env->esme ? e->customers : account_hook(e, ad.account);
+	if (ad.env->report_mask != 0 && it->report.len > 0 && teller != NULL)
 		ad.report_queue =
-		    engine_queue(e, hook, ad.class, ad.account->id)->number;
+		    engine_queue(e, teller, ad.class, ad.account->id)->number;
 	entry.seq = record_message(e, &ad, front);
 	if (!ad.up)
 		entry.code = HOPYARD__V1__ACK__CODE__LATER;
@@ -496,7 +502,9 @@ engine_mobile_originated(struct engine *e, const char *link, uint32_t peer,
 	if (rule != NULL) {
 		a = account_get(
 		    e->accounts, rule->account, strlen(rule->account));
-		if (rule->hook != NULL)
+		if (rule->smpp)
+			hook = e->customers;
+		else if (rule->hook != NULL)
 			hook = engine_target(e, rule->hook);
 		if (hook == NULL && a != NULL)
 			hook = account_hook(e, a);
@@ -509,7 +517,8 @@ engine_mobile_originated(struct engine *e, const char *link, uint32_t peer,
 	r.queue = q != NULL ? q->number : 0;
 	/* One that is parked has no end that could be missed. */
 	r.has_expires_at = q != NULL;
-	r.expires_at = e->wall + MO_VALIDITY;
+	r.expires_at =
+	    e->wall + (hook == e->customers ? MO_VALIDITY_ESME : MO_VALIDITY);
 	r.has_link = true;
 	r.link = text(link);
 	if (rule != NULL) {

@@ -525,6 +525,7 @@ target_frame(struct broker *b, struct peer *p, const struct frame *f)
 	const Hopyard__V1__Credit *c;
 	const Hopyard__V1__InHand *in;
 	const Hopyard__V1__LinkState *s;
+	const Hopyard__V1__Attach *at;
 	bool was = p->target->up;
 
 	switch ((Hopyard__V1__FrameType)f->type) {
@@ -540,6 +541,12 @@ target_frame(struct broker *b, struct peer *p, const struct frame *f)
 			return "InHand does not parse";
 		engine_in_hand(b->engine, p->target, in->ref, in->n_ref);
 		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__ATTACH:
+		at = unpack(b, f, &hopyard__v1__attach__descriptor);
+		if (at == NULL)
+			return "Attach does not parse";
+		engine_attach(b->engine, p->target, at);
+		return NULL;
 	case HOPYARD__V1__FRAME_TYPE__LINK_STATE:
 		s = unpack(b, f, &hopyard__v1__link_state__descriptor);
 		if (s == NULL)
@@ -552,7 +559,7 @@ target_frame(struct broker *b, struct peer *p, const struct frame *f)
 			    s->detail != NULL ? s->detail : "");
 		return NULL;
 	default:
-		return "not for a connector";
+		return "not from a box that takes items";
 	}
 }
 

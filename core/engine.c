@@ -18,12 +18,11 @@
 #define SWEEP_MAX   1000
 /* An item that its box keeps beyond its validity is given up. */
 #define SWEEP_GRACE (60 * 1000ull)
-/* Items that one box may have in its hands, and may say that it has. */
-#define INFLIGHT_MAX 16384
 /* Bytes of credit kept for a Dispatch until it is made. */
 #define DISPATCH_BYTES 40
 #define PART_BYTES     5
-#define IN_HAND_MAX    65536
+/* Items that one box may say that it has. */
+#define IN_HAND_MAX 65536
 /* Pages asked for at a time, of each kind of queue. */
 #define PAGES_CONNECTOR 64
 #define PAGES_HOOK      16
@@ -35,6 +34,9 @@
 #define OVERDUE_ITEMS 100000
 /* Queues in one CHECKPOINT record: it must pass frame_scan(). */
 #define CHECKPOINT_QUEUES 1024
+
+static struct target *target_make(
+    struct engine *, const char *name, enum target_role);
 
 /* ------------------------------------------------------------- the state */
 
@@ -67,6 +69,12 @@ engine_new(const struct engine_ops *ops, void *arg, uint64_t seed)
 	arena_init(&e->arena, e->arena_memory, sizeof(e->arena_memory));
 	arena_init(
 	    &e->result_arena, e->result_memory, sizeof(e->result_memory));
+	TAILQ_INIT(&e->customer_list);
+	map_init(&e->customer_by_account);
+	/* Always there: whether anything goes is for its seats to say. */
+	e->customers = target_make(e, CUSTOMERS_TARGET, TARGET_ESME);
+	e->customers->state = TARGET_READY;
+	e->customers->up = true;
 	return e;
 }
 
@@ -95,6 +103,13 @@ engine_free(struct engine *e)
 		free(p);
 	TAILQ_FOREACH_SAFE(q, &e->queues, all_link, next)
 		queue_free(q);
+	while (!TAILQ_EMPTY(&e->customer_list)) {
+		struct customer *c = TAILQ_FIRST(&e->customer_list);
+
+		TAILQ_REMOVE(&e->customer_list, c, link);
+		customer_free(c);
+	}
+	map_fini(&e->customer_by_account);
 	for (size_t i = 0; i < e->target_count; i++)
 		target_free(e->target[i]);
 	free(e->target);
@@ -157,6 +172,10 @@ target_make(struct engine *e, const char *name, enum target_role role)
 	t = target_new(name, role, (uint32_t)e->target_count);
 	t->down_since = e->now;
 	e->target[e->target_count++] = t;
+	if (role == TARGET_ESME && e->customers != NULL) {
+		t->next_server = e->first_server;
+		e->first_server = t;
+	}
 	map_put(&e->target_by_name, t->name, strlen(t->name), t);
 	return t;
 }
@@ -184,7 +203,7 @@ engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 	e->limits.join_ms = conf_duration(bus, "join_timeout");
 
 	for (size_t i = 0; i < e->target_count; i++) {
-		e->target[i]->configured = false;
+		e->target[i]->configured = e->target[i] == e->customers;
 		e->target[i]->scope = NULL;
 	}
 	e->first_hook = NULL;
@@ -240,6 +259,8 @@ queue_insert(struct engine *e, uint32_t number, struct target *t, uint8_t class,
 	e->queue_count++;
 	if (number >= e->next_queue)
 		e->next_queue = number + 1;
+	if (t == e->customers)
+		customer_add_queue(e, q);
 	return q;
 }
 
@@ -561,9 +582,11 @@ recovered_left(const struct engine *e)
 	TAILQ_FOREACH(q, &e->queues, all_link) {
 		uint64_t low = queue_low(q);
 
-		/* Parts of MO were never sent to anybody. */
+		/* No MT waits where parts of MO do, or customers'
+		 * items, and those perhaps for days. */
 		if (low != 0 && low <= e->recovered_seq &&
-		    q->target->role != TARGET_PARTS)
+		    q->target->role != TARGET_PARTS &&
+		    q->target->role != TARGET_ESME)
 			return true;
 	}
 	return e->due_count > 0;
@@ -605,6 +628,7 @@ engine_hello(struct engine *e, struct target *t, uint32_t peer,
 	t->pause_until = 0;
 	map_fini(&t->in_hand);
 	map_init(&t->in_hand);
+	customers_box_gone(e, t);
 	/* A connector says so by itself. */
 	if (t->role != TARGET_CONNECTOR)
 		target_set_up(e, t, true);
@@ -678,6 +702,7 @@ engine_gone(struct engine *e, struct target *t)
 	t->state = TARGET_LOST;
 	t->since = e->now;
 	t->bound = 0;
+	customers_box_gone(e, t);
 	target_set_up(e, t, false);
 	snprintf(t->detail, sizeof(t->detail), "box is not connected");
 }
@@ -699,18 +724,37 @@ engine_hold(struct engine *e, struct queue *q, bool hold)
 
 /* -------------------------------------------------------------- dispatch */
 
+static bool
+claims(const struct target *t, const struct msg *m)
+{
+	return t->in_hand.count > 0 && map_get_u64(&t->in_hand, m->seq) != NULL;
+}
+
+/* The box that told us that it has this one already. */
+static struct target *
+claimant(const struct engine *e, const struct msg *m)
+{
+	struct target *t = m->queue->target;
+
+	if (t != e->customers)
+		return claims(t, m) ? t : NULL;
+	for (t = e->first_server; t != NULL; t = t->next_server)
+		if (claims(t, m))
+			return t;
+	return NULL;
+}
+
 void
 engine_ready(struct engine *e, struct msg *m, bool front)
 {
-	struct target *t = m->queue->target;
+	struct target *t = claimant(e, m);
 	struct bytes none = { NULL, 0 };
 
 	if (m->cancel_token != 0) {
 		engine_cancel_now(e, m, 0, 0, NULL, none);
 		return;
 	}
-	/* The box told us that it has this one already. */
-	if (t->in_hand.count > 0 && map_get_u64(&t->in_hand, m->seq) != NULL) {
+	if (t != NULL) {
 		/* Until all is told, target_settle() needs it there. */
 		if (t->settled)
 			map_del_u64(&t->in_hand, m->seq);
@@ -729,7 +773,7 @@ engine_ready(struct engine *e, struct msg *m, bool front)
 		return;
 	}
 	queue_push(m->queue, m, front);
-	if (t->failed)
+	if (m->queue->target->failed)
 		engine_failover(e, m);
 }
 
@@ -754,6 +798,8 @@ engine_unreserve(struct msg *m)
 	if (t->peer == m->attempt_peer) {
 		t->sent_items--;
 		t->sent_bytes -= reserved_bytes(t, m);
+		if (m->queue->customer != NULL)
+			seat_return(m);
 	}
 }
 
@@ -856,7 +902,7 @@ target_dispatch(struct engine *e, struct target *t)
 	struct msg *m;
 	size_t size;
 
-	while (t->ready_count > 0 && t->inflight_count < INFLIGHT_MAX &&
+	while (t->ready_count > 0 && t->inflight_count < TARGET_INFLIGHT_MAX &&
 	    target_has_credit(t, 1)) {
 		m = target_next(t, e->now, e->limits.starvation);
 		if (m == NULL)
@@ -877,6 +923,73 @@ target_dispatch(struct engine *e, struct target *t)
 	}
 }
 
+/*
+ * What a server may have from an earlier bus goes to no other one before it
+ * has said what it has, or has had the time to.
+ */
+static uint64_t
+customers_floor(const struct engine *e)
+{
+	const struct target *t;
+
+	for (t = e->first_server; t != NULL; t = t->next_server)
+		if (t->met ? t->state == TARGET_GREETED && !t->settled &&
+			    e->now - t->since < e->limits.reclaim_ms
+			   : t->configured &&
+			    e->now - e->started < e->limits.reclaim_ms)
+			return e->recovered_seq;
+	return 0;
+}
+
+/* Is there a server that could take anything? */
+static bool
+servers_open(struct engine *e)
+{
+	struct target *t;
+	bool any = false;
+
+	for (t = e->first_server; t != NULL; t = t->next_server) {
+		t->stalled =
+		    !target_open(t, e->now) || !target_has_credit(t, 1);
+		any |= !t->stalled;
+	}
+	return any;
+}
+
+static void
+customers_dispatch(struct engine *e)
+{
+	struct target *t = e->customers;
+	struct bytes none = { NULL, 0 };
+	struct seat *s;
+	struct msg *m;
+	size_t size;
+
+	if (t->ready_count == 0 || !servers_open(e))
+		return;
+	t->floor = customers_floor(e);
+	while ((m = target_next(t, e->now, e->limits.starvation)) != NULL) {
+		if (expired(e, m)) {
+			e->count.expired++;
+			engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
+			    "validity expired", 0, 0, NULL, none);
+			continue;
+		}
+		s = customer_seat(m->queue->customer, e->now);
+		assert(s != NULL); /* its queue would not have been chosen */
+		size = reserved_bytes(s->box, m);
+		if (!target_has_credit(s->box, size)) {
+			/* The others may have another server. */
+			s->box->stalled = true;
+			queue_push(m->queue, m, true);
+			m->queue->deficit += m->parts;
+			continue;
+		}
+		hand_out(e, s->box, m, size);
+		seat_take(s);
+	}
+}
+
 /* Ask for more of the queues that run low. */
 static void
 page_deep(struct engine *e)
@@ -892,7 +1005,7 @@ page_deep(struct engine *e)
 	TAILQ_FOREACH_SAFE(q, &e->deep, deep_link, next) {
 		enum target_role role = q->target->role;
 
-		if (!queue_deep(q)) {
+		if (!queue_deep(q) || q->away) {
 			TAILQ_REMOVE(&e->deep, q, deep_link);
 			continue;
 		}
@@ -916,8 +1029,10 @@ engine_dispatch(struct engine *e)
 	if (!e->open)
 		return;
 	for (size_t i = 0; i < e->target_count; i++)
-		if (target_open(e->target[i], e->now))
+		if (e->target[i]->role != TARGET_ESME &&
+		    target_open(e->target[i], e->now))
 			target_dispatch(e, e->target[i]);
+	customers_dispatch(e);
 	if (e->store && !TAILQ_EMPTY(&e->deep))
 		page_deep(e);
 }
@@ -1232,6 +1347,7 @@ engine_tick(struct engine *e)
 		e->next_sweep = e->now + 250;
 		sweep(e);
 		engine_page_expire(e, PAGE_TIMEOUT);
+		customers_tick(e);
 	}
 	if (e->now - e->overdue_turn >= OVERDUE_MS / 2 ||
 	    e->overdue[0].count >= OVERDUE_ITEMS) {

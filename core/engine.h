@@ -26,6 +26,7 @@
 #include "common/buf.h"
 #include "common/map.h"
 #include "core/account.h"
+#include "core/customer.h"
 #include "core/ledger.h"
 #include "core/parts.h"
 #include "core/queue.h"
@@ -52,7 +53,8 @@ struct inbound;
 #define ENGINE_ITEM_MAX   (128 * 1024)
 #define ENGINE_RESULT_MAX (32 * 1024)
 
-#define ENGINE_DLR_VALIDITY (3 * 24 * 3600 * 1000ull)
+#define ENGINE_DLR_VALIDITY      (3 * 24 * 3600 * 1000ull)
+#define ENGINE_DLR_VALIDITY_ESME (24 * 3600 * 1000ull)
 
 /* One line for people per message and step. */
 struct engine_note {
@@ -143,6 +145,10 @@ struct engine {
 	size_t target_count;
 	struct map target_by_name;
 	struct target *first_hook;
+	struct target *customers;    /* CUSTOMERS_TARGET */
+	struct target *first_server; /* by next_server */
+	TAILQ_HEAD(customer_list, customer) customer_list;
+	struct map customer_by_account;
 
 	struct queue_list queues;
 	struct queue_list deep; /* may hold queues that no longer are */
@@ -244,6 +250,16 @@ void engine_credit(
 void engine_link_state(
     struct engine *, struct target *, const Hopyard__V1__LinkState *);
 void engine_gone(struct engine *, struct target *);
+
+/* What an SMPP server has of the accounts named. */
+void engine_attach(
+    struct engine *, struct target *, const Hopyard__V1__Attach *);
+/*
+ * May one more session of this account bind there?  0, and it is counted, or
+ * the code of a Reply with *why.
+ */
+unsigned engine_bind(
+    struct engine *, struct target *, struct bytes account, const char **why);
 
 /* max_age: how old an id may be, ms (R of the id's day). */
 void engine_submit(struct engine *, uint32_t peer, uint64_t number,
@@ -358,6 +374,13 @@ bool engine_failover(struct engine *, struct msg *);
 bool engine_target_failed(const struct engine *, const struct target *);
 /* The store alone keeps the item with this seq. */
 void engine_spill(struct engine *, struct queue *, uint64_t seq);
+/* Puts the ready items of a queue that is away out of memory; returns how
+ * many. */
+size_t engine_evict(struct engine *, struct queue *);
+/* To the due table, for the longest wait of the ladder; not counted. */
+void engine_postpone(struct engine *, struct msg *, const char *why);
+/* How long a report of this queue is worth having. */
+uint64_t engine_dlr_validity(const struct queue *);
 void engine_page_queue(struct engine *, struct queue *);
 /* The page will not come, or not all of it, or not be wanted. */
 void engine_page_abandon(struct engine *, struct queue *);

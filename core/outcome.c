@@ -40,6 +40,9 @@ static const uint64_t ladder_mt[] = { 5 * SECOND, 15 * SECOND, 60 * SECOND,
 static const uint64_t ladder_hook[] = { 5 * SECOND, 30 * SECOND, 5 * MINUTE,
 	30 * MINUTE, 120 * MINUTE, 300 * MINUTE, 600 * MINUTE, 600 * MINUTE };
 
+static const uint64_t ladder_esme[] = { 5 * SECOND, 30 * SECOND, 2 * MINUTE,
+	10 * MINUTE };
+
 static const char *const state_words[] = {
 	[HOPYARD__V1__STATE__UNDELIVERABLE] = "undelivered",
 	[HOPYARD__V1__STATE__EXPIRED] = "expired",
@@ -55,14 +58,23 @@ binary(const void *p, size_t len)
 	return (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)p };
 }
 
+/* Plus or minus a fifth, so that a crowd does not come back at once. */
+static uint64_t
+spread(struct engine *e, uint64_t wait)
+{
+	return wait - wait / 5 + engine_random(e, wait * 2 / 5 + 1);
+}
+
 static uint64_t
 ladder_wait(struct engine *e, const struct msg *m)
 {
 	const uint64_t *ladder = ladder_mt;
 	size_t n = ARRAY_LEN(ladder_mt), i;
-	uint64_t wait;
 
-	if (m->kind != HOPYARD__V1__KIND__MT) {
+	if (m->queue->customer != NULL) {
+		ladder = ladder_esme;
+		n = ARRAY_LEN(ladder_esme);
+	} else if (m->kind != HOPYARD__V1__KIND__MT) {
 		ladder = ladder_hook;
 		n = ARRAY_LEN(ladder_hook);
 	} else if (m->class == 0) {
@@ -70,9 +82,7 @@ ladder_wait(struct engine *e, const struct msg *m)
 		n = ARRAY_LEN(ladder_otp);
 	}
 	i = m->attempts == 0 ? 0 : m->attempts - 1u;
-	wait = ladder[i < n ? i : n - 1];
-	/* Plus or minus a fifth, so that a crowd does not come back at once. */
-	return wait - wait / 5 + engine_random(e, wait * 2 / 5 + 1);
+	return spread(e, ladder[i < n ? i : n - 1]);
 }
 
 void
@@ -362,6 +372,18 @@ retry(struct engine *e, struct msg *m, uint64_t wait, const char *why,
 		engine_wait(e, m, wait);
 	else
 		engine_due_written(e, r.due_at, en.seq);
+	/* Not to be read again before it is there. */
+	if (m->queue->customer != NULL)
+		m->moved = en.seq;
+}
+
+void
+engine_postpone(struct engine *e, struct msg *m, const char *why)
+{
+	struct bytes none = { NULL, 0 };
+
+	retry(e, m, spread(e, ladder_esme[ARRAY_LEN(ladder_esme) - 1]), why, 0,
+	    0, NULL, none);
 }
 
 void
@@ -374,8 +396,11 @@ engine_unknown(struct engine *e, struct msg *m, uint32_t peer, uint64_t number,
 	m->attempts++;
 	if (m->kind != HOPYARD__V1__KIND__MT) {
 		/* At worst a callback is made twice; but it may be this item
-		 * that ends the box each time. */
-		if (m->attempts >= ATTEMPTS_MAX) {
+		 * that ends the box each time.  A customer may have said "not
+		 * now" as often as it liked. */
+		m->resends++;
+		if ((m->queue->customer != NULL ? m->resends : m->attempts) >=
+		    ATTEMPTS_MAX) {
 			engine_make_final(e, m, HOPYARD__V1__STATE__DEAD, why,
 			    peer, number, NULL, raw);
 			return;
@@ -504,7 +529,8 @@ reroute_or_fail(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 
 	msg_add_tried(m, m->queue->target);
 	/* The parts of one message stay on one link. */
-	if (m->part_done_count == 0 && m->attempts < ATTEMPTS_MAX &&
+	if (m->kind == HOPYARD__V1__KIND__MT && m->part_done_count == 0 &&
+	    m->attempts < ATTEMPTS_MAX &&
 	    (env = engine_envelope(e, msg_envelope(m))) != NULL)
 		route = engine_route(e, env);
 	if (route != NULL)
@@ -599,7 +625,8 @@ engine_finish_result(struct engine *e, struct msg *m,
 	case HOPYARD__V1__RESULT__CODE__RETRY:
 		m->attempts++;
 		note_parts(m, res);
-		if (m->attempts >= ATTEMPTS_MAX)
+		/* A customer may take as long as it is worth having. */
+		if (m->attempts >= ATTEMPTS_MAX && m->queue->customer == NULL)
 			engine_make_final(e, m,
 			    HOPYARD__V1__STATE__UNDELIVERABLE,
 			    why[0] != '\0' ? why : "retries exceeded", peer,
@@ -756,7 +783,7 @@ engine_keep_notice(struct engine *e, struct msg *m)
 		return;
 	}
 	if (m->expires_at == 0)
-		m->expires_at = m->at + ENGINE_DLR_VALIDITY;
+		m->expires_at = m->at + engine_dlr_validity(q);
 	if (!engine_room(e, q)) {
 		engine_spill(e, q, m->seq);
 		msg_free(m);

@@ -96,7 +96,8 @@ open_queue(struct engine *e, const Hopyard__V1__Queue *def, uint64_t last_seq)
 		q->cursor = def->low - 1;
 		q->tail = last_seq;
 		q->verify = last_seq + 1;
-		TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
+		if (!q->away)
+			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
 	}
 }
 
@@ -193,6 +194,57 @@ engine_page_expire(struct engine *e, uint64_t ms)
 			engine_page_abandon(e, q);
 	if (e->due_asked_at != 0 && e->now - e->due_asked_at >= ms)
 		due_over(e);
+}
+
+uint64_t
+engine_dlr_validity(const struct queue *q)
+{
+	return q != NULL && q->customer != NULL ? ENGINE_DLR_VALIDITY_ESME
+						: ENGINE_DLR_VALIDITY;
+}
+
+size_t
+engine_evict(struct engine *e, struct queue *q)
+{
+	uint64_t low = UINT64_MAX, high = 0;
+	struct msg *m, *next;
+	size_t n = 0, left = 0;
+
+	engine_page_abandon(e, q);
+	TAILQ_FOREACH_SAFE(m, &q->ready, link, next) {
+		if (m->moved > e->ledger.horizon)
+			continue;
+		n++;
+		queue_remove(q, m);
+		if (m->from_due) {
+			engine_postpone(e, m, "the customer is not bound");
+			continue;
+		}
+		if (m->seq < low)
+			low = m->seq;
+		if (m->seq > high)
+			high = m->seq;
+		left++;
+		engine_forget(e, m);
+	}
+	if (left == 0)
+		return n;
+	if (!queue_deep(q)) {
+		/* Everything before is in memory or done. */
+		q->cursor = low - 1;
+		q->tail = high;
+		q->spilled = 0;
+	} else {
+		if (low <= q->cursor)
+			q->cursor = low - 1;
+		if (high > q->tail)
+			q->tail = high;
+	}
+	/* Those around them may be done when they come back. */
+	q->verify = e->ledger.last_seq + 1;
+	q->caught_up = false;
+	q->spilled += left;
+	return n;
 }
 
 /* ---------------------------------------------------------------- asking */
@@ -307,9 +359,11 @@ engine_page_due(struct engine *e)
 
 /* --------------------------------------------------------------- loading */
 
-/* An item as the store has it; NULL when it makes no sense. */
+/* An item as the store has it, of a queue if it has one; NULL when it makes no
+ * sense. */
 static struct msg *
-load(struct engine *e, const struct item *it, const Hopyard__V1__Paged *pg)
+load(struct engine *e, const struct item *it, const Hopyard__V1__Paged *pg,
+    const struct queue *home)
 {
 	const Hopyard__V1__Envelope *env = engine_envelope(e, it->envelope);
 	struct msg *m;
@@ -327,7 +381,7 @@ load(struct engine *e, const struct item *it, const Hopyard__V1__Paged *pg)
 	m->at = pg->at;
 	m->expires_at = pg->expires_at;
 	if (m->expires_at == 0 && m->kind == HOPYARD__V1__KIND__DLR)
-		m->expires_at = m->at + ENGINE_DLR_VALIDITY;
+		m->expires_at = m->at + engine_dlr_validity(home);
 	m->attempts = (uint16_t)(pg->attempts < 1000 ? pg->attempts : 1000);
 	m->possible_dup = pg->possible_dup;
 	/* How often is not known: at least once. */
@@ -481,7 +535,7 @@ page_of_queue(struct engine *e, struct queue *q, struct items *its)
 		    map_get_u64(&e->by_seq, pg->seq) != NULL ||
 		    map_get_u64(&q->gone, pg->seq) != NULL)
 			continue;
-		m = load(e, &it, pg);
+		m = load(e, &it, pg, q);
 		if (m == NULL)
 			continue;
 		if (known(e, m)) {
@@ -545,7 +599,7 @@ page_of_due(struct engine *e, struct items *its)
 			continue;
 		}
 		home = map_get_u64(&e->queue_by_number, pg->queue);
-		if (home == NULL || (m = load(e, &it, pg)) == NULL)
+		if (home == NULL || (m = load(e, &it, pg, home)) == NULL)
 			continue;
 		if (known(e, m)) {
 			msg_free(m);
@@ -673,7 +727,7 @@ page_of_lookup(struct engine *e, struct lookup *l, struct items *its)
 		if (pg == NULL || l->found)
 			continue;
 		home = map_get_u64(&e->queue_by_number, pg->queue);
-		m = load(e, &it, pg);
+		m = load(e, &it, pg, home);
 		if (m == NULL)
 			continue;
 		if (!lookup_wants(l, e, pg, m)) {
@@ -772,7 +826,7 @@ engine_notice(struct engine *e, const struct items *items)
 		if (pg == NULL || pg->seq > e->ledger.last_seq)
 			continue;
 		q = map_get_u64(&e->queue_by_number, pg->queue);
-		if (q == NULL || (m = load(e, &it, pg)) == NULL)
+		if (q == NULL || (m = load(e, &it, pg, q)) == NULL)
 			continue;
 		m->class = q->class;
 		m->queue = q;
@@ -803,7 +857,7 @@ engine_overdue(struct engine *e, const struct items *items)
 		q = map_get_u64(&e->queue_by_number, pg->queue);
 		submitted = pg->state == HOPYARD__V1__STATE__SUBMITTED ||
 		    pg->state == HOPYARD__V1__STATE__BUFFERED;
-		if (q == NULL || (m = load(e, &it, pg)) == NULL)
+		if (q == NULL || (m = load(e, &it, pg, q)) == NULL)
 			continue;
 		if (known(e, m) || result_of(e, m->id, m->seq) != NULL) {
 			msg_free(m);

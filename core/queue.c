@@ -7,6 +7,7 @@
 
 #include "common/conf.h"
 #include "common/xalloc.h"
+#include "core/customer.h"
 
 /* Parts that an account may send before the next one has its turn. */
 #define QUANTUM 10
@@ -28,6 +29,8 @@ target_new(const char *name, enum target_role role, uint32_t index)
 	TAILQ_INIT(&t->inflight);
 	for (int c = 0; c < CLASS_COUNT; c++)
 		TAILQ_INIT(&t->active[c]);
+	TAILQ_INIT(&t->parked);
+	TAILQ_INIT(&t->seats);
 	map_init(&t->in_hand);
 	return t;
 }
@@ -172,6 +175,25 @@ queue_disown(struct msg *m)
 	m->home = NULL;
 }
 
+/* Where a queue with items has its turn, or waits for one. */
+static struct queue_list *
+round_of(struct queue *q)
+{
+	return q->parked ? &q->target->parked : &q->target->active[q->class];
+}
+
+void
+queue_park(struct queue *q, bool parked)
+{
+	if (q->parked == parked)
+		return;
+	if (q->active)
+		TAILQ_REMOVE(round_of(q), q, active_link);
+	q->parked = parked;
+	if (q->active)
+		TAILQ_INSERT_TAIL(round_of(q), q, active_link);
+}
+
 void
 queue_push(struct queue *q, struct msg *m, bool front)
 {
@@ -185,7 +207,7 @@ queue_push(struct queue *q, struct msg *m, bool front)
 	q->target->ready_count++;
 	if (!q->active) {
 		q->active = true;
-		TAILQ_INSERT_TAIL(&q->target->active[q->class], q, active_link);
+		TAILQ_INSERT_TAIL(round_of(q), q, active_link);
 	}
 }
 
@@ -201,16 +223,27 @@ queue_remove(struct queue *q, struct msg *m)
 		/* What is left over is lost; a debt is kept. */
 		if (q->deficit > 0)
 			q->deficit = 0;
-		TAILQ_REMOVE(&q->target->active[q->class], q, active_link);
+		TAILQ_REMOVE(round_of(q), q, active_link);
 	}
 }
 
 static bool
 queue_may_send(const struct queue *q, uint64_t now)
 {
-	return !q->hold && q->pause_until <= now &&
-	    (q->target->role != TARGET_HOOK ||
-		q->inflight < HOOK_QUEUE_INFLIGHT);
+	if (q->hold || q->pause_until > now)
+		return false;
+	switch (q->target->role) {
+	case TARGET_CONNECTOR:
+		break;
+	case TARGET_HOOK:
+		return q->inflight < HOOK_QUEUE_INFLIGHT;
+	case TARGET_ESME:
+		return TAILQ_FIRST(&q->ready)->seq > q->target->floor &&
+		    customer_seat(q->customer, now) != NULL;
+	case TARGET_PARTS:
+		break;
+	}
+	return true;
 }
 
 static struct msg *

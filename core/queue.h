@@ -66,11 +66,14 @@ struct queue {
 	uint32_t page;      /* its number, so that a late one is told apart */
 	uint64_t page_tail; /* the tail when it was asked for */
 	struct map gone;    /* items that ended while it was under way */
-	uint64_t pause_until; /* mono ms */
-	bool caught_up;       /* the last page reached the horizon */
-	bool hold;            /* by the operator */
-	bool active;          /* on target->active[class] */
-	int32_t deficit;      /* parts left in this round; below 0: in debt */
+	struct customer *customer; /* of CUSTOMERS_TARGET, else NULL */
+	uint64_t pause_until;      /* mono ms */
+	bool parked;               /* no seat takes its items now */
+	bool away;       /* and none will: they are left to the store */
+	bool caught_up;  /* the last page reached the horizon */
+	bool hold;       /* by the operator */
+	bool active;     /* on target->active[class], or ->parked */
+	int32_t deficit; /* parts left in this round; below 0: in debt */
 	TAILQ_ENTRY(queue) active_link;
 	uint64_t scanned_epoch; /* of the last search for another way */
 	TAILQ_ENTRY(queue) deep_link;
@@ -78,6 +81,10 @@ struct queue {
 };
 
 TAILQ_HEAD(queue_list, queue);
+TAILQ_HEAD(seat_list, seat);
+
+/* Items that one box may have in its hands. */
+#define TARGET_INFLIGHT_MAX 16384
 
 struct target {
 	char *name;
@@ -113,6 +120,13 @@ struct target {
 	uint64_t ready_count;
 	struct msg_list inflight;
 	struct queue_list active[CLASS_COUNT];
+	/* Of CUSTOMERS_TARGET. */
+	struct queue_list parked; /* queues with items that no seat takes */
+	uint64_t floor; /* items up to this seq may be in a server's hands */
+	/* Of a server. */
+	struct seat_list seats;
+	struct target *next_server;
+	bool stalled; /* out of credit for this turn */
 	/* Refs that it says it has, of items not loaded yet. */
 	struct map in_hand;
 	/* Counters for people. */
@@ -173,6 +187,9 @@ void queue_disown(struct msg *);
 /* Put at the end (or the front) of the ready list. */
 void queue_push(struct queue *, struct msg *, bool front);
 void queue_remove(struct queue *, struct msg *);
+/* Out of the round of its target and back into it; items may be added and
+ * removed all the same. */
+void queue_park(struct queue *, bool parked);
 
 /*
  * The next item of this target: classes in order of priority, every n-th turn
