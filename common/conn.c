@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * conn.c - one stream connection.
+ * conn.c - one stream connection, in the clear or over TLS.
  *
  * Buffers: `in` is only there while it has content; an empty one becomes
  * the spare of the next reader, so that 10,000 idle connections cost no memory.
  * `out` collects; what the socket does not take at once moves with its memory
  * to `flying`, which libuv reads from until conn_write_cb().
+ *
+ * With TLS the octets of the wire are read into memory of all connections and
+ * decrypted into `in` at once; `out` is encrypted when it is written, so what
+ * waits for a slow peer is mostly still plain.
  *
  * Reading is in conn_read_cb(), writing in conn_flush(), and nowhere else.
  */
@@ -26,6 +30,7 @@
 #include "common/address.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/tls.h"
 #include "common/turn.h"
 #include "common/xalloc.h"
 
@@ -38,9 +43,13 @@
 #define CONN_KEEP        (64 * 1024) /* write memory that is always kept */
 #define CONN_FLUSH_MS    5000
 #define CONN_LINGER_MS   1000
+#define CONN_SHAKE_MS    10000 /* for a TLS handshake */
+#define CONN_CIPHER      (64 * 1024)
+#define CONN_SEAL        (256 * 1024) /* encrypted ahead of the socket */
 
 enum conn_state {
 	CONN_CONNECTING = 0, /* looking up or connecting; sends are collected */
+	CONN_SHAKING, /* TLS handshake; sends are collected, `in` is not decrypted */
 	CONN_OPEN,
 	CONN_FAILED, /* ERROR has been or will be told; only a close follows */
 	CONN_FLUSHING, /* conn_close_flush(): writing the rest, deaf */
@@ -82,6 +91,8 @@ struct conn {
 	struct turn_task dirty; /* something to write */
 
 	struct buf in, out, flying;
+	struct tls *tls; /* NULL: in the clear */
+	uint64_t greet_ms;
 	size_t read_max, high, low, hard;
 	uint64_t last_read;
 
@@ -99,8 +110,12 @@ struct conn {
 };
 
 static struct buf conn_spare; /* memory of an empty read buffer, or none */
+static uint8_t conn_cipher[CONN_CIPHER]; /* between alloc and read callback */
 
 static void conn_enter_state(struct conn *, enum conn_state);
+static void conn_fail(struct conn *, int);
+static void conn_on_records(struct conn *, const uint8_t *, size_t);
+static void conn_say_bye(struct conn *);
 static void conn_update_reading(struct conn *);
 static void conn_connect_cb(uv_connect_t *, int);
 static turn_cb conn_on_wake, conn_flush;
@@ -135,6 +150,7 @@ conn_new(uv_loop_t *loop, bool is_unix, const struct conn_opts *opts)
 		c->low = c->high;
 	c->hard = opts->hard > 0 ? opts->hard : c->high * CONN_HARD_FACTOR;
 	c->read_always = opts->read_always;
+	c->greet_ms = opts->greet_ms > 0 ? opts->greet_ms : CONN_SHAKE_MS;
 	c->last_read = clock_mono_us();
 	if (is_unix)
 		uv_pipe_init(loop, &c->u.pipe, 0);
@@ -156,6 +172,7 @@ conn_free(struct conn *c)
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	buf_fini(&c->flying);
+	tls_free(c->tls);
 	free(c);
 	turn_put(turn);
 	if (listener != NULL)
@@ -174,6 +191,41 @@ conn_close_cb(uv_handle_t *handle)
 	conn_free(c);
 }
 
+bool
+conn_get_address(const struct conn *c, struct sockaddr_storage *ss)
+{
+	int n = sizeof(*ss);
+
+	memset(ss, 0, sizeof(*ss));
+	return !c->is_unix &&
+	    uv_tcp_getpeername(&c->u.tcp, (struct sockaddr *)ss, &n) == 0;
+}
+
+void
+conn_set_peer(struct conn *c, const struct sockaddr_storage *ss)
+{
+	char host[INET6_ADDRSTRLEN];
+
+	if (ss->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 =
+		    (const struct sockaddr_in6 *)ss;
+
+		uv_ip6_name(in6, host, sizeof(host));
+		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+			snprintf(c->peer, sizeof(c->peer), "%s:%u", host + 7,
+			    ntohs(in6->sin6_port));
+		else
+			snprintf(c->peer, sizeof(c->peer), "[%s]:%u", host,
+			    ntohs(in6->sin6_port));
+	} else if (ss->ss_family == AF_INET) {
+		const struct sockaddr_in *in4 = (const struct sockaddr_in *)ss;
+
+		uv_ip4_name(in4, host, sizeof(host));
+		snprintf(c->peer, sizeof(c->peer), "%s:%u", host,
+		    ntohs(in4->sin_port));
+	}
+}
+
 /* Starts writing and reading on a stream that is connected. */
 static void
 conn_opened(struct conn *c)
@@ -181,8 +233,6 @@ conn_opened(struct conn *c)
 	struct sockaddr_storage ss;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	char host[INET6_ADDRSTRLEN];
-	int n = sizeof(ss);
 	int fd;
 
 	if (c->is_unix) {
@@ -196,25 +246,8 @@ conn_opened(struct conn *c)
 		return;
 	}
 	uv_tcp_nodelay(&c->u.tcp, 1);
-	memset(&ss, 0, sizeof(ss));
-	uv_tcp_getpeername(&c->u.tcp, (struct sockaddr *)&ss, &n);
-	if (ss.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
-
-		uv_ip6_name(in6, host, sizeof(host));
-		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-			snprintf(c->peer, sizeof(c->peer), "%s:%u", host + 7,
-			    ntohs(in6->sin6_port));
-		else
-			snprintf(c->peer, sizeof(c->peer), "[%s]:%u", host,
-			    ntohs(in6->sin6_port));
-	} else if (ss.ss_family == AF_INET) {
-		const struct sockaddr_in *in4 = (struct sockaddr_in *)&ss;
-
-		uv_ip4_name(in4, host, sizeof(host));
-		snprintf(c->peer, sizeof(c->peer), "%s:%u", host,
-		    ntohs(in4->sin_port));
-	}
+	if (conn_get_address(c, &ss))
+		conn_set_peer(c, &ss);
 }
 
 struct conn *
@@ -242,15 +275,18 @@ conn_accept(uv_loop_t *loop, int fd, bool is_unix, const struct conn_opts *opts,
 }
 
 static void
-conn_flush_timer_cb(uv_timer_t *timer)
+conn_timer_cb(uv_timer_t *timer)
 {
 	struct conn *c = CONTAINER_OF(timer, struct conn, timer);
 
-	conn_close(c);
+	if (c->state == CONN_SHAKING)
+		tls_fail(c->tls, "the handshake was not finished in time");
+	/* Who flushes or lingers has nobody to tell; conn_fail() closes. */
+	conn_fail(c, UV_ETIMEDOUT);
 }
 
-static void
-conn_start_timer(struct conn *c, uint64_t ms)
+void
+conn_set_deadline(struct conn *c, uint64_t ms)
 {
 	if (!c->has_timer) {
 		uv_timer_init(c->loop, &c->timer);
@@ -258,30 +294,43 @@ conn_start_timer(struct conn *c, uint64_t ms)
 		c->has_timer = true;
 		c->handles++;
 	}
-	uv_timer_start(&c->timer, conn_flush_timer_cb, ms, 0);
+	if (ms > 0)
+		uv_timer_start(&c->timer, conn_timer_cb, ms, 0);
+	else
+		uv_timer_stop(&c->timer);
 }
 
 static void
 conn_enter_state(struct conn *c, enum conn_state next)
 {
 	assert(c->state != CONN_CLOSING);
+	if (next == CONN_CLOSING)
+		conn_say_bye(c);
 	c->state = next;
 
 	switch (next) {
 	case CONN_CONNECTING:
+		break;
+	case CONN_SHAKING:
+		conn_set_deadline(c, c->greet_ms);
+		conn_update_reading(c);
+		turn_add(&c->wake); /* begins it */
+		break;
 	case CONN_OPEN:
+		if (c->has_timer)
+			conn_set_deadline(c, 0);
 		break;
 	case CONN_FAILED:
 		conn_update_reading(c);
 		turn_add(&c->wake);
 		break;
 	case CONN_FLUSHING:
-		conn_start_timer(c, CONN_FLUSH_MS);
+		conn_set_deadline(c, CONN_FLUSH_MS);
 		conn_update_reading(c);
 		turn_add(&c->dirty);
 		break;
 	case CONN_LINGERING:
-		conn_start_timer(c, CONN_LINGER_MS);
+		conn_set_deadline(c, CONN_LINGER_MS);
 		buf_clear(&c->in);
 		conn_update_reading(c);
 		break;
@@ -317,6 +366,7 @@ conn_close_flush(struct conn *c)
 		conn_enter_state(c, CONN_FLUSHING);
 		break;
 	case CONN_CONNECTING:
+	case CONN_SHAKING:
 	case CONN_FAILED:
 		conn_close(c);
 		break;
@@ -337,8 +387,11 @@ conn_closing(const struct conn *c)
 static void
 conn_fail(struct conn *c, int error)
 {
+	if (c->state == CONN_SHAKING)
+		tls_fail(c->tls, uv_strerror(error)); /* unless it has said */
 	switch (c->state) {
 	case CONN_CONNECTING:
+	case CONN_SHAKING:
 	case CONN_OPEN:
 		c->error = error;
 		conn_enter_state(c, CONN_FAILED);
@@ -357,6 +410,7 @@ static void
 conn_on_wake(void *arg)
 {
 	struct conn *c = arg;
+	struct buf early;
 
 	switch (c->state) {
 	case CONN_FAILED:
@@ -365,6 +419,13 @@ conn_on_wake(void *arg)
 	case CONN_OPEN:
 		if (!c->paused && buf_len(&c->in) > 0)
 			c->cb(c, CONN_EV_DATA, c->arg);
+		break;
+	case CONN_SHAKING:
+		early = c->in; /* what came with the PROXY header */
+		buf_init(&c->in);
+		conn_on_records(c, buf_data(&early), buf_len(&early));
+		buf_fini(&early);
+		conn_update_reading(c);
 		break;
 	case CONN_CONNECTING:
 	case CONN_FLUSHING:
@@ -409,6 +470,17 @@ conn_next_address_cb(uv_handle_t *handle)
 }
 
 static void
+conn_connected(struct conn *c)
+{
+	conn_enter_state(c, CONN_OPEN);
+	conn_update_reading(c);
+	if (buf_len(&c->out) > 0)
+		turn_add(&c->dirty);
+	if (c->listener == NULL)
+		c->cb(c, CONN_EV_CONNECTED, c->arg);
+}
+
+static void
 conn_connect_cb(uv_connect_t *req, int status)
 {
 	struct conn *c = req->data;
@@ -425,12 +497,11 @@ conn_connect_cb(uv_connect_t *req, int status)
 		conn_fail(c, status);
 		return;
 	}
-	conn_enter_state(c, CONN_OPEN);
 	conn_opened(c);
-	conn_update_reading(c);
-	if (buf_len(&c->out) > 0)
-		turn_add(&c->dirty);
-	c->cb(c, CONN_EV_CONNECTED, c->arg);
+	if (c->tls != NULL)
+		conn_enter_state(c, CONN_SHAKING);
+	else
+		conn_connected(c);
 }
 
 static void
@@ -503,13 +574,16 @@ conn_connect(uv_loop_t *loop, const char *address, const struct conn_opts *opts,
 	c->arg = arg;
 	c->connect.data = c;
 	c->local = local;
+	host = a.host[0] != '\0' ? a.host : "127.0.0.1";
+	if (opts != NULL && opts->tls != NULL)
+		c->tls = tls_new(
+		    opts->tls, a.kind == ADDRESS_UNIX ? "localhost" : host);
 	snprintf(c->peer, sizeof(c->peer), "%s", address);
 	if (a.kind == ADDRESS_UNIX) {
 		uv_pipe_connect(
 		    &c->connect, &c->u.pipe, a.path, conn_connect_cb);
 		return c;
 	}
-	host = a.host[0] != '\0' ? a.host : "127.0.0.1";
 	if (conn_parse_numeric(host, atoi(a.port), &ss))
 		conn_try_address(c, (struct sockaddr *)&ss);
 	else
@@ -531,22 +605,45 @@ conn_give_back(struct conn *c)
 }
 
 static void
+conn_take_spare(struct conn *c)
+{
+	if (c->in.base != NULL)
+		return;
+	if (conn_spare.base != NULL) {
+		c->in = conn_spare;
+		buf_init(&conn_spare);
+	} else {
+		c->in.base = xmalloc(CONN_CHUNK);
+		c->in.cap = CONN_CHUNK;
+	}
+}
+
+static void
 conn_alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *dst)
 {
 	struct conn *c = handle->data;
 
 	(void)suggested;
-	if (c->in.base == NULL) {
-		if (conn_spare.base != NULL) {
-			c->in = conn_spare;
-			buf_init(&conn_spare);
-		} else {
-			c->in.base = xmalloc(CONN_CHUNK);
-			c->in.cap = CONN_CHUNK;
-		}
+	if (c->tls != NULL) {
+		*dst = uv_buf_init((char *)conn_cipher, sizeof(conn_cipher));
+		return;
 	}
+	conn_take_spare(c);
 	dst->base = (char *)buf_reserve(&c->in, CONN_READ_MIN);
 	dst->len = c->in.cap - c->in.tail;
+}
+
+static void
+conn_on_eof(struct conn *c)
+{
+	c->eof = true;
+	conn_update_reading(c);
+	if (c->state == CONN_SHAKING) {
+		tls_fail(c->tls, "the peer closed during the handshake");
+		conn_fail(c, UV_ECONNRESET);
+	} else if (c->state == CONN_OPEN) {
+		c->cb(c, CONN_EV_EOF, c->arg);
+	}
 }
 
 static void
@@ -554,8 +651,10 @@ conn_read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *into)
 {
 	struct conn *c = stream->data;
 
-	(void)into;
-	if (n > 0 && c->state == CONN_OPEN) {
+	if (n > 0 && c->tls != NULL) {
+		c->last_read = clock_mono_us();
+		conn_on_records(c, (const uint8_t *)into->base, (size_t)n);
+	} else if (n > 0 && c->state == CONN_OPEN) {
 		buf_commit(&c->in, (size_t)n);
 		c->last_read = clock_mono_us();
 		if (buf_len(&c->in) >= c->read_max)
@@ -570,10 +669,7 @@ conn_read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *into)
 		conn_fail(c, (int)n);
 		return;
 	}
-	c->eof = true;
-	conn_update_reading(c);
-	if (c->state == CONN_OPEN)
-		c->cb(c, CONN_EV_EOF, c->arg);
+	conn_on_eof(c);
 }
 
 static bool
@@ -584,6 +680,8 @@ conn_wants_reading(const struct conn *c)
 		return !c->eof && !c->paused &&
 		    (c->read_always || !c->above_high) &&
 		    buf_len(&c->in) < c->read_max;
+	case CONN_SHAKING: /* conn_on_wake() takes what is there first */
+		return !c->eof && buf_len(&c->in) == 0;
 	case CONN_LINGERING:
 		return !c->eof;
 	case CONN_CONNECTING:
@@ -667,6 +765,7 @@ size_t
 conn_unsent(const struct conn *c)
 {
 	return buf_len(&c->out) +
+	    (c->tls != NULL ? buf_len(tls_wire(c->tls)) : 0) +
 	    (c->in_flight ? c->u.stream.write_queue_size : 0);
 }
 
@@ -679,7 +778,7 @@ conn_above_high(const struct conn *c)
 static bool
 conn_takes_output(const struct conn *c)
 {
-	return c->state == CONN_OPEN || c->state == CONN_CONNECTING;
+	return c->state <= CONN_OPEN;
 }
 
 uint8_t *
@@ -688,17 +787,12 @@ conn_reserve(struct conn *c, size_t n)
 	return buf_reserve(&c->out, n);
 }
 
-void
-conn_commit(struct conn *c, size_t n)
+/* Something to write has come. */
+static void
+conn_on_unsent(struct conn *c)
 {
-	size_t unsent;
+	size_t unsent = conn_unsent(c);
 
-	if (!conn_takes_output(c) || n == 0)
-		return;
-	buf_commit(&c->out, n);
-	if (c->state == CONN_OPEN)
-		turn_add(&c->dirty);
-	unsent = conn_unsent(c);
 	if (unsent <= c->high)
 		return;
 	if (unsent > c->hard) {
@@ -709,6 +803,17 @@ conn_commit(struct conn *c, size_t n)
 		c->above_high = true;
 		conn_update_reading(c);
 	}
+}
+
+void
+conn_commit(struct conn *c, size_t n)
+{
+	if (!conn_takes_output(c) || n == 0)
+		return;
+	buf_commit(&c->out, n);
+	if (c->state == CONN_OPEN)
+		turn_add(&c->dirty);
+	conn_on_unsent(c);
 }
 
 void
@@ -727,6 +832,10 @@ conn_on_written(struct conn *c)
 	int fd;
 
 	if (c->state == CONN_FLUSHING && conn_unsent(c) == 0) {
+		if (c->tls != NULL && tls_finish(c->tls)) {
+			turn_add(&c->dirty); /* its close_notify */
+			return;
+		}
 		/* Closing now could reset the connection, and the peer would
 		 * lose what it has not read yet. */
 		if (c->is_unix || c->eof || uv_fileno(&c->u.handle, &fd) != 0 ||
@@ -743,13 +852,16 @@ conn_on_written(struct conn *c)
 	}
 }
 
-/* Memory of a burst goes once less than a quarter of it is in use. */
+/* Memory of a burst goes once less than a quarter of it is in use; what is
+ * only on its way through keeps none. */
 static void
-conn_trim(struct buf *b, size_t used)
+conn_trim(struct buf *b, size_t keep, size_t used)
 {
-	if (b->cap > CONN_KEEP && used < b->cap / 4)
+	if (b->cap > keep && (keep == 0 || used < b->cap / 4))
 		buf_fini(b);
 }
+
+static void conn_fail_tls(struct conn *);
 
 static void
 conn_write_cb(uv_write_t *req, int status)
@@ -760,33 +872,60 @@ conn_write_cb(uv_write_t *req, int status)
 	c->in_flight = false;
 	len = buf_len(&c->flying);
 	buf_clear(&c->flying);
-	conn_trim(&c->flying, len);
+	conn_trim(&c->flying, CONN_KEEP, len);
 	if (c->state == CONN_CLOSING)
 		return;
 	if (status != 0) {
 		conn_fail(c, status);
 		return;
 	}
-	if (buf_len(&c->out) > 0)
+	if (conn_unsent(c) > 0)
 		turn_add(&c->dirty);
 	conn_on_written(c);
+}
+
+/* The bytes for the socket; NULL after a failure. */
+static struct buf *
+conn_seal(struct conn *c)
+{
+	size_t len;
+
+	if (!tls_ready(c->tls))
+		return tls_wire(c->tls);
+	len = buf_len(&c->out);
+	if (tls_seal(c->tls, &c->out, CONN_SEAL) != TLS_GOES_ON) {
+		conn_fail_tls(c);
+		return NULL;
+	}
+	if (buf_len(&c->out) == 0)
+		conn_trim(&c->out, CONN_KEEP, len);
+	if (c->state == CONN_FLUSHING && buf_len(&c->out) == 0)
+		(void)tls_finish(c->tls);
+	return tls_wire(c->tls);
 }
 
 static void
 conn_flush(void *arg)
 {
 	struct conn *c = arg;
-	size_t len = buf_len(&c->out);
-	struct buf rest;
+	struct buf *from = &c->out, rest;
 	uv_buf_t b;
+	size_t len;
 	int n;
 
-	if (c->state != CONN_OPEN && c->state != CONN_FLUSHING)
+	if (c->state != CONN_OPEN && c->state != CONN_FLUSHING &&
+	    c->state != CONN_SHAKING)
 		return;
 	if (c->in_flight)
 		return; /* conn_write_cb() comes back to it */
+	if (c->tls != NULL) {
+		from = conn_seal(c);
+		if (from == NULL)
+			return;
+	}
+	len = buf_len(from);
 	if (len > 0) {
-		b = uv_buf_init((char *)buf_data(&c->out), (unsigned)len);
+		b = uv_buf_init((char *)buf_data(from), (unsigned)len);
 		n = uv_try_write(&c->u.stream, &b, 1);
 		if (n == UV_EAGAIN)
 			n = 0;
@@ -794,14 +933,14 @@ conn_flush(void *arg)
 			conn_fail(c, n);
 			return;
 		}
-		buf_drop(&c->out, (size_t)n);
-		if (buf_len(&c->out) == 0)
-			conn_trim(&c->out, len);
+		buf_drop(from, (size_t)n);
+		if (buf_len(from) == 0)
+			conn_trim(from, c->tls == NULL ? CONN_KEEP : 0, len);
 	}
-	if (buf_len(&c->out) > 0) {
+	if (buf_len(from) > 0) {
 		rest = c->flying;
-		c->flying = c->out;
-		c->out = rest;
+		c->flying = *from;
+		*from = rest;
 		b = uv_buf_init((char *)buf_data(&c->flying),
 		    (unsigned)buf_len(&c->flying));
 		c->write.data = c;
@@ -812,8 +951,90 @@ conn_flush(void *arg)
 			conn_fail(c, n);
 			return;
 		}
+	} else if (from != &c->out && buf_len(&c->out) > 0 &&
+	    c->state != CONN_SHAKING) {
+		turn_add(&c->dirty); /* the next piece */
 	}
 	conn_on_written(c);
+}
+
+/* -------------------------------------------------------------------- tls */
+
+/* Once and without waiting: the peer shall know why, or that it is the end. */
+static void
+conn_try_wire(struct conn *c)
+{
+	struct buf *wire = tls_wire(c->tls);
+	uv_buf_t b;
+
+	if (c->in_flight || buf_len(wire) == 0)
+		return;
+	b = uv_buf_init((char *)buf_data(wire), (unsigned)buf_len(wire));
+	(void)uv_try_write(&c->u.stream, &b, 1);
+	buf_clear(wire);
+}
+
+static void
+conn_fail_tls(struct conn *c)
+{
+	conn_try_wire(c);
+	conn_fail(c, UV_EPROTO);
+}
+
+/* Closing at once: close_notify only after all that came before it. */
+static void
+conn_say_bye(struct conn *c)
+{
+	if (c->tls == NULL || c->state != CONN_OPEN || conn_unsent(c) > 0)
+		return;
+	if (tls_finish(c->tls))
+		conn_try_wire(c);
+}
+
+static void
+conn_on_records(struct conn *c, const uint8_t *p, size_t n)
+{
+	enum tls_progress progress;
+
+	if (c->state != CONN_SHAKING && c->state != CONN_OPEN)
+		return;
+	conn_take_spare(c);
+	progress = tls_open(c->tls, p, n, &c->in);
+	if (progress == TLS_FAILED) {
+		conn_fail_tls(c);
+		return;
+	}
+	/* Of the handshake, or an answer to a change of keys. */
+	if (buf_len(tls_wire(c->tls)) > 0) {
+		turn_add(&c->dirty);
+		conn_on_unsent(c);
+	}
+	if (c->state == CONN_SHAKING && tls_ready(c->tls))
+		conn_connected(c);
+	if (buf_len(&c->in) >= c->read_max)
+		conn_update_reading(c);
+	if (c->state == CONN_OPEN && !c->paused && buf_len(&c->in) > 0)
+		c->cb(c, CONN_EV_DATA, c->arg);
+	if (progress == TLS_ENDED && !c->eof)
+		conn_on_eof(c);
+	if (buf_len(&c->in) == 0)
+		conn_give_back(c);
+}
+
+void
+conn_start_tls(struct conn *c, struct tls_config *config)
+{
+	if (c->state != CONN_OPEN)
+		return; /* it will tell its new owner why */
+	c->tls = tls_new(config, NULL);
+	conn_enter_state(c, CONN_SHAKING);
+}
+
+void
+conn_tell_data(struct conn *c)
+{
+	if (c->state == CONN_OPEN && buf_len(&c->in) > 0)
+		turn_add(&c->wake);
 }
 
 /* ----------------------------------------------------------------- facts */
@@ -829,6 +1050,29 @@ int
 conn_error(const struct conn *c)
 {
 	return c->error;
+}
+
+const char *
+conn_error_text(const struct conn *c)
+{
+	const char *text = c->tls != NULL ? tls_error(c->tls) : NULL;
+
+	return text != NULL ? text : uv_strerror(c->error);
+}
+
+bool
+conn_handshaking(const struct conn *c)
+{
+	return c->state == CONN_SHAKING;
+}
+
+const char *
+conn_show_tls(const struct conn *c, char *dst, size_t cap)
+{
+	if (c->tls != NULL && tls_ready(c->tls))
+		return tls_show(c->tls, dst, cap);
+	snprintf(dst, cap, "none");
+	return dst;
 }
 
 const char *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * conn.h - one stream connection with read buffer, coalesced writes and
- * watermarks.  Owner of the fd and of both buffers.
+ * conn.h - one stream connection, in the clear or over TLS, with read buffer,
+ * coalesced writes and watermarks.  Owner of the fd and of its buffers.
  *
  * All that is sent during one turn of the loop leaves with one write at its
  * end.  Reading stops while the owner says so (conn_pause) and while more than
@@ -24,9 +24,11 @@
 #include "common/attr.h"
 
 struct conn;
+struct network;
+struct tls_config;
 
 enum conn_event {
-	CONN_EV_CONNECTED, /* conn_connect() came through */
+	CONN_EV_CONNECTED, /* conn_connect() came through, and its handshake */
 	CONN_EV_DATA,      /* conn_data() has grown */
 	CONN_EV_WRITABLE, /* fell under the low watermark after being above high */
 	CONN_EV_EOF,      /* the peer will send no more; close, or write on */
@@ -51,6 +53,21 @@ struct conn_opts {
 	/* conn_connect(): numeric address to come from, NULL: the kernel's
 	 * choice. */
 	const char *local;
+	/*
+	 * Speak TLS; borrowed for the call.  A client checks that the peer is
+	 * who it dials.  Of an accepted connection the handshake is under way
+	 * when it is handed over, and DATA comes only after it.
+	 */
+	struct tls_config *tls;
+	/* For the handshake, and before it for a PROXY header; 0: 10 s, 5 s. */
+	uint64_t greet_ms;
+	/*
+	 * Listeners: from these networks a PROXY protocol v2 header must come
+	 * first, and conn_peer() is the client that it names; borrowed for the
+	 * call.  The connection is handed over after it.
+	 */
+	const struct network *proxies;
+	size_t n_proxies;
 };
 
 /*
@@ -94,6 +111,12 @@ void conn_close_flush(struct conn *);
 bool conn_closing(const struct conn *);
 
 int conn_error(const struct conn *); /* UV_E*, 0 = none */
+/* The same for people: "connection refused", "TLS: certificate has ...". */
+const char *conn_error_text(const struct conn *);
+/* A TLS handshake is under way. */
+bool conn_handshaking(const struct conn *);
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "none"; dst is returned. */
+const char *conn_show_tls(const struct conn *, char *dst, size_t);
 /* "127.0.0.1:4711", "unix:pid=17" */
 const char *conn_peer(const struct conn *);
 /* Credentials of a Unix peer; false for TCP. */
@@ -117,6 +140,9 @@ typedef void listener_cb(struct listener *, struct conn *, void *arg);
 int listener_open(uv_loop_t *, const char *address, mode_t mode, unsigned max,
     const struct conn_opts *, listener_cb *, void *arg,
     struct listener **) WARN_UNUSED;
+/* For connections that are accepted from now on; takes a reference.  Only for
+ * a listener that was opened with TLS. */
+void listener_set_tls(struct listener *, struct tls_config *);
 /* Stop accepting; open connections stay.  Frees itself. */
 void listener_close(struct listener *);
 /* The same after accepting all that wait in the queue: the kernel would reset

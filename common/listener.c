@@ -9,6 +9,9 @@
  * listener lives: whoever has it may remove the socket.  The lock file stays,
  * since removing it would let two processes hold two locks.
  *
+ * A connection from a proxy waits here for its PROXY header, before anybody
+ * else knows of it; so the owner never sees an address that is not the client's.
+ *
  * Lives until it is closed and the last conn it accepted is gone.
  */
 #include <sys/file.h>
@@ -31,11 +34,16 @@
 #include "common/address.h"
 #include "common/conn.h"
 #include "common/log.h"
+#include "common/network.h"
+#include "common/queue.h"
+#include "common/tls.h"
 #include "common/xalloc.h"
+#include "proto/proxy.h"
 
 #define LISTENER_BACKLOG  1024
 #define LISTENER_PER_TURN 64
 #define LISTENER_PAUSE_MS 250
+#define LISTENER_PROXY_MS 5000 /* for the PROXY header */
 
 enum listener_state {
 	LISTENER_OPEN = 0, /* polling */
@@ -43,6 +51,15 @@ enum listener_state {
 	LISTENER_STARVED,  /* no descriptors: until the timer fires */
 	LISTENER_CLOSED,   /* only waits for libuv and for its conns */
 };
+
+/* A connection that still owes its PROXY header. */
+struct waiting {
+	struct listener *listener;
+	struct conn *conn; /* owned */
+	TAILQ_ENTRY(waiting) entry;
+};
+
+TAILQ_HEAD(waiting_list, waiting);
 
 struct listener {
 	uv_loop_t *loop;
@@ -52,8 +69,12 @@ struct listener {
 	int fd;
 	int lock; /* -1 for TCP */
 	struct address address;
-	char *text; /* as bound */
-	struct conn_opts opts;
+	char *text;              /* as bound */
+	struct conn_opts opts;   /* without what it only borrows */
+	struct tls_config *tls;  /* own reference, or NULL */
+	struct network *proxies; /* owned */
+	size_t n_proxies;
+	struct waiting_list waiting;
 	unsigned max;
 	unsigned open;    /* conns alive */
 	unsigned handles; /* not yet closed by libuv */
@@ -65,12 +86,21 @@ static void listener_poll_cb(uv_poll_t *, int, int);
 static void listener_timer_cb(uv_timer_t *);
 
 static void
+listener_free(struct listener *l)
+{
+	tls_config_unref(l->tls);
+	free(l->proxies);
+	free(l->text);
+	free(l);
+}
+
+static void
 listener_free_if_done(struct listener *l)
 {
 	if (l->state != LISTENER_CLOSED || l->open > 0 || l->handles > 0)
 		return;
-	free(l->text);
-	free(l);
+	assert(TAILQ_EMPTY(&l->waiting));
+	listener_free(l);
 }
 
 static void
@@ -85,6 +115,8 @@ listener_close_cb(uv_handle_t *handle)
 static void
 listener_enter_state(struct listener *l, enum listener_state next)
 {
+	struct waiting *w;
+
 	assert(l->state != LISTENER_CLOSED);
 	l->state = next;
 
@@ -108,6 +140,9 @@ listener_enter_state(struct listener *l, enum listener_state next)
 		close(l->fd);
 		if (l->lock >= 0)
 			close(l->lock);
+		/* Nobody has seen them, and nobody is there to take them. */
+		TAILQ_FOREACH(w, &l->waiting, entry)
+			conn_close(w->conn);
 		break;
 	}
 }
@@ -120,6 +155,140 @@ listener_timer_cb(uv_timer_t *timer)
 	if (l->state == LISTENER_STARVED)
 		listener_enter_state(l, LISTENER_OPEN);
 }
+
+/* ----------------------------------------------------------- handing over */
+
+/* To the owner, whose client it is from now on. */
+static void
+listener_hand_over(struct listener *l, struct conn *c)
+{
+	if (l->tls != NULL)
+		conn_start_tls(c, l->tls);
+	l->cb(l, c, l->arg);
+}
+
+static void
+waiting_end(struct waiting *w, const char *why)
+{
+	static struct log_limit limit;
+
+	if (log_limit(&limit, 5))
+		log_warn("listener.proxy", "address=%s peer=%s reason=%s",
+		    w->listener->text, conn_peer(w->conn), why);
+	conn_close(w->conn);
+}
+
+static void
+waiting_free(struct waiting *w)
+{
+	TAILQ_REMOVE(&w->listener->waiting, w, entry);
+	free(w);
+}
+
+static void
+waiting_set_peer(struct conn *c, const struct proxy *p)
+{
+	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
+	struct sockaddr_in *in4 = (struct sockaddr_in *)&ss;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
+
+	switch (p->family) {
+	case PROXY_NONE:
+		break;
+	case PROXY_IPV4:
+		in4->sin_family = AF_INET;
+		in4->sin_port = htons(p->source_port);
+		memcpy(&in4->sin_addr, p->source, 4);
+		break;
+	case PROXY_IPV6:
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(p->source_port);
+		memcpy(&in6->sin6_addr, p->source, 16);
+		break;
+	}
+	conn_set_peer(c, &ss);
+}
+
+static void
+waiting_on_data(struct waiting *w)
+{
+	struct listener *l = w->listener;
+	struct conn *c = w->conn;
+	struct proxy p;
+	int n = proxy_decode(&p, conn_data(c), conn_len(c));
+
+	if (n == 0)
+		return;
+	if (n < 0) {
+		waiting_end(w, proxy_error_str(n));
+		return;
+	}
+	waiting_set_peer(c, &p);
+	conn_drop(c, (size_t)n);
+	conn_set_deadline(c, 0);
+	waiting_free(w);
+	listener_hand_over(l, c);
+	conn_tell_data(c);
+}
+
+static void
+waiting_conn_cb(struct conn *c, enum conn_event ev, void *arg)
+{
+	struct waiting *w = arg;
+
+	assert(w->conn == c);
+	switch (ev) {
+	case CONN_EV_DATA:
+		if (!conn_closing(c))
+			waiting_on_data(w);
+		break;
+	case CONN_EV_EOF:
+		waiting_end(w, "closed before its PROXY header");
+		break;
+	case CONN_EV_ERROR:
+		waiting_end(w,
+		    conn_error(c) == UV_ETIMEDOUT ? "no PROXY header in time"
+						  : conn_error_text(c));
+		break;
+	case CONN_EV_CLOSED:
+		waiting_free(w);
+		break;
+	case CONN_EV_CONNECTED:
+	case CONN_EV_WRITABLE:
+		break;
+	}
+}
+
+static bool
+listener_is_proxy(const struct listener *l, const struct conn *c)
+{
+	struct sockaddr_storage ss;
+	uint8_t address[16];
+	size_t i;
+
+	if (l->n_proxies == 0 || !conn_get_address(c, &ss) ||
+	    !network_of_sockaddr(&ss, address))
+		return false;
+	for (i = 0; i < l->n_proxies; i++)
+		if (network_has(&l->proxies[i], address))
+			return true;
+	return false;
+}
+
+static void
+listener_wait(struct listener *l, struct conn *c)
+{
+	struct waiting *w = xcalloc(1, sizeof(*w));
+
+	w->listener = l;
+	w->conn = c;
+	TAILQ_INSERT_TAIL(&l->waiting, w, entry);
+	conn_set_cb(c, waiting_conn_cb, w);
+	conn_set_deadline(
+	    c, l->opts.greet_ms > 0 ? l->opts.greet_ms : LISTENER_PROXY_MS);
+}
+
+/* -------------------------------------------------------------- accepting */
 
 /* True if it is worth another accept() at once. */
 static bool
@@ -153,7 +322,10 @@ listener_accept(struct listener *l)
 	l->open++;
 	c = conn_accept(
 	    l->loop, fd, l->address.kind == ADDRESS_UNIX, &l->opts, l);
-	l->cb(l, c, l->arg);
+	if (listener_is_proxy(l, c))
+		listener_wait(l, c);
+	else
+		listener_hand_over(l, c);
 	return true;
 }
 
@@ -331,6 +503,33 @@ listener_bind_tcp(struct listener *l)
 
 /* ------------------------------------------------------------------------ */
 
+static void
+listener_set_options(struct listener *l, const struct conn_opts *opts)
+{
+	if (opts == NULL)
+		return;
+	l->opts = *opts;
+	l->opts.tls = NULL;
+	l->opts.proxies = NULL;
+	l->opts.local = NULL;
+	if (opts->tls != NULL)
+		l->tls = tls_config_ref(opts->tls);
+	if (opts->n_proxies == 0)
+		return;
+	l->n_proxies = opts->n_proxies;
+	l->proxies = xcalloc(l->n_proxies, sizeof(*l->proxies));
+	memcpy(l->proxies, opts->proxies, l->n_proxies * sizeof(*l->proxies));
+}
+
+void
+listener_set_tls(struct listener *l, struct tls_config *tls)
+{
+	assert(l->tls != NULL);
+	(void)tls_config_ref(tls);
+	tls_config_unref(l->tls);
+	l->tls = tls;
+}
+
 int
 listener_open(uv_loop_t *loop, const char *address, mode_t mode, unsigned max,
     const struct conn_opts *opts, listener_cb *cb, void *arg,
@@ -341,6 +540,7 @@ listener_open(uv_loop_t *loop, const char *address, mode_t mode, unsigned max,
 
 	l = xcalloc(1, sizeof(*l));
 	l->fd = l->lock = -1;
+	TAILQ_INIT(&l->waiting);
 	rc = address_parse(&l->address, address);
 	if (rc != 0)
 		goto fail;
@@ -351,8 +551,7 @@ listener_open(uv_loop_t *loop, const char *address, mode_t mode, unsigned max,
 	if (rc != 0)
 		goto fail;
 	l->loop = loop;
-	if (opts != NULL)
-		l->opts = *opts;
+	listener_set_options(l, opts);
 	l->max = max;
 	l->cb = cb;
 	l->arg = arg;
@@ -370,8 +569,7 @@ fail:
 		close(l->fd);
 	if (l->lock >= 0)
 		close(l->lock);
-	free(l->text);
-	free(l);
+	listener_free(l);
 	return rc;
 }
 

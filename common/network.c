@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "common/network.h"
 
+#include <sys/socket.h>
+
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +21,18 @@ network_address(const char *text, uint8_t addr[16])
 		return true;
 	}
 	return inet_pton(AF_INET6, text, addr) == 1;
+}
+
+bool
+network_of_sockaddr(const struct sockaddr_storage *ss, uint8_t addr[16])
+{
+	if (ss->ss_family == AF_INET6) {
+		memcpy(addr, &((const struct sockaddr_in6 *)ss)->sin6_addr, 16);
+		return true;
+	}
+	memcpy(addr, network_mapped, 12);
+	memcpy(addr + 12, &((const struct sockaddr_in *)ss)->sin_addr, 4);
+	return ss->ss_family == AF_INET;
 }
 
 bool

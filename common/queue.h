@@ -19,6 +19,10 @@
 		struct type *tqe_next;                                         \
 		struct type **tqe_prev; /* the pointer that points here */     \
 	}
+#define TAILQ_HEAD_INITIALIZER(head)                                           \
+	{                                                                      \
+		NULL, &(head).tqh_first                                        \
+	}
 #define TAILQ_INIT(head)                                                       \
 	do {                                                                   \
 		(head)->tqh_first = NULL;                                      \
