@@ -414,6 +414,11 @@ put_escape(struct expansion *x, const char *p, size_t len)
 	case 'D':
 		escape_encode(x->out, v->metadata);
 		break;
+	case 'x':
+		if (v->parts != 0)
+			buf_printf(x->out, "%" PRIu32 "%%2F%" PRIu32,
+			    v->parts_received, v->parts);
+		break;
 	case '#':
 		return put_metadata_value(x, p, len);
 	case '%':

@@ -46,6 +46,8 @@ struct escape_values {
 	int data_coding;       /* %O */
 	int64_t validity_min;  /* %v */
 	int64_t deferred_min;  /* %V */
+	uint32_t parts; /* %x: of an MO that has not all of them; else 0 */
+	uint32_t parts_received;
 };
 
 /* All numbers unset, all texts absent. */

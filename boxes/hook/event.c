@@ -164,6 +164,27 @@ put_base64(struct json *j, const char *key, ProtobufCBinaryData b)
 	free(text);
 }
 
+/* Of a message in several: that it is not whole, or which part this is. */
+static void
+put_parts(struct json *j, const Hopyard__V1__Envelope *e)
+{
+	const Hopyard__V1__Segment *s = e->segment;
+
+	if (e->parts > 1)
+		json_uint(j, "parts", e->parts);
+	if (e->has_parts_received) {
+		json_bool(j, "partial", true);
+		json_uint(j, "parts_received", e->parts_received);
+	}
+	if (s == NULL)
+		return;
+	json_open_object(j, "segment");
+	json_uint(j, "ref", s->ref);
+	json_uint(j, "total", s->total);
+	json_uint(j, "number", s->number);
+	json_close_object(j);
+}
+
 void
 event_received(struct buf *out, const Hopyard__V1__Envelope *e,
     const Hopyard__V1__Content *c, const Hopyard__V1__Dispatch *d,
@@ -190,6 +211,7 @@ event_received(struct buf *out, const Hopyard__V1__Envelope *e,
 		put_base64(&j, "data", c->data);
 	if (c->has_udh && c->udh.len != 0)
 		json_hex(&j, "udh", c->udh.data, c->udh.len);
+	put_parts(&j, e);
 	put_bytes(&j, "keyword", e->keyword);
 	put_bytes(&j, "link", e->link);
 	if (rule != NULL)

@@ -60,6 +60,10 @@ service_url(struct buf *out, const struct inbound_rule *rule,
 	if (c->has_mwi)
 		v.mwi = (int)c->mwi;
 	v.data_coding = (int)c->data_coding;
+	if (e->has_parts_received) {
+		v.parts = e->parts;
+		v.parts_received = e->parts_received;
+	}
 	return escape_expand(out, rule->url, strlen(rule->url), &v, max);
 }
 

@@ -115,6 +115,9 @@ timeline_fold(
 	case EVENT(NOTIFIED): /* an MO that its customer has */
 		state = STATE(DELIVERED);
 		break;
+	case EVENT(JOINED): /* what becomes of it, another message says */
+		state = STATE(ACCEPTED);
+		break;
 	default:
 		return;
 	}
@@ -373,6 +376,8 @@ told_final(const struct told *d, const char *event)
 		json_str(d->j, "by", d->res != NULL ? "link" : "bus");
 	told_link(d);
 	told_why(d, "reason");
+	if (d->rec != NULL && d->rec->other.len == UUID_LEN)
+		json_uuid(d->j, "replaced_by", d->rec->other.data);
 	told_dup(d);
 	json_close_object(d->j);
 }
@@ -397,6 +402,18 @@ told_replayed(const struct told *d)
 	open_event(d->j, d->e->at, "replayed");
 	if (d->rec->detail.len == UUID_LEN)
 		json_uuid(d->j, "as", d->rec->detail.data);
+	json_close_object(d->j);
+}
+
+/* A part of an MO: where its text is. */
+static void
+told_joined(const struct told *d)
+{
+	open_event(
+	    d->j, d->e->at, d->rec->possible_dup ? "duplicate" : "joined");
+	if (d->rec->other.len == UUID_LEN)
+		json_uuid(d->j, d->rec->possible_dup ? "of" : "into",
+		    d->rec->other.data);
 	json_close_object(d->j);
 }
 
@@ -466,6 +483,9 @@ tell_event(const struct timeline *t, const struct timeline_event *e)
 		break;
 	case EVENT(REPLAYED):
 		told_replayed(&d);
+		break;
+	case EVENT(JOINED):
+		told_joined(&d);
 		break;
 	default:
 		break;

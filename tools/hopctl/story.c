@@ -211,6 +211,7 @@ final(struct buf *b, const json_t *e)
 
 	say(b, "", e, "status", "");
 	say(b, ": ", e, "reason", "");
+	say(b, " by ", e, "replaced_by", "");
 	say_status(b, e);
 	if (by != NULL && strcmp(by, "receipt") == 0)
 		buf_addstr(b, ", so says the receipt");
@@ -243,6 +244,13 @@ replayed(struct buf *b, const json_t *e)
 	say(b, "as ", e, "as", "");
 }
 
+static void
+joined(struct buf *b, const json_t *e)
+{
+	say(b, "into ", e, "into", "");
+	say(b, "of ", e, "of", "");
+}
+
 static const struct {
 	const char *event;
 	void (*words)(struct buf *, const json_t *);
@@ -266,6 +274,8 @@ static const struct {
 	{ "notify_retry", retry, "callback" },
 	{ "notify_failed", notify_failed, "callback" },
 	{ "replayed", replayed, NULL },
+	{ "joined", joined, NULL },
+	{ "duplicate", joined, NULL },
 };
 
 void

@@ -59,6 +59,8 @@ question(void)
 	v.message_class = 0;
 	v.data_coding = 8;
 	v.validity_min = 5;
+	v.parts = 3;
+	v.parts_received = 2;
 	return v;
 }
 
@@ -88,7 +90,9 @@ static const struct expansion_case cases[] = {
 	    "%20x,31,," },
 	{ false, "%#smpp", "%#smpp" },
 	/* What is not a code stays; so does what is an encoded byte. */
-	{ false, "%Z%N%x%", "%Z%N%x%" },
+	{ false, "%Z%N%y%", "%Z%N%y%" },
+	{ false, "%x.", "." },
+	{ true, "%x.", "2%2F3." },
 	{ false, "?name=%C3%A9&x=%20&d=%d", "?name=%C3%A9&x=%20&d=1" },
 	{ false, "%d0", "%d0" },
 	{ false, "%%41%%", "%41%" },
@@ -143,7 +147,7 @@ static void
 test_absent_values(void **state)
 {
 	static const char all[] = "%k%s%S%r%a%b%A%e%p%P%q%Q%i%I%n%u%B%o%f%F"
-				  "%v%V%R%D%#a#b#.";
+				  "%v%V%R%D%x%#a#b#.";
 	struct escape_values v;
 	struct buf out;
 

@@ -100,6 +100,12 @@ parse(struct buf *out)
 	return o;
 }
 
+static int
+integer(json_t *o, const char *key)
+{
+	return (int)json_integer_value(json_object_get(o, key));
+}
+
 static const char *
 text(json_t *o, const char *key)
 {
@@ -198,6 +204,7 @@ test_received(void **state)
 	Hopyard__V1__Envelope e = HOPYARD__V1__ENVELOPE__INIT;
 	Hopyard__V1__Content c = HOPYARD__V1__CONTENT__INIT;
 	Hopyard__V1__Dispatch d = HOPYARD__V1__DISPATCH__INIT;
+	Hopyard__V1__Segment segment = HOPYARD__V1__SEGMENT__INIT;
 	struct buf out;
 	json_t *o, *data;
 
@@ -217,7 +224,41 @@ test_received(void **state)
 	assert_string_equal(text(data, "text"), "stop Gr\xc3\xbc\xc3\x9f");
 	assert_string_equal(text(data, "keyword"), "STOP");
 	assert_string_equal(text(data, "rule"), "news");
+	assert_null(json_object_get(data, "parts"));
+	assert_null(json_object_get(data, "partial"));
+	assert_null(json_object_get(data, "segment"));
 	json_decref(o);
+
+	/* Joined, and one part of three never came. */
+	e.has_parts = e.has_parts_received = true;
+	e.parts = 3;
+	e.parts_received = 2;
+	buf_clear(&out);
+	event_received(&out, &e, &c, &d, NULL);
+	o = parse(&out);
+	data = json_object_get(o, "data");
+	assert_true(json_is_true(json_object_get(data, "partial")));
+	assert_int_equal(integer(data, "parts"), 3);
+	assert_int_equal(integer(data, "parts_received"), 2);
+	json_decref(o);
+
+	/* One part of a rule that wants them apart. */
+	e.has_parts = e.has_parts_received = false;
+	e.parts = 1;
+	segment.kind = 1;
+	segment.ref = 42;
+	segment.total = 3;
+	segment.number = 2;
+	e.segment = &segment;
+	buf_clear(&out);
+	event_received(&out, &e, &c, &d, NULL);
+	o = parse(&out);
+	data = json_object_get(json_object_get(o, "data"), "segment");
+	assert_int_equal(integer(data, "ref"), 42);
+	assert_int_equal(integer(data, "total"), 3);
+	assert_int_equal(integer(data, "number"), 2);
+	json_decref(o);
+	e.segment = NULL;
 
 	c.has_text = false;
 	c.has_data = c.has_udh = true;

@@ -49,6 +49,7 @@ test_fold(void **state)
 		{ { { 0 } }, STATE(QUEUED), false },
 		{ { { EVENT(ATTEMPT), 0, true } }, STATE(SENDING), false },
 		{ { { EVENT(RETRY_EV), 0, true } }, STATE(QUEUED), false },
+		{ { { EVENT(JOINED), 0, true } }, STATE(ACCEPTED), false },
 		{ { { EVENT(SUBMITTED_EV), STATE(SUBMITTED), true } },
 		    STATE(SUBMITTED), false },
 		/* No receipt was asked for: that is the end. */
