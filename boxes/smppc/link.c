@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boxes/smppc/deliver.h"
+#include "boxes/smppc/pin.h"
 #include "boxes/smppc/submit.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -592,6 +593,8 @@ link_drop_retired(struct link *l)
 			continue;
 		}
 		log_info("link.retired", "bind=%s", l->bind[i]->name);
+		if (l->pins != NULL)
+			pins_forget(l->pins, l->bind[i]);
 		bind_free(l->bind[i]);
 		l->n_binds--;
 		memmove(&l->bind[i], &l->bind[i + 1],
@@ -737,6 +740,7 @@ link_free(struct link *l)
 	uv_run(l->loop, UV_RUN_NOWAIT);
 	free(l->bind);
 	map_fini(&l->by_ref);
+	pins_free(l->pins);
 	buf_fini(&l->scratch);
 	meter_fini(&l->meter);
 	profile_free(l->profile);

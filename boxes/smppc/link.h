@@ -5,8 +5,8 @@
  *
  * A message that the bus handed over is in `by_ref` until its result has been
  * given to box.c, and there in exactly one place besides: `ready` (no part of
- * it may be on the wire), the `started` list of a bind (some parts are), no
- * list (all are), or `finished` (the result waits for room in box.c).
+ * it may be on the wire), the `started` list of a bind (some parts are, or it is
+ * itself a part whose others went by that bind), no list (all are), or `finished` (the result waits for room in box.c).
  *
  * Credit: the bus may send what the bound binds could write now and 20 ms of
  * the measured rate more, so that it need not be asked per message; never over
@@ -31,6 +31,7 @@
 #define LINK_TICK_MS 100
 
 struct conf_group;
+struct pins;
 
 enum link_state {
 	LINK_DOWN = 0, /* no bind can take messages */
@@ -62,6 +63,7 @@ struct link {
 	uint32_t ready_parts;         /* parts still to be written, in ready */
 	uint32_t started_parts;       /* the same on all started lists */
 	uint64_t arrivals;
+	struct pins *pins; /* binds of split messages, or NULL: none yet */
 
 	uint64_t open_items, open_bytes;
 	uint64_t bus_lost_ms; /* 0: connected */

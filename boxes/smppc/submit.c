@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "boxes/smppc/link.h"
+#include "boxes/smppc/pin.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/uuid.h"
@@ -15,6 +16,7 @@
 #include "proto/charset.h"
 #include "proto/smpp_pdu.h"
 #include "proto/smpp_time.h"
+#include "proto/udh.h"
 
 #define SUBMIT_PAUSE_MS    1000 /* THROTTLED: the bus waits that long */
 #define SUBMIT_ARENA       (192 * 1024)
@@ -72,6 +74,7 @@ struct message {
 	uint16_t accepted; /* PART_OK */
 	uint16_t before;   /* PART_BEFORE */
 	bool stop;         /* write no more parts */
+	bool pinned;       /* a part of the customer's: only for this bind */
 	struct part *part; /* inside this allocation, as are the octets */
 	uint8_t *octets;
 };
@@ -146,7 +149,7 @@ submit_settle(struct message *m)
 			submit_finish(m);
 		else
 			submit_put(m, PLACE_NONE);
-	} else if (m->accepted == 0 && m->in_flight == 0) {
+	} else if (m->accepted == 0 && m->in_flight == 0 && !m->pinned) {
 		submit_put(m, PLACE_READY); /* any bind may take it */
 	} else {
 		submit_put(m, PLACE_STARTED);
@@ -443,6 +446,8 @@ struct submit_input {
 	Hopyard__V1__Envelope *env;
 	Hopyard__V1__Content *content;
 	Hopyard__V1__Dispatch *dispatch;
+	struct segment_key key; /* SEGMENT_WHOLE, or a part of the customer's */
+	bool to_sar, to_udh;    /* whose form this link does not take */
 };
 
 static struct bytes
@@ -463,11 +468,85 @@ submit_reference(const Hopyard__V1__Envelope *env)
 	return env->id.len < UUID_LEN ? 0 : (uint16_t)(id[14] << 8 | id[15]);
 }
 
+/* ---------------------------------------------- parts that the customer made */
+
+static const Hopyard__V1__Tlv *
+submit_tlv(const Hopyard__V1__Content *c, uint32_t tag, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_tlv; i++)
+		if (c->tlv[i]->tag == tag && c->tlv[i]->value.len == len)
+			return c->tlv[i];
+	return NULL;
+}
+
+/* Says in `key` which part this is, if it is one. */
+static void
+submit_find_part(struct submit_input *in)
+{
+	const Hopyard__V1__Content *c = in->content;
+	const Hopyard__V1__Tlv *ref, *total, *seq;
+	struct udh_concat concat;
+
+	if (c->has_udh && udh_get_concat(c->udh.data, c->udh.len, &concat)) {
+		in->key.kind = concat.wide ? SEGMENT_REF16 : SEGMENT_REF8;
+		in->key.ref = concat.ref;
+		in->key.total = concat.total;
+		in->key.seq = concat.seq;
+	} else if (c->n_tlv >= 3) {
+		ref = submit_tlv(c, SMPP_TLV_SAR_MSG_REF_NUM, 2);
+		total = submit_tlv(c, SMPP_TLV_SAR_TOTAL_SEGMENTS, 1);
+		seq = submit_tlv(c, SMPP_TLV_SAR_SEGMENT_SEQNUM, 1);
+		if (ref == NULL || total == NULL || seq == NULL ||
+		    seq->value.data[0] < 1 ||
+		    seq->value.data[0] > total->value.data[0])
+			return;
+		in->key.kind = SEGMENT_REFSAR;
+		in->key.ref =
+		    (uint16_t)(ref->value.data[0] << 8 | ref->value.data[1]);
+		in->key.total = total->value.data[0];
+		in->key.seq = seq->value.data[0];
+	}
+}
+
+/*
+ * The form that the link takes.  A header with other elements goes as it is: what
+ * an SMSC makes of TLVs beside it is anybody's guess.  For "payload" sar has to
+ * do: to join the parts first they would have to be held until the last is here,
+ * after each has been promised a result of its own.
+ */
+static void
+submit_translate_part(
+    struct submit_input *in, const struct profile *p, struct bytes *udh)
+{
+	static uint8_t header[1 + UDH_CONCAT_MAX];
+	uint8_t left[UDH_MAX];
+	struct udh_concat concat = {
+		.ref = in->key.ref & 0xff,
+		.total = in->key.total,
+		.seq = in->key.seq,
+	};
+
+	if (p->method == SEGMENT_UDH && in->key.kind == SEGMENT_REFSAR &&
+	    udh->len == 0) {
+		header[0] = (uint8_t)udh_put_concat(header + 1, &concat);
+		*udh = bytes_of(header, 1u + header[0]);
+		in->to_udh = true;
+	} else if (p->method != SEGMENT_UDH && in->key.kind != SEGMENT_REFSAR &&
+	    udh->len <= UDH_MAX &&
+	    udh_strip_concat(udh->p, udh->len, left) == 0) {
+		*udh = bytes_of(NULL, 0);
+		in->to_sar = true;
+	}
+}
+
 static enum segment_error
-submit_plan(struct segment_plan *plan, const struct profile *p,
-    const struct submit_input *in)
+submit_plan(
+    struct segment_plan *plan, const struct profile *p, struct submit_input *in)
 {
 	static uint8_t text[SEGMENT_BUF];
+	enum segment_error error;
 	const Hopyard__V1__Content *c = in->content;
 	struct segment_intent intent = SEGMENT_INTENT_INIT;
 	struct segment_profile profile = {
@@ -495,7 +574,27 @@ submit_plan(struct segment_plan *plan, const struct profile *p,
 		intent.esm_class = c->esm_class & 0xff;
 	if (c->has_reply_path && c->reply_path)
 		intent.esm_class |= SMPP_ESM_REPLY_PATH;
-	return segment_plan(plan, &intent, &profile, text, sizeof(text));
+	if (c->has_udh || c->n_tlv > 0)
+		submit_find_part(in);
+	if (in->key.kind == SEGMENT_WHOLE)
+		return segment_plan(
+		    plan, &intent, &profile, text, sizeof(text));
+
+	submit_translate_part(in, p, &intent.udh);
+	if (in->to_sar)
+		intent.esm_class &= ~(unsigned)SMPP_ESM_UDHI;
+	error = segment_plan(plan, &intent, &profile, text, sizeof(text));
+	if (error == SEGMENT_TOO_LONG && in->to_udh) {
+		/* No room for a header; perhaps the SMSC knows what to do. */
+		in->to_udh = false;
+		intent.udh = bytes_of(NULL, 0);
+		error =
+		    segment_plan(plan, &intent, &profile, text, sizeof(text));
+	}
+	/* What is a part cannot be cut again. */
+	if (error == SEGMENT_OK && plan->n_parts > 1)
+		error = SEGMENT_TOO_LONG;
+	return error;
 }
 
 /* An alphanumeric sender that is not ASCII goes out as Latin-1 where it can. */
@@ -566,7 +665,8 @@ submit_addresses(struct submit_common *s, const struct profile *p,
 }
 
 static bool
-submit_our_tlv(const struct segment_plan *plan, uint32_t tag)
+submit_our_tlv(const struct submit_input *in, const struct segment_plan *plan,
+    uint32_t tag)
 {
 	switch (tag) {
 	case SMPP_TLV_MESSAGE_PAYLOAD:
@@ -574,10 +674,19 @@ submit_our_tlv(const struct segment_plan *plan, uint32_t tag)
 	case SMPP_TLV_SAR_MSG_REF_NUM:
 	case SMPP_TLV_SAR_TOTAL_SEGMENTS:
 	case SMPP_TLV_SAR_SEGMENT_SEQNUM:
-		return plan->sar;
+		return plan->sar || in->to_sar || in->to_udh;
 	default:
 		return tag > UINT16_MAX;
 	}
+}
+
+static bool
+submit_add_sar(
+    struct smpp_pdu *pdu, uint16_t ref, unsigned total, unsigned number)
+{
+	return smpp_tlv_add_u16(pdu, SMPP_TLV_SAR_MSG_REF_NUM, ref) &&
+	    smpp_tlv_add_u8(pdu, SMPP_TLV_SAR_TOTAL_SEGMENTS, (uint8_t)total) &&
+	    smpp_tlv_add_u8(pdu, SMPP_TLV_SAR_SEGMENT_SEQNUM, (uint8_t)number);
 }
 
 static void
@@ -609,10 +718,13 @@ submit_common(struct submit_common *s, const struct profile *p,
 	if (c->has_default_msg_id)
 		s->pdu.sm_default_msg_id = (uint8_t)c->default_msg_id;
 	for (i = 0; i < c->n_tlv; i++)
-		if (!submit_our_tlv(plan, c->tlv[i]->tag) &&
+		if (!submit_our_tlv(in, plan, c->tlv[i]->tag) &&
 		    !smpp_tlv_add(&s->pdu, (uint16_t)c->tlv[i]->tag,
 			c->tlv[i]->value.data, c->tlv[i]->value.len))
 			break; /* over SMPP_MAX_TLVS */
+	if (in->to_sar)
+		(void)submit_add_sar(
+		    &s->pdu, in->key.ref, in->key.total, in->key.seq);
 }
 
 /* Appends one part's PDU to the scratch buffer; its size or SMPP_E*. */
@@ -632,12 +744,7 @@ submit_encode_part(struct submit_common *s, const struct segment_plan *plan,
 		pdu->short_message = bytes_of(user, len);
 	else if (!smpp_tlv_add(pdu, SMPP_TLV_MESSAGE_PAYLOAD, user, len))
 		return SMPP_EFIELD;
-	if (plan->sar &&
-	    (!smpp_tlv_add_u16(pdu, SMPP_TLV_SAR_MSG_REF_NUM, plan->ref) ||
-		!smpp_tlv_add_u8(
-		    pdu, SMPP_TLV_SAR_TOTAL_SEGMENTS, (uint8_t)plan->n_parts) ||
-		!smpp_tlv_add_u8(
-		    pdu, SMPP_TLV_SAR_SEGMENT_SEQNUM, (uint8_t)(i + 1))))
+	if (plan->sar && !submit_add_sar(pdu, plan->ref, plan->n_parts, i + 1))
 		return SMPP_EFIELD;
 	n = smpp_encode(pdu, buf_reserve(out, SMPP_MAX_PDU), SMPP_MAX_PDU);
 	pdu->n_tlvs = tlvs;
@@ -698,7 +805,7 @@ submit_mark_before(struct message *m, const Hopyard__V1__Dispatch *d)
 }
 
 static struct message *
-submit_build(struct link *l, const struct submit_input *in)
+submit_build(struct link *l, struct submit_input *in)
 {
 	static struct segment_plan plan;
 	static struct submit_common common;
@@ -745,6 +852,56 @@ submit_build(struct link *l, const struct submit_input *in)
 	return m;
 }
 
+/* The bind with the most room: the parts behind will wait for it. */
+static struct bind *
+submit_widest(const struct link *l)
+{
+	struct bind *best = NULL;
+	uint32_t room, most = 0;
+	unsigned i;
+
+	for (i = 0; i < l->n_binds; i++) {
+		struct bind *b = l->bind[(l->turn + i) % l->n_binds];
+
+		if (!bind_writable(b))
+			continue;
+		room = session_room(b->session);
+		if (best == NULL || room > most) {
+			best = b;
+			most = room;
+		}
+	}
+	return best;
+}
+
+/*
+ * A part goes by the bind of those before it; the first says which that is.
+ * With one bind the order of arrival is enough.
+ */
+static void
+submit_pin(struct message *m, const struct submit_input *in)
+{
+	struct link *l = m->link;
+	uint64_t now = clock_mono_ms(), key;
+	struct bind *b;
+
+	if (l->n_binds < 2)
+		return;
+	key = pin_key(submit_bytes(in->env->has_account, in->env->account),
+	    submit_bytes(in->env->has_from, in->env->from),
+	    submit_bytes(in->env->has_to, in->env->to), &in->key);
+	if (l->pins == NULL)
+		l->pins = pins_new();
+	b = pins_get(l->pins, key, now);
+	if (b == NULL || !bind_writable(b))
+		b = submit_widest(l);
+	if (b == NULL)
+		return;
+	pins_put(l->pins, key, b, now);
+	m->bind = b;
+	m->pinned = true;
+}
+
 void
 submit_accept(struct link *l, const struct item *item)
 {
@@ -753,6 +910,7 @@ submit_accept(struct link *l, const struct item *item)
 	struct arena arena;
 	struct message *m;
 
+	memset(&in, 0, sizeof(in));
 	arena_init(&arena, memory, sizeof(memory));
 	in.dispatch = frame_unpack(&arena, &hopyard__v1__dispatch__descriptor,
 	    item->context.p, item->context.len);
@@ -779,6 +937,8 @@ submit_accept(struct link *l, const struct item *item)
 	m = submit_build(l, &in);
 	if (m == NULL)
 		return;
+	if (in.key.kind != SEGMENT_WHOLE)
+		submit_pin(m, &in);
 	submit_settle(m);
 }
 
@@ -920,10 +1080,19 @@ submit_on_closed(struct bind *b)
 
 /* ---------------------------------------------------------------- giving back */
 
+/* Nothing of it has been on the wire in this attempt. */
+static bool
+submit_untouched(const struct message *m)
+{
+	return m->place == PLACE_READY ||
+	    (m->place == PLACE_STARTED && m->accepted == 0 &&
+		m->in_flight == 0);
+}
+
 static void
 submit_return(struct message *m, result_code code, const char *why)
 {
-	assert(m->place == PLACE_READY);
+	assert(submit_untouched(m));
 	m->stop = true;
 	m->code = RESULT(CODE_NONE);
 	submit_note(m, code, ESME_ROK);
@@ -937,7 +1106,7 @@ submit_recall(struct link *l, uint64_t ref)
 	struct message *m = map_get_u64(&l->by_ref, ref);
 
 	/* Too late otherwise: the result is on its way. */
-	if (m != NULL && m->place == PLACE_READY)
+	if (m != NULL && submit_untouched(m))
 		submit_return(m, RESULT(RECALLED), NULL);
 }
 
@@ -951,19 +1120,37 @@ submit_return_all(struct link *l, const char *why)
 		submit_return(m, RESULT(NOT_NOW), why);
 }
 
-void
-submit_sweep(struct link *l, uint64_t now)
+static void
+submit_sweep_list(
+    struct link *l, struct message_list *list, bool stuck, uint64_t now)
 {
 	struct message *m, *next;
 
-	TAILQ_FOREACH_SAFE(m, &l->ready, entry, next) {
+	TAILQ_FOREACH_SAFE(m, list, entry, next) {
+		if (!submit_untouched(m))
+			continue;
 		if (m->expires_ms != 0 && now >= m->expires_ms)
 			submit_return(m, RESULT(NOT_NOW), "expired");
 		else if (m->throttled_ms != 0 &&
 		    now - m->throttled_ms >= l->profile->hold_ms)
 			submit_return(
 			    m, RESULT(THROTTLED), "throttled by the SMSC");
+		else if (stuck)
+			submit_return(m, RESULT(NOT_NOW),
+			    "the bind of its other parts takes no more");
 	}
+}
+
+void
+submit_sweep(struct link *l, uint64_t now)
+{
+	unsigned i;
+
+	submit_sweep_list(l, &l->ready, false, now);
+	for (i = 0; i < l->n_binds; i++)
+		if (!TAILQ_EMPTY(&l->bind[i]->started))
+			submit_sweep_list(l, &l->bind[i]->started,
+			    !bind_writable(l->bind[i]), now);
 }
 
 size_t

@@ -266,7 +266,7 @@ def drive(front, n, to):
 def test_flood_of_receipts_beside_traffic(carriers, front):
     """Receipts at ten times the rate of messages, the short form of a minute:
     each is matched, and the messages are not slowed to less than half."""
-    n, flood = 600, 6000
+    n, flood = 3000, 30000
     smsc = carriers.smsc["one"]
     ids = iter(range(10 ** 6))
     dest = {}
