@@ -13,6 +13,7 @@
 #include "boxes/front/submit.h"
 #include "boxes/smpps/deliver.h"
 #include "boxes/smpps/meter.h"
+#include "boxes/smpps/query.h"
 #include "common/box.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -570,6 +571,7 @@ server_fini(struct server *s)
 	for (int i = 0; i < SERVER_LAST_TURNS; i++)
 		uv_run(s->loop, UV_RUN_NOWAIT);
 	deliver_fini(s);
+	query_fini(s);
 	submitter_free(s->submitter);
 	auth_free(s->auth);
 	accounts_free(s->accounts);
