@@ -771,7 +771,7 @@ deliver_is_stuck(const struct server *srv, const struct esme *e, uint64_t now)
 	if (session_room(e->session) == 0 &&
 	    e->overdue >= session_in_flight(e->session))
 		return true;
-	return now - e->answered_ms >= DELIVER_SILENCE * srv->response_ms;
+	return now >= e->answered_ms + DELIVER_SILENCE * srv->response_ms;
 }
 
 void

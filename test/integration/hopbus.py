@@ -147,7 +147,10 @@ class BoxLink:
                               account=b"demo", report_mask=31)
             setattr(env, "from", m.get("from_", "hop").encode())
             for key, value in (m.get("envelope") or {}).items():
-                setattr(env, key, value)
+                if hasattr(value, "SerializeToString"):
+                    getattr(env, key).CopyFrom(value)
+                else:
+                    setattr(env, key, value)
             content = m.get("content")
             if content is None:
                 content = pb.Content(text=m.get("text", "Hello").encode())
