@@ -497,6 +497,57 @@ on_accounts(struct control *c)
 	reply_json(c, &out);
 }
 
+/* One row for each customer and server; who has no bind and nothing waiting is
+ * left out. */
+static void
+on_customers(struct control *c)
+{
+	const char *only = arg_str(c, "account");
+	struct engine *e = c->b->engine;
+	const struct customer *cu;
+	const struct seat *s;
+	struct json j;
+	struct buf out;
+
+	buf_init(&out);
+	json_init(&j, &out);
+	json_open_array(&j, NULL);
+	TAILQ_FOREACH(cu, &e->customer_list, link) {
+		uint64_t depth = 0, in_flight = 0;
+
+		if (buf_len(&out) > LIST_BYTES)
+			break;
+		if (only != NULL && strcmp(only, cu->account) != 0)
+			continue;
+		for (int i = 0; i < CLASS_COUNT; i++)
+			if (cu->queue[i] != NULL) {
+				depth += queue_depth(cu->queue[i]);
+				in_flight += cu->queue[i]->inflight;
+			}
+		s = TAILQ_FIRST(&cu->seats);
+		if (depth == 0 && in_flight == 0 && customer_binds(cu) == 0)
+			continue;
+		do {
+			uint64_t left = s != NULL && s->granted > s->sent
+			    ? s->granted - s->sent
+			    : 0;
+
+			json_open_object(&j, NULL);
+			json_str(&j, "account", cu->account);
+			json_str(&j, "box", s != NULL ? s->box->name : NULL);
+			json_uint(&j, "binds", s != NULL ? s->binds : 0);
+			json_uint(
+			    &j, "receivers", s != NULL ? s->receivers : 0);
+			json_uint(&j, "credit", left);
+			json_uint(&j, "queued", depth);
+			json_uint(&j, "in_flight", in_flight);
+			json_close_object(&j);
+		} while (s != NULL && (s = TAILQ_NEXT(s, link)) != NULL);
+	}
+	json_close_array(&j);
+	reply_json(c, &out);
+}
+
 static struct bytes
 arg_bytes(const char *s)
 {
@@ -857,6 +908,21 @@ on_account_get(struct control *c)
 	free(body);
 }
 
+/* Is one more session of the account welcome?  It is counted if so. */
+static void
+on_smpp_bind(struct control *c)
+{
+	struct bytes account = { c->call->account.data, c->call->account.len };
+	const char *why = NULL;
+	unsigned code =
+	    engine_bind(c->b->engine, c->peer->target, account, &why);
+
+	if (code != 0)
+		fail(c, code, why);
+	else
+		reply_ok(c);
+}
+
 static void
 on_webhook_get(struct control *c)
 {
@@ -892,6 +958,7 @@ static void
 metrics(struct broker *b, struct buf *out)
 {
 	struct engine *e = b->engine;
+	size_t bound, seats;
 	struct queue *q;
 
 #define COUNTER(name, help, value)                                             \
@@ -955,6 +1022,15 @@ metrics(struct broker *b, struct buf *out)
 	    "# HELP hopyard_bus_items Items in the bus's memory.\n"
 	    "# TYPE hopyard_bus_items gauge\nhopyard_bus_items %zu\n",
 	    b->store != NULL && b->store_up, e->by_seq.count);
+	customers_count(e, &bound, &seats);
+	buf_printf(out,
+	    "# HELP hopyard_customers_bound Customers with an SMPP bind.\n"
+	    "# TYPE hopyard_customers_bound gauge\n"
+	    "hopyard_customers_bound %zu\n"
+	    "# HELP hopyard_customers_seats The same, each at each server.\n"
+	    "# TYPE hopyard_customers_seats gauge\n"
+	    "hopyard_customers_seats %zu\n",
+	    bound, seats);
 	stats_prometheus(out, "bus");
 }
 
@@ -1034,6 +1110,7 @@ static const struct {
 	{ "routes", on_routes, "C", true },
 	{ "routes.test", on_routes_test, "C", true },
 	{ "accounts", on_accounts, "C", true },
+	{ "customers", on_customers, "C", true },
 	{ "config.show", on_config_show, "C", true },
 	{ "config.diff", on_config_diff, "C", true },
 	{ "reload", on_reload, "C", true },
@@ -1044,6 +1121,7 @@ static const struct {
 	{ "message.replay", on_replay, "C", true },
 	{ "send", on_send, "C", true },
 	{ "account.get", on_account_get, "FS", false },
+	{ "smpp.bind", on_smpp_bind, "S", true },
 	{ "webhook.get", on_webhook_get, "H", true },
 	{ "prometheus", on_prometheus, "C", true },
 	{ "ping", on_ping, "CFSH", true },
