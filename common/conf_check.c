@@ -354,6 +354,12 @@ box_is_hook(const struct conf_group *g)
 	return box_is(g, "hook", "hook");
 }
 
+static bool
+box_is_server(const struct conf_group *g)
+{
+	return strcmp(conf_str(g, "type"), "smpps") == 0;
+}
+
 /* For suggestions: names of the boxes that fit, or ids of the accounts. */
 struct names {
 	const struct conf *conf;
@@ -419,6 +425,22 @@ next_type(const void *arg, size_t i)
 	return conf_box_tables[i] != NULL ? conf_box_tables[i]->name : NULL;
 }
 
+/* TLS needs a certificate and its key. */
+static void
+check_tls(struct check *k, const struct conf_group *g)
+{
+	static const char *const keys[] = { "tls_cert", "tls_key" };
+
+	if (conf_table_find(g->table, "tls_listen", 10) < 0 ||
+	    conf_list_len(g, "tls_listen") == 0)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (!conf_is_set(g, keys[i]))
+			check_complain(k, g, "tls_listen",
+			    "box \"%s\" listens with TLS and needs %s",
+			    conf_str(g, "name"), keys[i]);
+}
+
 static void
 check_boxes(struct check *k)
 {
@@ -458,6 +480,12 @@ check_boxes(struct check *k)
 			    "a box of type %s has its settings beside its "
 			    "name",
 			    type);
+		if (conf_str(g, "name")[0] == '@')
+			check_complain(k, g, "name",
+			    "box \"%s\": names that start with \"@\" are "
+			    "for the bus's own queues",
+			    conf_str(g, "name"));
+		check_tls(k, g);
 		if (strcmp(type, "store") != 0 || !conf_bool(g, "enabled"))
 			continue;
 		if (store != NULL)
@@ -471,12 +499,12 @@ check_boxes(struct check *k)
 }
 
 static bool
-have_hook(const struct conf *c)
+have_box(const struct conf *c, bool (*fits)(const struct conf_group *))
 {
 	size_t i;
 
 	for (i = 0; i < conf_count(c, "boxes"); i++)
-		if (box_is_hook(conf_item(c, "boxes", i)))
+		if (fits(conf_item(c, "boxes", i)))
 			return true;
 	return false;
 }
@@ -546,6 +574,7 @@ check_accounts(struct check *k, struct map *accounts, bool hook)
 static void
 check_inbound(struct check *k, const struct map *accounts, bool hook)
 {
+	const bool server = have_box(k->conf, box_is_server);
 	const struct conf_group *g, *account;
 	const char *id;
 	size_t i;
@@ -571,6 +600,17 @@ check_inbound(struct check *k, const struct map *accounts, bool hook)
 			    "inbound \"%s\" needs url = \"...\" or webhook = "
 			    "true, or else smpp = true",
 			    conf_str(g, "name"));
+		if (conf_bool(g, "smpp") && !server)
+			check_complain(k, g, "smpp",
+			    "inbound \"%s\" has smpp, and there is no box of "
+			    "type smpps to send it",
+			    conf_str(g, "name"));
+		if (conf_bool(g, "smpp") && account != NULL &&
+		    !conf_bool(account, "smpp"))
+			check_complain(k, g, "smpp",
+			    "inbound \"%s\" goes to the binds of account "
+			    "\"%s\", which may not bind",
+			    conf_str(g, "name"), id);
 		if (conf_bool(g, "reply") && !conf_is_set(g, "url"))
 			check_complain(k, g, "reply",
 			    "inbound \"%s\": only the answer of a url can be "
@@ -662,7 +702,7 @@ conf_check(const struct conf *c, struct buf *err, struct buf *warn)
 {
 	struct check k = { .conf = c, .err = err, .warn = warn };
 	bool told[CONF_MAX_FILES] = { false };
-	bool hook = have_hook(c);
+	bool hook = have_box(c, box_is_hook);
 	struct map accounts;
 
 	map_init(&accounts);

@@ -127,6 +127,71 @@ refused(void **arg)
 	}
 }
 
+#define SERVER     "{ name = \"s\"; type = \"smpps\"; }"
+#define TLS_SERVER "{ name = \"s\"; type = \"smpps\"; tls_listen = \":3550\"; "
+#define ACCOUNT    "accounts = ( { id = \"a\"; } );\n"
+#define TO_BINDS                                                               \
+	"inbound = ( { name = \"i\"; account = \"a\";\nsmpp = true; } );"
+
+/* What concerns more than one setting of the SMPP server. */
+static void
+server_settings(void **arg)
+{
+	static const struct {
+		const char *text;
+		const char *want; /* NULL: good */
+	} rows[] = {
+		{ "boxes = ( " SERVER " );\n" ACCOUNT TO_BINDS, NULL },
+		{ ACCOUNT TO_BINDS,
+		    ":3: inbound \"i\" has smpp, and there is no box of type "
+		    "smpps to send it\n" },
+		{ "boxes = ( " SERVER " );\n" TO_BINDS,
+		    ":2: inbound \"i\": there is no account \"a\"" },
+		{ "boxes = ( " SERVER " );\n"
+		  "accounts = ( { id = \"a\"; smpp = false; } );\n" TO_BINDS,
+		    ":4: inbound \"i\" goes to the binds of account \"a\", "
+		    "which may not bind\n" },
+		{ "boxes = ( " TLS_SERVER "tls_cert = \"c\"; tls_key = \"k\"; "
+		  "} );",
+		    NULL },
+		{ "boxes = ( " TLS_SERVER "tls_cert = \"c\"; } );",
+		    ":1: box \"s\" listens with TLS and needs tls_key\n" },
+		{ "boxes = ( " TLS_SERVER "tls_key = \"k\"; } );",
+		    ":1: box \"s\" listens with TLS and needs tls_cert\n" },
+		{ "boxes = ( { name = \"@customers\"; type = \"smpps\"; } );",
+		    ":1: box \"@customers\": names that start with \"@\" are "
+		    "for the bus's own queues\n" },
+	};
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char path[] = "/tmp/conf_test.XXXXXX";
+		int fd = mkstemp(path);
+		const char *said;
+		struct conf *c;
+		struct buf err;
+
+		assert_true(fd >= 0);
+		assert_int_equal(write(fd, rows[i].text, strlen(rows[i].text)),
+		    (ssize_t)strlen(rows[i].text));
+		close(fd);
+		buf_init(&err);
+		c = conf_load(path, &err);
+		said = strstr(buf_str(&err), path);
+		if (rows[i].want == NULL && c == NULL)
+			fail_msg(
+			    "refused: %s: %s", rows[i].text, buf_str(&err));
+		if (rows[i].want != NULL &&
+		    (c != NULL || said == NULL ||
+			strncmp(said + strlen(path), rows[i].want,
+			    strlen(rows[i].want)) != 0))
+			fail_msg("%s: %s", rows[i].text, buf_str(&err));
+		conf_free(c);
+		buf_fini(&err);
+		unlink(path);
+	}
+}
+
 int
 main(void)
 {
@@ -134,6 +199,7 @@ main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(file_ends),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(server_settings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
