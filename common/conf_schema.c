@@ -283,6 +283,11 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	  .choices = "udh|payload|sar",
 	  .help = "How a long message leaves: parts with a user data header, "
 	      "one message_payload, or parts with sar TLVs." },
+	{ "national", CONF_LIST, CONF_CHOICE, CONF_REBIND, .dflt = "",
+	  .choices = "turkish|spanish|portuguese",
+	  .help = "Languages whose shift tables a text may be sent in where "
+	      "that takes fewer parts than UCS-2; needs charset \"gsm\" and "
+	      "long_messages \"udh\"." },
 	{ "msg_id_resp", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "string",
 	  .choices = "string|hex|dec",
 	  .help = "Form of message_id in submit_sm_resp." },

@@ -276,6 +276,80 @@ may_become_ucs2(const struct segment_intent *in)
 	return in->coding == SEGMENT_AUTO && in->data_coding == DCS_NONE;
 }
 
+/* ---------------------------------------------------------- national tables */
+
+/* Parts at most: each but the last may end one septet early, before an escape. */
+static size_t
+parts_of_septets(
+    const struct segment_plan *plan, struct shift shift, size_t septets)
+{
+	uint8_t ies[SHIFT_IES_MAX];
+	size_t head = 1 + shift_put_ies(shift, ies), room;
+
+	if (septets <= (SEGMENT_OCTETS - head) * 8 / 7)
+		return 1;
+	head += plan->wide_ref ? 6 : 5;
+	room = (SEGMENT_OCTETS - head) * 8 / 7 - 1;
+	return (septets + room - 1) / room;
+}
+
+/* Parts at least. */
+static size_t
+parts_of_ucs2(const struct segment_plan *plan, struct bytes text)
+{
+	const uint8_t *p = text.p, *end = bytes_end(p, text.len);
+	size_t n = 0, room = SEGMENT_OCTETS - (plan->wide_ref ? 7 : 6);
+
+	while (p < end)
+		n += utf8_next(&p, end) > 0xffff ? 4 : 2;
+	return n <= SEGMENT_OCTETS ? 1 : (n + room - 1) / room;
+}
+
+/*
+ * Encodes with the tables that need the fewest parts, then the fewest septets.
+ * False: none is better than UCS-2, which every handset can show.
+ */
+static bool
+encode_national(struct segment_plan *plan, const struct segment_intent *in,
+    const struct segment_profile *profile, uint8_t *buf, size_t cap)
+{
+	static const struct shift choices[] = {
+		{ SHIFT_DEFAULT, SHIFT_TURKISH },
+		{ SHIFT_DEFAULT, SHIFT_SPANISH },
+		{ SHIFT_DEFAULT, SHIFT_PORTUGUESE },
+		{ SHIFT_TURKISH, SHIFT_DEFAULT },
+		{ SHIFT_PORTUGUESE, SHIFT_DEFAULT },
+		{ SHIFT_PORTUGUESE, SHIFT_PORTUGUESE },
+	};
+	size_t parts, septets, best_septets = 0, i, n;
+	size_t best = parts_of_ucs2(plan, in->text);
+	const struct shift *found = NULL;
+
+	if (in->udh.len > 0)
+		return false; /* it may name tables of its own */
+	for (i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+		if ((profile->national &
+			SHIFT_BIT(choices[i].locking | choices[i].single)) ==
+			0 ||
+		    !shift_count(choices[i], in->text, &septets))
+			continue;
+		parts = parts_of_septets(plan, choices[i], septets);
+		if (parts > best ||
+		    (parts == best &&
+			(found == NULL || septets >= best_septets)))
+			continue;
+		best = parts;
+		best_septets = septets;
+		found = &choices[i];
+	}
+	if (found == NULL || !shift_encode(*found, in->text, buf, cap, &n))
+		return false;
+	plan->octets = bytes_of(buf, n);
+	plan->shift = *found;
+	plan->esm_class |= SMPP_ESM_UDHI;
+	return true;
+}
+
 /*
  * Encodes the text, or takes the data, and finds the alphabet that the
  * data_coding is made from.
@@ -306,6 +380,10 @@ encode_intent(struct segment_plan *plan, struct job *job,
 	rc = encode(plan, job->codec, in, buf, cap);
 	if (rc == SEGMENT_MISFIT && may_become_ucs2(in) &&
 	    job->codec != CODEC_UCS2) {
+		if (profile->national != 0 && job->codec == CODEC_GSM &&
+		    profile->method == SEGMENT_UDH &&
+		    encode_national(plan, in, profile, buf, cap))
+			return SEGMENT_OK;
 		job->codec = CODEC_UCS2;
 		*alphabet = DCS_UCS2;
 		rc = encode(plan, job->codec, in, buf, cap);
@@ -446,12 +524,23 @@ one_part(struct segment_plan *plan)
 	plan->part[0].len = (uint32_t)plan->octets.len;
 }
 
+/* The header that every part has, without concatenation. */
+static size_t
+header_size(const struct segment_plan *plan)
+{
+	uint8_t ies[SHIFT_IES_MAX];
+	size_t n = shift_put_ies(plan->shift, ies);
+
+	return plan->udh.len == 0 && n > 0 ? n + 1 : plan->udh.len + n;
+}
+
 static enum segment_error
 cut_long(struct segment_plan *plan, const struct job *job,
     const struct segment_profile *profile, unsigned max_parts)
 {
 	size_t concat = plan->wide_ref ? 6 : 5;
-	size_t udh_len = (plan->udh.len > 0 ? plan->udh.len : 1) + concat;
+	size_t header = header_size(plan);
+	size_t udh_len = (header > 0 ? header : 1) + concat;
 	struct room room;
 	size_t parts;
 
@@ -617,7 +706,7 @@ segment_plan(struct segment_plan *plan, const struct segment_intent *in,
 	job.septets = job.codec != CODEC_UCS2 && job.codec != CODEC_OCTETS &&
 	    !job.as_utf16;
 
-	if (fits(&job, plan->octets, room_beside(&job, plan->udh.len))) {
+	if (fits(&job, plan->octets, room_beside(&job, header_size(plan)))) {
 		one_part(plan);
 		plan->segments = 1;
 		return SEGMENT_OK;
@@ -661,6 +750,12 @@ put_udh(const struct segment_plan *plan, unsigned i, uint8_t dst[UDH_MAX])
 
 	if (n > 0)
 		memcpy(dst, plan->udh.p, n);
+	if (!shift_is_default(plan->shift)) {
+		if (n == 0)
+			n = 1;
+		n += shift_put_ies(plan->shift, dst + n);
+		dst[0] = (uint8_t)(n - 1);
+	}
 	if (plan->n_parts == 1 || plan->method != SEGMENT_UDH)
 		return n;
 	if (n == 0)
@@ -825,5 +920,20 @@ segment_octets(uint8_t data_coding, enum segment_charset charset,
 	if (encode(&plan, codec, &in, dst, cap) != SEGMENT_OK)
 		return false;
 	*out = plan.octets.len;
+	return true;
+}
+
+bool
+segment_text_behind(uint8_t data_coding, enum segment_charset charset,
+    struct bytes udh, struct bytes data, uint8_t *dst, size_t cap, size_t *out)
+{
+	struct shift shift;
+
+	if (udh.len == 0 ||
+	    codec_of_alphabet(dcs_alphabet(data_coding), charset) != CODEC_GSM)
+		return segment_text(data_coding, charset, data, dst, cap, out);
+	/* Of tables that we do not have the others are still right. */
+	(void)shift_of_udh(&shift, udh);
+	*out = shift_decode(shift, data, dst, cap);
 	return true;
 }

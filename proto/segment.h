@@ -18,6 +18,7 @@
 #include "proto/bytes.h"
 #include "proto/dcs.h"
 #include "proto/gsm7.h"
+#include "proto/shift.h"
 
 struct smpp_pdu;
 
@@ -83,6 +84,12 @@ struct segment_profile {
 	unsigned max_parts; /* 0: SEGMENT_MAX_PARTS */
 	bool wide_ref;      /* 16-bit reference in the UDH */
 	uint16_t ref;       /* of this message; 8-bit form uses the low octet */
+	/*
+	 * SHIFT_BIT() of each language whose tables may be used, with
+	 * SEGMENT_CHARSET_GSM and SEGMENT_UDH, where that takes fewer parts than
+	 * UCS-2.
+	 */
+	unsigned national;
 };
 
 enum segment_error {
@@ -113,8 +120,9 @@ struct segment_plan {
 	unsigned n_parts;  /* PDUs to send */
 	unsigned segments; /* parts on the air; differs for payload */
 	struct bytes
-	    octets;       /* the encoded text: the caller's buffer, or data */
-	struct bytes udh; /* of the customer, sent with every part */
+	    octets;         /* the encoded text: the caller's buffer, or data */
+	struct bytes udh;   /* of the customer, sent with every part */
+	struct shift shift; /* its elements go into the header of every part */
 	struct misfit misfit;
 	struct segment_part part[SEGMENT_MAX_PARTS];
 };
@@ -183,5 +191,12 @@ bool segment_text(uint8_t data_coding, enum segment_charset, struct bytes data,
  */
 bool segment_octets(uint8_t data_coding, enum segment_charset,
     struct bytes text, uint8_t *dst, size_t cap, size_t *out);
+
+/*
+ * The same for text behind a header, which may name national tables where the
+ * text is GSM 03.38.
+ */
+bool segment_text_behind(uint8_t data_coding, enum segment_charset,
+    struct bytes udh, struct bytes data, uint8_t *dst, size_t cap, size_t *out);
 
 #endif

@@ -137,8 +137,8 @@ udh_put_ports(uint8_t dst[UDH_PORTS_MAX], const struct udh_ports *ports)
 	return n;
 }
 
-size_t
-udh_strip_concat(const uint8_t *p, size_t len, uint8_t *dst)
+static size_t
+strip(const uint8_t *p, size_t len, uint8_t one, uint8_t other, uint8_t *dst)
 {
 	struct udh_walk w;
 	struct udh_ie ie;
@@ -148,7 +148,7 @@ udh_strip_concat(const uint8_t *p, size_t len, uint8_t *dst)
 		return 0;
 	udh_walk_init(&w, p, len);
 	while (udh_walk_next(&w, &ie)) {
-		if (ie.id == UDH_CONCAT8 || ie.id == UDH_CONCAT16)
+		if (ie.id == one || ie.id == other)
 			continue;
 		memcpy(dst + n, ie.p - 2, (size_t)ie.len + 2);
 		n += (size_t)ie.len + 2;
@@ -157,4 +157,16 @@ udh_strip_concat(const uint8_t *p, size_t len, uint8_t *dst)
 		return 0;
 	dst[0] = (uint8_t)(n - 1);
 	return n;
+}
+
+size_t
+udh_strip_concat(const uint8_t *p, size_t len, uint8_t *dst)
+{
+	return strip(p, len, UDH_CONCAT8, UDH_CONCAT16, dst);
+}
+
+size_t
+udh_strip_shift(const uint8_t *p, size_t len, uint8_t *dst)
+{
+	return strip(p, len, UDH_SHIFT, UDH_LOCKING, dst);
 }

@@ -65,5 +65,7 @@ size_t udh_put_ports(uint8_t dst[UDH_PORTS_MAX], const struct udh_ports *);
  * len octets.
  */
 size_t udh_strip_concat(const uint8_t *p, size_t len, uint8_t *dst);
+/* The same without what names national tables. */
+size_t udh_strip_shift(const uint8_t *p, size_t len, uint8_t *dst);
 
 #endif

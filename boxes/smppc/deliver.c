@@ -16,6 +16,7 @@
 #include "proto/receipt.h"
 #include "proto/segment.h"
 #include "proto/smpp_pdu.h"
+#include "proto/udh.h"
 
 #define DELIVER_TEXT_MAX    (3 * 65536) /* segment_text() makes 3 of 1 */
 #define DELIVER_KEYWORD_MAX 32
@@ -227,14 +228,14 @@ deliver_state_word(Hopyard__V1__State state)
 
 /* Text of the message as UTF-8; empty for binary. */
 static struct bytes
-deliver_text(
-    const struct link *l, const struct smpp_pdu *pdu, struct bytes octets)
+deliver_text(const struct link *l, const struct smpp_pdu *pdu,
+    const struct segment_user *user)
 {
 	static uint8_t text[DELIVER_TEXT_MAX];
 	size_t len;
 
-	if (!segment_text(pdu->data_coding, l->profile->charset, octets, text,
-		sizeof(text), &len))
+	if (!segment_text_behind(pdu->data_coding, l->profile->charset,
+		user->udh, user->data, text, sizeof(text), &len))
 		return bytes_of(NULL, 0);
 	return bytes_of(text, len);
 }
@@ -363,6 +364,20 @@ deliver_address(struct bytes a)
 	return a;
 }
 
+/* The text is UTF-8 now: what named its tables would be wrong of any other. */
+static void
+deliver_drop_shift(struct segment_user *user)
+{
+	static uint8_t header[UDH_MAX + 1];
+	struct shift shift;
+
+	if (user->udh.len > sizeof(header) ||
+	    (shift_of_udh(&shift, user->udh) && shift_is_default(shift)))
+		return;
+	user->udh = bytes_of(
+	    header, udh_strip_shift(user->udh.p, user->udh.len, header));
+}
+
 static void
 deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 {
@@ -380,8 +395,10 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 
 	if (!segment_user(pdu, &user))
 		log_debug("mo.bad_udh", "bind=%s", b->name);
-	text = deliver_text(l, pdu,
-	    user.data); /* A message has one, and its first part tells it. */
+	text = deliver_text(l, pdu, &user);
+	if (text.p != NULL && user.udh.len > 0)
+		deliver_drop_shift(&user);
+	/* A message has one, and its first part tells it. */
 	word_len = user.key.seq > 1
 	    ? 0
 	    : inbound_keyword(text.p, text.len, word, sizeof(word));

@@ -128,6 +128,19 @@ profile_verdicts(struct profile *p, const struct conf_group *g, struct buf *why)
 	profile_errors(p, errors, "throttle", VERDICT_THROTTLE, why);
 }
 
+/* The table has seen to it that each is a language. */
+static unsigned
+profile_national(const struct conf_group *g)
+{
+	unsigned set = 0;
+	size_t i;
+
+	for (i = 0; i < conf_list_len(g, "national"); i++)
+		set |=
+		    SHIFT_BIT(shift_language(conf_list_str(g, "national", i)));
+	return set;
+}
+
 static uint8_t
 profile_version(const struct conf_group *g, struct buf *why)
 {
@@ -213,6 +226,7 @@ profile_new(const struct conf_group *g, const char *name, struct buf *why)
 	    (enum segment_charset)WORD(g, "charset", profile_charsets, why);
 	p->method =
 	    (enum segment_method)WORD(g, "long_messages", profile_methods, why);
+	p->national = profile_national(g);
 	p->id_resp =
 	    (enum receipt_form)WORD(g, "msg_id_resp", profile_forms, why);
 	p->id_dlr =

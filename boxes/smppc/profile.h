@@ -52,10 +52,11 @@ struct profile {
 	bool source_autodetect;
 	enum segment_charset charset;
 	enum segment_method method;
+	unsigned national; /* SHIFT_BIT() of each language */
 	enum receipt_form id_resp, id_dlr;
 	bool receipt_by_text; /* also what esm_class does not call one */
-	bool schedule_smsc; /* send later is the SMSC's business */
-	uint32_t nack;      /* for a deliver_sm that could not be stored */
+	bool schedule_smsc;   /* send later is the SMSC's business */
+	uint32_t nack;        /* for a deliver_sm that could not be stored */
 	uint8_t verdict[PROFILE_STATUS]; /* enum verdict */
 };
 

@@ -554,6 +554,7 @@ submit_plan(
 		.method = p->method,
 		.max_parts = c->has_max_parts ? c->max_parts : 0,
 		.ref = submit_reference(in->env),
+		.national = p->national,
 	};
 
 	intent.text = submit_bytes(c->has_text, c->text);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "proto/charset.h"
+#include "proto/shift.h"
 #include "test/fuzz/fuzz.h"
 
 static void
@@ -70,6 +71,46 @@ as_text(const uint8_t *data, size_t len)
 	free(text);
 }
 
+/* The same with national tables, of which s is one pair. */
+static void
+shifted(struct shift s, const uint8_t *data, size_t len)
+{
+	uint8_t *text = malloc(3 * len + 4), *back = malloc(2 * len + 1);
+	size_t n, septets, count, i;
+	uint32_t cp;
+	int v;
+
+	assert(text != NULL && back != NULL);
+	n = shift_decode(s, bytes_of(data, len), text, 3 * len);
+	assert(n <= 3 * len && utf8_check(text, n) == n);
+	/* Without escapes each septet is its own character. */
+	if (memchr(data, GSM7_ESCAPE, len) == NULL &&
+	    shift_encode(s, bytes_of(text, n), back, 2 * len, &septets) &&
+	    septets == len)
+		assert(memcmp(back, data, len) == 0);
+	if (shift_count(s, bytes_of(data, len), &count)) {
+		assert(shift_encode(
+		    s, bytes_of(data, len), back, 2 * len, &septets));
+		assert(septets == count);
+		assert(len == 0 ||
+		    !shift_encode(
+			s, bytes_of(data, len), back, count - 1, &septets));
+		assert(shift_encode(
+		    s, bytes_of(data, len), back, count, &septets));
+		n = shift_decode(s, bytes_of(back, count), text, 3 * len + 4);
+		assert(n == len && (n == 0 || memcmp(text, data, n) == 0));
+	}
+	for (i = 0; i + 1 < len; i += 2) {
+		cp = (uint32_t)data[i] << 8 | data[i + 1];
+		v = shift_from_cp(s, cp);
+		if (v >= 0)
+			assert(shift_to_cp(s, (uint8_t)(v & 0xff), v > 0xff) ==
+			    cp);
+	}
+	free(text);
+	free(back);
+}
+
 static void
 packing(const uint8_t *data, size_t len, unsigned fill)
 {
@@ -96,13 +137,17 @@ packing(const uint8_t *data, size_t len, unsigned fill)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	unsigned fill;
+	unsigned fill, tables;
 	uint32_t cp;
 
 	if (len > 65536)
 		return 0;
 	as_septets(data, len);
 	as_text(data, len);
+	for (tables = 0; tables < 16; tables++)
+		shifted((struct shift){ (uint8_t)(tables >> 2),
+			    (uint8_t)(tables & 3) },
+		    data, len);
 	for (fill = 0; fill < 7; fill++)
 		packing(data, len, fill);
 	if (len >= 4) {

@@ -58,7 +58,8 @@ options(struct options *o, struct rd *r)
 	o->profile.ref = rd_u16be(r);
 	o->cap = (flags & 32) != 0 ? rd_u8(r) * 4u : SEGMENT_BUF;
 	udh_len = rd_u8(r);
-	(void)rd_u16be(r);
+	o->profile.national = rd_u8(r) & 0x0e; /* SHIFT_BIT(), never default */
+	(void)rd_u8(r);
 	if (r->failed)
 		return;
 	if (udh_len > rd_left(r))
@@ -215,10 +216,37 @@ check_key(const struct segment_plan *plan, const struct segment_user *user,
 	assert(user->key.ref == plan->ref);
 }
 
+/* National tables: allowed, named in the header, and of use. */
+static void
+check_national(const struct options *o, const struct segment_plan *plan,
+    struct bytes header)
+{
+	static struct segment_plan plain;
+	struct segment_profile profile = o->profile;
+	unsigned used =
+	    SHIFT_BIT(plan->shift.locking) | SHIFT_BIT(plan->shift.single);
+	uint8_t *buf = malloc(2 * o->in.text.len + 1);
+	enum segment_error e;
+	struct shift said;
+
+	assert(buf != NULL && o->in.udh.len == 0);
+	assert((used & ~1u & ~o->profile.national) == 0);
+	assert(shift_of_udh(&said, header));
+	assert(said.locking == plan->shift.locking);
+	assert(said.single == plan->shift.single);
+	profile.national = 0;
+	profile.max_parts = 0;
+	e = segment_plan(&plain, &o->in, &profile, buf, 2 * o->in.text.len);
+	assert(e == SEGMENT_OK || e == SEGMENT_TOO_MANY);
+	assert(strcmp(plain.encoding, "ucs2") == 0);
+	assert(plan->segments < plain.segments);
+	free(buf);
+}
+
 /* Text that is to come back as it was. */
 static void
 check_text(const struct options *o, const struct segment_plan *plan,
-    const uint8_t *joined, size_t len)
+    struct bytes header, const uint8_t *joined, size_t len)
 {
 	struct bytes want = o->in.text;
 	uint8_t *text;
@@ -238,9 +266,14 @@ check_text(const struct options *o, const struct segment_plan *plan,
 		return;
 	text = malloc(3 * len + 1);
 	assert(text != NULL);
-	assert(segment_text(plan->data_coding, o->profile.charset,
-	    bytes_of(joined, len), text, 3 * len, &n));
+	/* A header of the customer's is his: the text was not meant for it. */
+	if (o->in.udh.len > 0)
+		header = bytes_of(NULL, 0);
+	assert(segment_text_behind(plan->data_coding, o->profile.charset,
+	    header, bytes_of(joined, len), text, 3 * len, &n));
 	assert(bytes_eq(bytes_of(text, n), want));
+	if (!shift_is_default(plan->shift))
+		check_national(o, plan, header);
 	free(text);
 }
 
@@ -272,6 +305,7 @@ check_plan(const struct options *o, const struct segment_plan *plan)
 		part_travels(o, plan, i, &user, pdu, pdu_size);
 		udh_len = plan->udh.len;
 		if (header_is_known(o, plan) ||
+		    !shift_is_default(plan->shift) ||
 		    (plan->n_parts > 1 && !plan->sar)) {
 			udh_len = user.udh.len;
 			assert(udh_len <= UDH_MAX);
@@ -292,7 +326,7 @@ check_plan(const struct options *o, const struct segment_plan *plan)
 	}
 	assert(at == plan->octets.len);
 	assert(segment_put(plan, plan->n_parts, pdu, pdu_size) == 0);
-	check_text(o, plan, joined, at);
+	check_text(o, plan, user.udh, joined, at);
 	free(joined);
 	free(pdu);
 }

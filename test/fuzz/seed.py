@@ -110,11 +110,19 @@ TEXTS = (
 )
 
 
+NATIONAL = (  # every letter of the tables
+    ("turkish", 2, "İıĞğŞşÇçÖöÜü€ Pijamalı hasta, yağız şoföre çabucak güvendi. "),
+    ("spanish", 4, "ÁÍÓÚáíóúç¿¡Ññ€ ¿Cuántos pingüinos habrá aquí, señor? "),
+    ("portuguese", 8, "êçÔôÁáΦΓΩΠΨΣΘÊÀÍÓÚÃÕÂíóúãõâªº∞`^\\|€{} À noite, vovô "),
+)
+
+
 def intent(text, flags=0, coding=0, dc=0, mclass=255, mwi=255, alt=255, esm=0,
-           charset=0, method=0, max_parts=0, ref=0x1234, cap=0, udh_=b""):
+           charset=0, method=0, max_parts=0, ref=0x1234, cap=0, udh_=b"",
+           national=0):
     return bytes([flags, coding, dc, mclass, mwi, alt, esm, charset, method,
                   max_parts]) + struct.pack(">H", ref) + bytes(
-                      ([cap] if flags & 32 else []) + [len(udh_), 0, 0]) + \
+                      ([cap] if flags & 32 else []) + [len(udh_), national, 0]) + \
         udh_ + text
 
 
@@ -145,6 +153,12 @@ def segment():
     yield "max2", intent(long_, max_parts=2)
     yield "small-buffer", intent(long_, flags=32, cap=5)
     yield "not-utf8", intent(b"\xff\xc0\x80\xed\xa0\x80")
+    for name, bit, text in NATIONAL:
+        for length in (60, 100, 200, 400):
+            yield "national-%s-%d" % (name, length), intent(
+                (text * 40)[:length].encode(), national=bit)
+            yield "national-all-%s-%d" % (name, length), intent(
+                (text * 40)[:length].encode(), national=14, flags=8)
     yield "utf8-emoji", intent("👋".encode() * 70, charset=2)
 
 
@@ -153,6 +167,8 @@ def gsm7():
         yield name, text.encode()
     yield "all-septets", bytes(range(128))
     yield "all-escapes", b"".join(b"\x1b" + bytes([i]) for i in range(128))
+    for name, _, text in NATIONAL:
+        yield "national-" + name, text.encode()
     yield "lone-escape", b"abc\x1b"
     yield "two-escapes", b"\x1b\x1b"
     yield "high", bytes(range(120, 140))

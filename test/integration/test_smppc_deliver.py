@@ -127,6 +127,23 @@ def test_mo_text(link, dcs, octets, text):
     assert session.wait_answer(seq) == 0
 
 
+@pytest.mark.parametrize("udh,octets,text,left", [
+    (b"\3\x25\1\1", b"\x07\x0c\x1d \x04", "ığş €", b""),
+    (b"\3\x24\1\2", b"\x1ba\x1bO", "áÓ", b""),
+    (b"\6\x24\1\3\x25\1\3", b"\x7b\x1b\x15", "ãΩ", b""),
+    (b"\x08\0\3\x2a\2\1\x24\1\1", b"\x1bi", "ı", b"\5\0\3\x2a\2\1"),
+    (b"\3\x24\1\6", b"\x1ba", "a", None)])  # Hindi: not known
+def test_mo_national_tables(link, udh, octets, text, left):
+    """Decoded, and the header then no longer names them."""
+    box = link.up()
+    link.smsc.live()[0].deliver(source="1", dest="2", esm=0x40,
+                                text=udh + octets)
+    box.wait(lambda: box.inbound)
+    content = pb.Content.FromString(box.inbound[0][2])
+    assert content.text.decode() == text
+    assert content.udh == (b"" if left is None else left)
+
+
 def test_mo_keyword_udh_and_binary(link):
     box = link.up()
     session = link.smsc.live()[0]

@@ -518,3 +518,37 @@ def test_results_that_the_bus_does_not_take(link):
     box.ack()
     box.deliver_many([dict(ref=100000, text="x")])
     assert box.wait_result(100000).code == RESULT.OK
+
+
+TURKISH = "Pijamalı hasta, yağız şoföre çabucak güvendi. "
+
+
+def test_national_tables(link):
+    """Only where the link allows the language and it saves a part; the header
+    says which table."""
+    link.configure(national=["turkish", "portuguese"])
+    box = link.up()
+    text = (TURKISH * 4)[:150]
+    box.deliver(ref=1, text=text)
+    result = box.wait_result(1)
+    assert (result.parts, result.encoding) == (1, b"gsm7")
+    p = link.smsc.submits[0][1]
+    assert p.udh == b"\3\x25\1\1" and p.dcs == 0
+    assert p.text[:8] == b"Pijamal\x07" and len(p.text) == 150
+    box.deliver(ref=2, text=TURKISH)  # one part as UCS-2 too
+    assert box.wait_result(2).encoding == b"ucs2"
+    box.deliver(ref=3, text=(TURKISH * 8)[:298])
+    assert box.wait_result(3).parts == 2
+    parts = [p for _, p in link.smsc.submits[2:]]
+    assert [p.udh[1:4] for p in parts] == [b"\x25\1\1"] * 2
+    assert [len(p.text) for p in parts] == [149, 149]
+    assert all(len(p.udh) == 9 and p.udh[4:6] == b"\0\3" for p in parts)
+    box.deliver(ref=4, text="Жук" * 40)
+    assert box.wait_result(4).encoding == b"ucs2"
+
+
+def test_national_tables_are_not_the_default(link):
+    box = link.up()
+    box.deliver(ref=1, text=(TURKISH * 4)[:150])
+    result = box.wait_result(1)
+    assert (result.parts, result.encoding) == (3, b"ucs2")
