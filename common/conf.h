@@ -34,7 +34,8 @@ void conf_free(struct conf *);
 /*
  * A secret that cannot be read is no error of the file: each box may read only
  * its own.  Says whether all secrets of `box` could be read (NULL: those of
- * the accounts, which are the bus's), with complaints in err.
+ * the accounts, which are the bus's) and its TLS can be set up, with complaints
+ * and warnings in err.
  */
 bool conf_check_secrets(const struct conf *, const struct conf_group *box,
     struct buf *err) WARN_UNUSED;

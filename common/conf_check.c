@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "common/buf.h"
+#include "common/conf_tls.h"
 #include "common/conf_tree.h"
 #include "proto/smpp.h"
 
@@ -294,41 +295,53 @@ check_unique(struct check *k, const char *list, const char *key)
 
 /* Two boxes cannot listen in one place. */
 static void
-check_listen(struct check *k)
+check_listen_key(struct check *k, const struct conf_group *g, const char *key,
+    struct map *seen)
 {
-	const struct conf_group *g, *other;
-	size_t i, n, count = conf_count(k->conf, "boxes");
+	const struct conf_group *other;
 	const struct conf_row *row;
 	const struct conf_value *v;
-	struct map seen;
 	const char *s;
+	size_t n;
+
+	if (conf_table_find(g->table, key, strlen(key)) < 0)
+		return;
+	v = conf_value(g, key, &row);
+	for (n = 0; n < (row->type == CONF_LIST ? v->u.list.len : 1); n++) {
+		union {
+			const void *in;
+			void *out;
+		} keep = { .in = g };
+
+		s = row->type == CONF_LIST ? v->u.list.str[n] : v->u.str;
+		if (strlen(s) > 2 && strcmp(s + strlen(s) - 2, ":0") == 0)
+			continue;
+		other = map_put(seen, s, strlen(s), keep.out);
+		if (other == g)
+			check_complain(k, g, key,
+			    "box \"%s\" listens on %s twice",
+			    conf_str(g, "name"), s);
+		else if (other != NULL)
+			check_complain(k, g, key,
+			    "box \"%s\" and box \"%s\" listen on %s",
+			    conf_str(other, "name"), conf_str(g, "name"), s);
+	}
+}
+
+static void
+check_listen(struct check *k)
+{
+	const struct conf_group *g;
+	size_t i, count = conf_count(k->conf, "boxes");
+	struct map seen;
 
 	map_init(&seen);
 	for (i = 0; i < count; i++) {
 		g = conf_item(k->conf, "boxes", i);
-		if (conf_table_find(g->table, "listen", 6) < 0 ||
-		    !conf_bool(g, "enabled"))
+		if (!conf_bool(g, "enabled"))
 			continue;
-		v = conf_value(g, "listen", &row);
-		for (n = 0; n < (row->type == CONF_LIST ? v->u.list.len : 1);
-		     n++) {
-			union {
-				const void *in;
-				void *out;
-			} keep = { .in = g };
-
-			s = row->type == CONF_LIST ? v->u.list.str[n]
-						   : v->u.str;
-			if (strlen(s) > 2 &&
-			    strcmp(s + strlen(s) - 2, ":0") == 0)
-				continue;
-			other = map_put(&seen, s, strlen(s), keep.out);
-			if (other != NULL)
-				check_complain(k, g, "listen",
-				    "box \"%s\" and box \"%s\" listen on %s",
-				    conf_str(other, "name"),
-				    conf_str(g, "name"), s);
-		}
+		check_listen_key(k, g, "listen", &seen);
+		check_listen_key(k, g, "tls_listen", &seen);
 	}
 	map_fini(&seen);
 }
@@ -689,8 +702,11 @@ conf_check_secrets(
 	bool good = true;
 	size_t i;
 
-	if (box != NULL)
-		return group_secrets(box, err);
+	/* Files that only this box can read, like its secrets. */
+	if (box != NULL) {
+		good = group_secrets(box, err);
+		return conf_tls_check(box, err) && good;
+	}
 	for (i = 0; i < conf_count(c, "accounts"); i++)
 		if (!group_secrets(conf_item(c, "accounts", i), err))
 			good = false;

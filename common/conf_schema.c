@@ -160,6 +160,9 @@ static const struct conf_row conf_table_smpps_rows[] = {
 	{ "tls_client_ca", CONF_STR, CONF_ANY, CONF_LIVE,
 	  .help = "Authorities of client certificates, in PEM; with it a "
 	      "client without a certificate is refused." },
+	{ "tls_crl", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Client certificates that these authorities have revoked, in "
+	      "PEM." },
 	{ "proxy_protocol", CONF_LIST, CONF_CIDR, CONF_RESTART, .dflt = "",
 	  .help = "Networks of proxies that send a PROXY protocol v2 header "
 	      "with the client's address; from them it must be there." },
@@ -321,6 +324,24 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	{ "source_autodetect", CONF_BOOL, CONF_ANY, CONF_REBIND,
 	  .dflt = "true",
 	  .help = "Letters in the sender make it alphanumeric." },
+	{ "tls", CONF_BOOL, CONF_ANY, CONF_REBIND, .dflt = "false",
+	  .help = "Connect with TLS, 1.2 or 1.3." },
+	{ "tls_ca", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Authorities that may sign the SMSC's certificate, in PEM; "
+	      "without it those of the system." },
+	{ "tls_cert", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Our certificate and chain, in PEM, for an SMSC that asks "
+	      "for one." },
+	{ "tls_key", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Its private key, in PEM; read by nobody else." },
+	{ "tls_crl", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Certificates that the authorities have revoked, in PEM." },
+	{ "tls_name", CONF_STR, CONF_ANY, CONF_REBIND, .max = 253,
+	  .help = "Name or address that must be in the SMSC's certificate; "
+	      "without it the host that is dialled." },
+	{ "tls_verify", CONF_BOOL, CONF_ANY, CONF_REBIND, .dflt = "true",
+	  .help = "false: whoever answers is taken for the SMSC, and can read "
+	      "the password and all messages." },
 };
 static TABLE(conf_table_smppc, "smppc", &conf_table_box,
     "SMPP client: one carrier, which is called a link.");

@@ -77,10 +77,12 @@ struct session *
 session_connect(uv_loop_t *loop, const char *address,
     const struct session_opts *opts, const struct session_ops *ops, void *arg)
 {
-	const struct conn_opts conn_opts = { .local = opts->local };
+	const struct conn_opts conn_opts = { .local = opts->local,
+		.tls = opts->tls };
 	struct session *s = session_new(opts, ops, arg);
 
 	s->opts.local = NULL;
+	s->opts.tls = NULL;
 	s->state = SESSION_CONNECTING;
 	s->conn = conn_connect(loop, address, &conn_opts, session_conn_cb, s);
 	if (s->conn == NULL) {
@@ -526,7 +528,7 @@ session_conn_cb(struct conn *c, enum conn_event ev, void *arg)
 		session_close(s, "peer closed the connection");
 		break;
 	case CONN_EV_ERROR:
-		session_close(s, uv_strerror(conn_error(c)));
+		session_close(s, conn_error_text(c));
 		break;
 	case CONN_EV_CLOSED:
 		session_on_closed(s);
@@ -540,6 +542,18 @@ const char *
 session_peer(const struct session *s)
 {
 	return conn_peer(s->conn);
+}
+
+bool
+session_handshaking(const struct session *s)
+{
+	return conn_handshaking(s->conn);
+}
+
+const char *
+session_show_tls(const struct session *s, char *dst, size_t cap)
+{
+	return conn_show_tls(s->conn, dst, cap);
 }
 
 uint64_t

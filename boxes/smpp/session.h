@@ -44,6 +44,9 @@ struct session_opts {
 	unsigned decode;     /* SMPP_LENIENT towards carriers */
 	const char *local; /* session_connect(): address to come from, or NULL;
 			      * borrowed for the call */
+	/* session_connect(): speak TLS; likewise borrowed.  NULL: in the
+	 * clear. */
+	struct tls_config *tls;
 };
 
 struct session_ops {
@@ -128,6 +131,10 @@ void session_close_flush(struct session *, const char *reason);
 bool session_closing(const struct session *);
 
 const char *session_peer(const struct session *);
+/* The connection is there, and its TLS handshake is under way. */
+bool session_handshaking(const struct session *);
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "none"; dst is returned. */
+const char *session_show_tls(const struct session *, char *dst, size_t);
 /* Octets since the start, for metrics. */
 uint64_t session_bytes_in(const struct session *);
 uint64_t session_bytes_out(const struct session *);

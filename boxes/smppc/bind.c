@@ -107,7 +107,10 @@ bind_timer_cb(uv_timer_t *timer)
 		bind_connect(b);
 		break;
 	case BIND_CONNECTING:
-		bind_close(b, "connect timed out");
+		bind_close(b,
+		    session_handshaking(b->session)
+			? "TLS: the handshake was not finished in time"
+			: "connect timed out");
 		break;
 	case BIND_BINDING:
 		bind_close(b, "bind was not answered in time");
@@ -264,11 +267,14 @@ bind_on_connected(struct session *s, void *arg)
 static void
 bind_on_bound(struct bind *b)
 {
+	char tls[80];
+
 	b->bound_ms = clock_mono_ms();
 	pace_reset(&b->pace);
 	session_bound(b->session);
-	log_info("link.bound", "bind=%s host=%s peer=%s window=%u", b->name,
-	    b->link->profile->host[b->host], session_peer(b->session),
+	log_info("link.bound", "bind=%s host=%s peer=%s tls=%s window=%u",
+	    b->name, b->link->profile->host[b->host], session_peer(b->session),
+	    session_show_tls(b->session, tls, sizeof(tls)),
 	    b->link->profile->window);
 	bind_enter_state(b, BIND_BOUND);
 }
@@ -456,6 +462,7 @@ bind_connect(struct bind *b)
 		.partial_ms = p->answer_ms,
 		.decode = SMPP_LENIENT,
 		.local = p->our_host,
+		.tls = p->tls,
 	};
 
 	/* A reload may have left fewer hosts. */
@@ -591,6 +598,7 @@ bind_show(const struct bind *b, struct json *j)
 {
 	const struct profile *p = b->link->profile;
 	uint64_t now = clock_mono_ms();
+	char tls[80];
 
 	json_open_object(j, NULL);
 	json_str(j, "bind", b->name);
@@ -600,6 +608,10 @@ bind_show(const struct bind *b, struct json *j)
 	json_str(j, "host", p->host[b->host < p->n_hosts ? b->host : 0]);
 	json_str(
 	    j, "peer", b->session == NULL ? NULL : session_peer(b->session));
+	json_str(j, "tls",
+	    b->session == NULL
+		? NULL
+		: session_show_tls(b->session, tls, sizeof(tls)));
 	json_str(j, "last_close", b->why[0] == '\0' ? NULL : b->why);
 	json_uint(j, "window", p->window);
 	json_uint(j, "in_flight",

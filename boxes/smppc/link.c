@@ -642,6 +642,7 @@ link_update_meter(struct link *l)
 	m->window.value = link_window(l);
 	m->tps.value = link_rate(l);
 	m->unacked.value = box_unacked(l->box);
+	expiry_tick(&m->certificate, (int64_t)(clock_wall_ms() / 1000));
 }
 
 static void
@@ -689,6 +690,8 @@ link_new(uv_loop_t *loop, const char *name, const char *bus_address,
 	map_init(&l->by_ref);
 	buf_init(&l->scratch);
 	meter_init(&l->meter, name);
+	expiry_set(
+	    &l->meter.certificate, p->tls, (int64_t)(clock_wall_ms() / 1000));
 	l->box = box_new(loop, &opts, &link_box_ops, l);
 	link_fit_binds(l);
 	uv_timer_init(loop, &l->tick);
@@ -703,6 +706,8 @@ link_reload(struct link *l, struct profile *p)
 	struct profile *old = l->profile;
 
 	l->profile = p;
+	expiry_set(
+	    &l->meter.certificate, p->tls, (int64_t)(clock_wall_ms() / 1000));
 	if (l->state <= LINK_UP) {
 		link_fit_binds(l);
 		if (!profile_same_login(old, p))

@@ -67,6 +67,7 @@ meter_init(struct meter *m, const char *link)
 	m->response.help = "from submit_sm to its answer";
 	m->response.labels = m->label;
 	stat_histogram_register(&m->response);
+	expiry_init(&m->certificate, "link_tls_cert_expiry_seconds", m->label);
 }
 
 static void
@@ -94,6 +95,7 @@ meter_fini(struct meter *m)
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		stat_unregister(all[i]);
 	stat_histogram_unregister(&m->response);
+	expiry_fini(&m->certificate);
 	meter_free_list(m->errors);
 	meter_free_list(m->receipts);
 	free(m->label);

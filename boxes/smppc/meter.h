@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "common/expiry.h"
 #include "common/stats.h"
 
 struct meter_status;
@@ -18,6 +19,7 @@ struct meter {
 	struct stat_value up, binds, in_flight, window, tps, unacked;
 	struct stat_value mo, mo_refused;
 	struct stat_histogram response;
+	struct expiry certificate;
 	struct meter_status *errors;   /* one per command_status seen */
 	struct meter_status *receipts; /* one per state seen */
 };

@@ -8,6 +8,9 @@
 
 #include "common/buf.h"
 #include "common/conf.h"
+#include "common/conf_tls.h"
+#include "common/log.h"
+#include "common/tls.h"
 #include "common/xalloc.h"
 #include "proto/smpp_pdu.h"
 
@@ -185,6 +188,19 @@ profile_our_host(struct profile *p, const struct conf_group *g, struct buf *why)
 	p->our_host = xstrdup(s);
 }
 
+static void
+profile_tls(struct profile *p, const struct conf_group *g, struct buf *why)
+{
+	p->tls_name = profile_text(conf_str(g, "tls_name"));
+	p->tls_verify = conf_bool(g, "tls_verify");
+	if (!conf_bool(g, "tls"))
+		return;
+	p->tls = conf_tls_client(g, why);
+	if (!p->tls_verify)
+		log_warn("link.not_verified", "hint=%s",
+		    "tls_verify is false: anybody can pose as this SMSC and read the password and all messages");
+}
+
 struct profile *
 profile_new(const struct conf_group *g, const char *name, struct buf *why)
 {
@@ -194,6 +210,7 @@ profile_new(const struct conf_group *g, const char *name, struct buf *why)
 
 	profile_hosts(p, g, why);
 	profile_our_host(p, g, why);
+	profile_tls(p, g, why);
 	p->system_id = profile_text(conf_str(g, "system_id"));
 	p->password = profile_text(conf_secret(g, "password"));
 	p->system_type = profile_text(conf_str(g, "system_type"));
@@ -262,6 +279,8 @@ profile_free(struct profile *p)
 		free(p->host[i]);
 	free(p->host);
 	free(p->our_host);
+	tls_config_unref(p->tls);
+	free(p->tls_name);
 	free(p->system_id);
 	if (p->password != NULL)
 		explicit_bzero(p->password, strlen(p->password));
@@ -298,6 +317,8 @@ profile_same_login(const struct profile *a, const struct profile *b)
 	    strcmp(a->system_type, b->system_type) == 0 &&
 	    strcmp(a->address_range, b->address_range) == 0 &&
 	    a->interface_version == b->interface_version &&
-	    a->window == b->window && a->enquire_ms == b->enquire_ms &&
-	    a->answer_ms == b->answer_ms;
+	    (a->tls == NULL) == (b->tls == NULL) &&
+	    strcmp(a->tls_name, b->tls_name) == 0 &&
+	    a->tls_verify == b->tls_verify && a->window == b->window &&
+	    a->enquire_ms == b->enquire_ms && a->answer_ms == b->answer_ms;
 }

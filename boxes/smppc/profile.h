@@ -18,6 +18,7 @@
 
 struct buf;
 struct conf_group;
+struct tls_config;
 
 /* What to do after a refused submit_sm. */
 enum verdict {
@@ -36,6 +37,9 @@ struct profile {
 	char *system_id, *password, *system_type, *address_range;
 	char *service_type;
 	char *scope;
+	struct tls_config *tls; /* NULL: in the clear */
+	char *tls_name;         /* that must be in its certificate; "": host */
+	bool tls_verify;
 	uint8_t interface_version;
 	bool separate; /* transmitter + receiver in place of transceiver */
 	unsigned sessions;
