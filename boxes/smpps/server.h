@@ -15,16 +15,21 @@
 #include "boxes/smpps/customer.h"
 #include "boxes/smpps/esme.h"
 #include "boxes/smpps/login.h"
+#include "common/attr.h"
+#include "common/expiry.h"
 #include "common/map.h"
 #include "common/turn.h"
 
 struct accounts;
 struct auth;
 struct box;
+struct buf;
 struct conf_group;
 struct daemon;
 struct listener;
+struct network;
 struct submitter;
+struct tls_config;
 
 #define SERVER_LISTENERS  64
 #define SERVER_DRAIN_MS   30000
@@ -43,6 +48,12 @@ struct server {
 	uv_prepare_t ready; /* grants credit, ends a drain */
 	struct listener *listener[SERVER_LISTENERS];
 	size_t listeners;
+	size_t clear; /* the first so many listen without TLS */
+
+	struct tls_config *tls; /* NULL without tls_listen */
+	struct expiry certificate;
+	struct network *proxies; /* that name their clients */
+	size_t n_proxies;
 
 	/* Of the configuration. */
 	char system_id[17];
@@ -77,8 +88,9 @@ struct server {
 
 /* Returns 0, or <0 after logging why not. */
 int server_start(struct server *, struct daemon *);
-/* The configuration was loaded again: takes what is live. */
-void server_reload(struct server *, const struct conf_group *);
+/* The configuration was loaded again: takes what is live, or says why not. */
+bool server_reload(
+    struct server *, const struct conf_group *, struct buf *why) WARN_UNUSED;
 /* Takes no new connections or requests; answers what is in hand, unbinds,
  * then ends the daemon. */
 void server_drain(struct server *);
