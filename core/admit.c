@@ -4,6 +4,7 @@
  * MO and receipts from connectors.  Each is refused at once or recorded; the
  * sender is told when the record is durable.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -386,9 +387,9 @@ repeated(struct engine *e, uint32_t peer, uint64_t number,
 	return true;
 }
 
-void
-engine_submit(struct engine *e, uint32_t peer, uint64_t number,
-    const char *front, uint64_t max_age, const struct item *it)
+bool
+engine_enter(struct engine *e, const struct item *it, const char *front,
+    uint32_t peer, uint64_t number, Hopyard__V1__Ack__Code *told)
 {
 	struct admission ad = { .item = it };
 	struct entry entry = {
@@ -398,36 +399,14 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 	const char *say = NULL;
 	struct target *teller;
 
-	if (!e->open) {
-		refuse(e, peer, number, NULL,
-		    HOPYARD__V1__ACK__CODE__UNAVAILABLE,
-		    "the store is not open yet");
-		return;
-	}
-	if (item_length(it) > ENGINE_ITEM_MAX) {
-		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
-		    "the message is too long");
-		return;
-	}
 	ad.env = engine_envelope(e, it->envelope);
-	if (ad.env == NULL || ad.env->kind != HOPYARD__V1__KIND__MT) {
-		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
-		    "envelope does not parse");
-		return;
-	}
-	if ((say = envelope_fault(e, ad.env, max_age)) != NULL) {
-		refuse(e, peer, number, ad.env, HOPYARD__V1__ACK__CODE__INVALID,
-		    say);
-		return;
-	}
-	if (repeated(e, peer, number, ad.env))
-		return;
+	assert(ad.env != NULL);
 	code = judge(e, &ad, &say);
 	if (code != HOPYARD__V1__ACK__CODE__ACK_OK) {
 		if (ad.account != NULL)
 			ad.account->refused++;
 		refuse(e, peer, number, ad.env, code, say);
-		return;
+		return false;
 	}
 	ad.queue = engine_queue(e, ad.target, ad.class, ad.account->id);
 	/* Without a Report a receipt is asked for, and nobody is called. */
@@ -450,10 +429,52 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 
 		e->ops->note(e->arg, &n);
 	}
+	if (told != NULL) {
+		*told = entry.code;
+		entry.peer = 0;
+	}
 	take(e, &ad, entry.seq, &entry);
 	ledger_expect(&e->ledger, &entry);
 	ad.account->accepted++;
 	e->count.accepted++;
+	return true;
+}
+
+void
+engine_submit(struct engine *e, uint32_t peer, uint64_t number,
+    const char *front, uint64_t max_age, const struct item *it)
+{
+	const Hopyard__V1__Envelope *env;
+	const char *say;
+
+	if (!e->open) {
+		refuse(e, peer, number, NULL,
+		    HOPYARD__V1__ACK__CODE__UNAVAILABLE,
+		    "the store is not open yet");
+		return;
+	}
+	if (item_length(it) > ENGINE_ITEM_MAX) {
+		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
+		    "the message is too long");
+		return;
+	}
+	env = engine_envelope(e, it->envelope);
+	if (env == NULL || env->kind != HOPYARD__V1__KIND__MT) {
+		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
+		    "envelope does not parse");
+		return;
+	}
+	if ((say = envelope_fault(e, env, max_age)) != NULL) {
+		refuse(
+		    e, peer, number, env, HOPYARD__V1__ACK__CODE__INVALID, say);
+		return;
+	}
+	if (repeated(e, peer, number, env))
+		return;
+	if (env->has_replaces)
+		replace_submit(e, peer, number, front, env, it);
+	else
+		(void)engine_enter(e, it, front, peer, number, NULL);
 }
 
 /* --------------------------------------------------------------- inbound */

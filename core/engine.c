@@ -60,6 +60,7 @@ engine_new(const struct engine_ops *ops, void *arg, uint64_t seed)
 	map_init(&e->by_id);
 	TAILQ_INIT(&e->due_home);
 	map_init(&e->due_gone);
+	replace_init(&e->replacements);
 	map_init(&e->lookups);
 	map_init(&e->lookup_by_id);
 	map_init(&e->overdue[0]);
@@ -120,6 +121,7 @@ engine_free(struct engine *e)
 	map_fini(&e->by_seq);
 	map_fini(&e->by_id);
 	map_fini(&e->due_gone);
+	replace_fini(&e->replacements);
 	map_fini(&e->lookups);
 	map_fini(&e->lookup_by_id);
 	map_fini(&e->overdue[0]);
@@ -749,11 +751,8 @@ engine_ready(struct engine *e, struct msg *m, bool front)
 {
 	struct target *t = claimant(e, m);
 	struct bytes none = { NULL, 0 };
-
-	if (m->cancel_token != 0) {
-		engine_cancel_now(e, m, 0, 0, NULL, none);
+	if (m->cancel_token != 0 && engine_cancel_now(e, m, 0, 0, NULL, none))
 		return;
-	}
 	if (t != NULL) {
 		/* Until all is told, target_settle() needs it there. */
 		if (t->settled)

@@ -30,6 +30,7 @@
 #include "core/ledger.h"
 #include "core/parts.h"
 #include "core/queue.h"
+#include "core/replace.h"
 #include "core/route.h"
 #include "hopyard/v1/bus.pb-c.h"
 #include "proto/frame.h"
@@ -100,7 +101,8 @@ struct lookup {
 		LOOKUP_RESULT,
 		LOOKUP_CANCEL,
 		LOOKUP_REPLAY,
-		LOOKUP_PARTS
+		LOOKUP_PARTS,
+		LOOKUP_REPLACED
 	} why;
 	uint8_t id[16];
 	uint8_t new_id[16]; /* replay */
@@ -191,7 +193,9 @@ struct engine {
 	uint64_t due_next; /* mono ms of the next look */
 	struct msg_list due_home;
 	size_t due_count;
-	struct map due_gone; /* as queue->gone */
+	struct map due_gone;     /* as queue->gone */
+	struct map replacements; /* that wait, by token */
+	uint64_t next_replacement;
 
 	struct map lookups;      /* by correlation */
 	struct map lookup_by_id; /* the first of each id */
@@ -340,10 +344,24 @@ void engine_make_final(struct engine *, struct msg *, Hopyard__V1__State,
     const Hopyard__V1__Result *, struct bytes raw);
 void engine_reroute(struct engine *, struct msg *, struct target *to,
     const char *why, const Hopyard__V1__Result *, struct bytes raw);
+/* Another message, with this id, has its place; its customer is not told. */
+void engine_make_replaced(struct engine *, struct msg *,
+    const uint8_t other[16], uint32_t peer, uint64_t number,
+    const Hopyard__V1__Result *, struct bytes raw);
+/*
+ * A new MT with an envelope that is good: recorded, or refused and false.  The
+ * peer is told when it is durable; where code is not NULL the caller does.
+ */
+bool engine_enter(struct engine *, const struct item *, const char *front,
+    uint32_t peer, uint64_t number, Hopyard__V1__Ack__Code *code);
 /* Off whatever list its state put it on. */
 void engine_detach(struct engine *, struct msg *);
-/* A cancel that waited for its turn: it is this item's. */
-void engine_cancel_now(struct engine *, struct msg *, uint32_t peer,
+/* What a cancel came to, to whom it asked. */
+void engine_answer(
+    struct engine *, uint64_t token, unsigned code, const char *text);
+/* A cancel that waited for its turn: it is this item's.  False: it stays, as
+ * if nobody had asked. */
+bool engine_cancel_now(struct engine *, struct msg *, uint32_t peer,
     uint64_t number, const Hopyard__V1__Result *, struct bytes raw);
 void engine_cancel_late(struct engine *, struct msg *);
 /* An item of its home queue stays in memory while others are left out. */

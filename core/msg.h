@@ -46,6 +46,7 @@ struct msg {
 	bool from_due;     /* home is the due table, not a queue */
 	bool paged;        /* on home->paged rather than home->kept */
 	bool looked_up;    /* came by its id, so a page may bring it again */
+	bool replaces;     /* its envelope names one whose place it takes */
 	bool to_due;       /* in MSG_DONE: it lives on in the due table */
 	uint16_t attempts; /* hand-overs that had an outcome */
 	uint16_t resends;  /* of them with an unknown one */

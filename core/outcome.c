@@ -265,9 +265,9 @@ mask_of(const struct msg *m, Hopyard__V1__State state)
 	}
 }
 
-void
-engine_make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
-    const char *reason, uint32_t peer, uint64_t number,
+static void
+make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
+    const char *reason, const uint8_t *other, uint32_t peer, uint64_t number,
     const Hopyard__V1__Result *res, struct bytes raw)
 {
 	Hopyard__V1__Record r;
@@ -295,6 +295,8 @@ engine_make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
 	r.detail = binary(reason, reason == NULL ? 0 : strlen(reason));
 	r.has_possible_dup = m->possible_dup;
 	r.possible_dup = m->possible_dup;
+	r.has_other = other != NULL;
+	r.other = binary(other, other == NULL ? 0 : sizeof(m->id));
 	snprintf(words, sizeof(words), "NACK/%s", reason);
 	en.notice = make_notice(e, m, &r, state, mask_of(m, state), words,
 	    state_words[state], res, &body, &len);
@@ -303,6 +305,24 @@ engine_make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
 	    state_words[state], reason);
 	record_event(e, &r, m, &en, body, len);
 	queue_box(m)->failed_count++;
+}
+
+void
+engine_make_final(struct engine *e, struct msg *m, Hopyard__V1__State state,
+    const char *reason, uint32_t peer, uint64_t number,
+    const Hopyard__V1__Result *res, struct bytes raw)
+{
+	make_final(e, m, state, reason, NULL, peer, number, res, raw);
+}
+
+void
+engine_make_replaced(struct engine *e, struct msg *m, const uint8_t other[16],
+    uint32_t peer, uint64_t number, const Hopyard__V1__Result *res,
+    struct bytes raw)
+{
+	m->report_mask = 0;
+	make_final(e, m, HOPYARD__V1__STATE__CANCELLED, "replaced", other, peer,
+	    number, res, raw);
 }
 
 void
@@ -610,10 +630,9 @@ engine_finish_result(struct engine *e, struct msg *m,
 	why[len] = '\0';
 	if (why[0] == '\0' && res->has_status)
 		snprintf(why, sizeof(why), "status 0x%08x", res->status);
-	if (m->cancel_token != 0 && untaken(m, res)) {
-		engine_cancel_now(e, m, peer, number, res, raw);
+	if (m->cancel_token != 0 && untaken(m, res) &&
+	    engine_cancel_now(e, m, peer, number, res, raw))
 		return;
-	}
 	engine_cancel_late(e, m);
 	switch (res->code) {
 	case HOPYARD__V1__RESULT__CODE__OK:
@@ -796,6 +815,15 @@ engine_keep_notice(struct engine *e, struct msg *m)
 
 /* ---------------------------------------------------------------- cancel */
 
+void
+engine_answer(struct engine *e, uint64_t token, unsigned code, const char *text)
+{
+	if (token >= REPLACE_TOKEN)
+		replace_failed(e, token, code, text);
+	else
+		e->ops->answer(e->arg, token, code, text);
+}
+
 static void
 look_up_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
     uint64_t token, bool deferred)
@@ -803,7 +831,7 @@ look_up_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 	struct lookup *l;
 
 	if (!e->open || e->lookups.count >= LOOKUPS_MAX) {
-		e->ops->answer(e->arg, token, 503, "try again later");
+		engine_answer(e, token, 503, "try again later");
 		return;
 	}
 	l = xcalloc(1, sizeof(*l) + account.len);
@@ -822,23 +850,24 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
     uint64_t token)
 {
 	struct msg *m = map_get(&e->by_id, id, 16);
+	struct bytes none = { NULL, 0 };
 
 	if (m == NULL) {
 		look_up_cancel(e, id, account, token, false);
 		return;
 	}
 	if (m->kind != HOPYARD__V1__KIND__MT) {
-		e->ops->answer(e->arg, token, 404, "no such message");
+		engine_answer(e, token, 404, "no such message");
 		return;
 	}
 	if (account.p != NULL &&
 	    (strlen(m->queue->account) != account.len ||
 		memcmp(m->queue->account, account.p, account.len) != 0)) {
-		e->ops->answer(e->arg, token, 404, "no such message");
+		engine_answer(e, token, 404, "no such message");
 		return;
 	}
 	if (m->cancel_token != 0) {
-		e->ops->answer(e->arg, token, 409, "a cancel is under way");
+		engine_answer(e, token, 409, "a cancel is under way");
 		return;
 	}
 	if (m->state == MSG_DONE && m->to_due) {
@@ -846,15 +875,21 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 		return;
 	}
 	if (m->state == MSG_DONE) {
-		e->ops->answer(e->arg, token, 409, "too late: it was sent");
+		engine_answer(e, token, 409, "too late: it was sent");
 		return;
 	}
 	m->cancel_token = token;
 	switch (m->state) {
 	case MSG_READY:
+		engine_detach(e, m);
+		if (!engine_cancel_now(e, m, 0, 0, NULL, none))
+			engine_ready(e, m, true);
+		return;
 	case MSG_WAITING:
 		engine_detach(e, m);
-		engine_cancel_now(e, m, 0, 0, NULL, (struct bytes){ NULL, 0 });
+		if (!engine_cancel_now(e, m, 0, 0, NULL, none))
+			engine_wait(
+			    e, m, m->due > e->now ? m->due - e->now : 0);
 		return;
 	case MSG_INFLIGHT:
 		e->ops->recall(e->arg, m->box, m->seq);
@@ -867,7 +902,7 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 	}
 }
 
-void
+bool
 engine_cancel_now(struct engine *e, struct msg *m, uint32_t peer,
     uint64_t number, const Hopyard__V1__Result *res, struct bytes raw)
 {
@@ -876,10 +911,13 @@ engine_cancel_now(struct engine *e, struct msg *m, uint32_t peer,
 		.number = m->cancel_token };
 
 	m->cancel_token = 0;
+	if (en.number >= REPLACE_TOKEN)
+		return replace_now(e, en.number, m, peer, number, res, raw);
 	engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED, "canceled", peer,
 	    number, res, raw);
 	en.seq = e->ledger.last_seq;
 	ledger_expect(&e->ledger, &en);
+	return true;
 }
 
 void
@@ -890,7 +928,7 @@ engine_cancel_late(struct engine *e, struct msg *m)
 	if (token == 0)
 		return;
 	m->cancel_token = 0;
-	e->ops->answer(e->arg, token, 409, "too late: it was sent");
+	engine_answer(e, token, 409, "too late: it was sent");
 }
 
 /* ---------------------------------------------------------------- replay */
@@ -975,7 +1013,7 @@ engine_replay_found(struct engine *e, const struct lookup *l)
 	/* All of the old envelope but the name and the time to wait. */
 	env = *was;
 	env.id = binary(l->new_id, sizeof(l->new_id));
-	env.has_delay_ms = false;
+	env.has_delay_ms = env.has_replaces = false;
 	env.has_reply_to = true;
 	env.reply_to = binary(l->id, sizeof(l->id));
 	it.envelope.len = hopyard__v1__envelope__get_packed_size(&env);

@@ -377,6 +377,7 @@ load(struct engine *e, const struct item *it, const Hopyard__V1__Paged *pg,
 	m->parts =
 	    env->parts >= 1 && env->parts <= 255 ? (uint16_t)env->parts : 1;
 	m->report_mask = env->report_mask;
+	m->replaces = env->has_replaces;
 	m->report_queue = pg->report_queue;
 	m->at = pg->at;
 	m->expires_at = pg->expires_at;
@@ -485,6 +486,8 @@ start(struct engine *e, struct msg *m)
 	}
 	memcpy(id, m->id, sizeof(id));
 	if ((l = result_of(e, id, seq)) == NULL) {
+		if (m->replaces && m->attempts == 0 && seq <= e->recovered_seq)
+			replace_loaded(e, m);
 		if (m->scheduled)
 			engine_wait(e, m, m->due - e->now);
 		else if (m->from_due && m->due_at > e->wall)
@@ -631,7 +634,7 @@ lookup_wants(const struct lookup *l, const struct engine *e,
 
 	if (l->why == LOOKUP_RESULT)
 		return pg->seq == l->ref;
-	if (l->why == LOOKUP_REPLAY)
+	if (l->why == LOOKUP_REPLAY || l->why == LOOKUP_REPLACED)
 		return m->kind == HOPYARD__V1__KIND__MT;
 	if (l->why == LOOKUP_PARTS)
 		return m->kind == HOPYARD__V1__KIND__MO;
@@ -671,6 +674,11 @@ lookup_done(struct engine *e, struct lookup *l)
 		msg_free(m);
 		return;
 	}
+	if (l->why == LOOKUP_REPLACED) {
+		replace_looked_up(e, l->number, l->found);
+		msg_free(m);
+		return;
+	}
 	if (l->why == LOOKUP_PARTS) {
 		parts_looked_up(e, l->ref, l->found);
 		msg_free(m);
@@ -690,11 +698,10 @@ lookup_done(struct engine *e, struct lookup *l)
 	}
 	if (l->why == LOOKUP_CANCEL) {
 		if (!l->found)
-			e->ops->answer(
-			    e->arg, l->number, 404, "no such message");
+			engine_answer(e, l->number, 404, "no such message");
 		else if (l->closed)
-			e->ops->answer(
-			    e->arg, l->number, 409, "too late: it was sent");
+			engine_answer(
+			    e, l->number, 409, "too late: it was sent");
 	} else if (!l->found || l->closed) {
 		e->ops->settle(e->arg, l->peer, l->number,
 		    HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
@@ -707,8 +714,9 @@ lookup_done(struct engine *e, struct lookup *l)
 	q = m->queue;
 	keep_looked_up(e, m, q);
 	if (l->why == LOOKUP_CANCEL) {
-		engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED,
-		    "canceled", ENGINE_PEER_CALL, l->number, NULL, none);
+		m->cancel_token = l->number;
+		if (!engine_cancel_now(e, m, 0, 0, NULL, none))
+			start(e, m);
 		return;
 	}
 	apply_result(e, l, m);

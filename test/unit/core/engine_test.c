@@ -1343,6 +1343,248 @@ cancel_in_the_store(void **state)
 	all_over();
 }
 
+/* ------------------------------------------------------------------ replace */
+
+/* A new one of account a in the place of this; returns its id. */
+static const uint8_t *
+replace(const uint8_t *old)
+{
+	static uint8_t ids[16][16];
+	uint8_t *id = ids[++serial % 16];
+
+	model_id(id, WALL + now, serial);
+	submit_mt(&(struct model_mt){ .id = id,
+	    .account = "a",
+	    .to = "4915112345678",
+	    .mask = 31,
+	    .replaces = old });
+	return id;
+}
+
+/* The old one ended without a word, and the new one says so. */
+static void
+assert_replaced(const uint8_t *old, const uint8_t *id)
+{
+	const struct db_row *was = db_find(&db, old), *is = db_find(&db, id);
+
+	assert_non_null(was);
+	assert_non_null(is);
+	assert_int_equal(was->final, STATE(CANCELLED));
+	assert_memory_equal(was->other, id, 16);
+	/* First the new one, then the end of the old. */
+	assert_true(is->seq < was->last_close);
+	for (uint64_t seq = 1; seq <= db.durable; seq++) {
+		const struct db_row *r = db_row(&db, seq);
+
+		assert_false(r->kind == HOPYARD__V1__KIND__DLR &&
+		    r->message == was->seq);
+	}
+}
+
+static void
+replace_in_each_state(void **state)
+{
+	const uint8_t *old, *id;
+	uint8_t later[16];
+	uint64_t n, ref;
+
+	(void)state;
+	/* Pending, and then ready. */
+	old = submit("a", "491", 31);
+	id = replace(old);
+	n = number;
+	commit();
+	assert_null(answer_of(n));
+	commit();
+	assert_int_equal(code_of(n), ACK(LATER));
+	assert_replaced(old, id);
+	old = id;
+	id = replace(old);
+	n = number;
+	assert_null(answer_of(n)); /* both are durable first */
+	commit_quietly(&(struct db_news){ 0 }, e->ledger.last_seq - 1);
+	tell(&(struct db_news){ 0 }, db.durable);
+	assert_null(answer_of(n));
+	ledger_rewind(&e->ledger);
+	commit();
+	assert_int_equal(code_of(n), ACK(LATER));
+	assert_replaced(old, id);
+	/* In the box's hands: it decides. */
+	box_up("l1", 1, 11, false, 100);
+	assert_int_equal(got_count, 1);
+	ref = last_got()->ref;
+	assert_memory_equal(last_got()->id, id, 16);
+	old = id;
+	id = replace(old);
+	n = number;
+	assert_int_equal(recalled[recalled_count - 1], ref);
+	/* Two at a time are one too many. */
+	replace(old);
+	assert_int_equal(code_of(number), ACK(UNAVAILABLE));
+	result_of("l1", ref, RESULT(RECALLED));
+	commit();
+	assert_int_equal(code_of(n), ACK(ACK_OK));
+	assert_replaced(old, id);
+	assert_int_equal(got_count, 2);
+	/* Too late. */
+	ref = last_got()->ref;
+	old = id;
+	replace(old);
+	n = number;
+	result_of("l1", ref, RESULT(OK));
+	commit();
+	pages(); /* is the new one known already? */
+	assert_int_equal(code_of(n), ACK(INVALID));
+	replace(old);
+	pages();
+	assert_int_equal(code_of(number), ACK(INVALID));
+	/* Waiting for its time, in memory and in the store. */
+	model_id(later, WALL + now, ++serial);
+	submit_mt(&(struct model_mt){
+	    .id = later, .account = "a", .to = "491", .delay_ms = 30000 });
+	commit();
+	id = replace(later);
+	n = number;
+	commit();
+	assert_int_equal(code_of(n), ACK(ACK_OK));
+	assert_replaced(later, id);
+	model_id(later, WALL + now, ++serial);
+	submit_mt(&(struct model_mt){
+	    .id = later, .account = "a", .to = "491", .delay_ms = 600000 });
+	commit();
+	id = replace(later);
+	n = number;
+	pages();
+	commit();
+	assert_int_equal(code_of(n), ACK(ACK_OK));
+	assert_replaced(later, id);
+}
+
+static void
+replace_refused(void **state)
+{
+	static const uint8_t nobody[16] = "0123456789abcdef";
+	const uint8_t *old, *other;
+	uint8_t id[16];
+	uint64_t n;
+
+	(void)state;
+	replace(nobody);
+	n = number;
+	pages();
+	assert_int_equal(code_of(n), ACK(INVALID));
+	/* Of another account. */
+	other = submit("b", "491", 31);
+	commit();
+	replace(other);
+	n = number;
+	commit();
+	pages();
+	assert_int_equal(code_of(n), ACK(INVALID));
+	/* The new one is refused: the old one is sent as if nothing had been. */
+	old = submit("a", "491", 31);
+	commit();
+	model_id(id, WALL + now, ++serial);
+	submit_mt(&(struct model_mt){
+	    .id = id, .account = "a", .to = "999", .replaces = old });
+	assert_int_equal(code_of(number), ACK(NO_ROUTE));
+	commit();
+	assert_null(db_find(&db, id));
+	box_up("l1", 1, 11, false, 100);
+	assert_int_equal(got_count, 2);
+	/* Likewise when the box has given it back. */
+	submit_mt(&(struct model_mt){
+	    .id = id, .account = "a", .to = "999", .replaces = old });
+	n = number;
+	result_of("l1", last_got()->ref, RESULT(RECALLED));
+	assert_int_equal(code_of(n), ACK(NO_ROUTE));
+	commit();
+	tick(100);
+	assert_int_equal(got_count, 3);
+	assert_memory_equal(last_got()->id, old, 16);
+	assert_int_equal(db_find(&db, old)->final, 0);
+}
+
+static void
+replace_torn(void **state)
+{
+	const uint8_t *p;
+	uint8_t old[16], id[16];
+
+	(void)state;
+	for (unsigned cut = 0; cut <= 2; cut++) {
+		uint64_t base;
+
+		p = submit("a", "4915112345678", 31);
+		memcpy(old, p, 16);
+		commit();
+		base = db.durable;
+		p = replace(old);
+		memcpy(id, p, 16);
+		assert_int_equal(e->ledger.last_seq, base + 2);
+		commit_quietly(&(struct db_news){ 0 }, base + cut);
+		assert_int_equal(db.durable, base + cut);
+		bus_restart();
+		pages();
+		/* The box had no answer: it hands it over again. */
+		submit_mt(&(struct model_mt){ .id = id,
+		    .account = "a",
+		    .to = "4915112345678",
+		    .mask = 31,
+		    .replaces = old });
+		commit();
+		pages();
+		commit();
+		pages();
+		commit();
+		assert_true(code_of(number) == ACK(ACK_OK) ||
+		    code_of(number) == ACK(LATER));
+		assert_replaced(old, id);
+		box_up("l1", (uint8_t)(10 + cut), 20 + cut, false, 100);
+		pages();
+		commit(); /* that it may be the second attempt */
+		assert_memory_equal(last_got()->id, id, 16);
+		assert_int_equal(got_count, cut + 1u);
+		result_of("l1", last_got()->ref, RESULT(OK));
+		commit();
+		/* Even now. */
+		submit_mt(&(struct model_mt){ .id = id,
+		    .account = "a",
+		    .to = "4915112345678",
+		    .mask = 31,
+		    .replaces = old });
+		pages();
+		commit();
+		pages();
+		commit();
+		assert_int_equal(code_of(number), ACK(ACK_OK));
+		engine_gone(e, target("l1"));
+		link_state("l1", false);
+	}
+}
+
+/* And the box does not come again. */
+static void
+replace_torn_and_forgotten(void **state)
+{
+	uint8_t old[16], id[16];
+
+	(void)state;
+	memcpy(old, submit("a", "4915112345678", 31), 16);
+	commit();
+	memcpy(id, replace(old), 16);
+	commit_quietly(&(struct db_news){ 0 }, e->ledger.last_seq - 1);
+	bus_restart();
+	pages();
+	commit();
+	assert_replaced(old, id);
+	box_up("l1", 1, 11, false, 100);
+	commit();
+	assert_int_equal(got_count, 1);
+	assert_memory_equal(last_got()->id, id, 16);
+}
+
+
 /* ------------------------------------------------------------- deep queues */
 
 static void
@@ -2301,6 +2543,10 @@ main(void)
 		TEST(overdue_is_ended_once),
 		TEST(cancel_in_each_state),
 		TEST(cancel_in_the_store),
+		TEST(replace_in_each_state),
+		TEST(replace_refused),
+		TEST(replace_torn),
+		TEST(replace_torn_and_forgotten),
 		TEST(deep_queue_is_paged_in),
 		TEST(one_backlog_hides_nobody),
 		TEST(no_page_beyond_the_horizon),

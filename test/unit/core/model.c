@@ -377,6 +377,8 @@ add_event(struct db *db, uint64_t seq, const struct item *it,
 			set_final(db, m, STATE(SENT), true);
 		break;
 	case EV(FINAL):
+		if (rec->other.len == sizeof(m->other))
+			memcpy(m->other, rec->other.data, sizeof(m->other));
 		m->dup = rec->possible_dup;
 		set_final(db, m, rec->state, true);
 		break;
@@ -896,6 +898,9 @@ model_mt(struct buf *b, const struct model_mt *mt)
 	env.from = binary(mt->from);
 	env.has_link = mt->link != NULL;
 	env.link = binary(mt->link);
+	env.has_replaces = mt->replaces != NULL;
+	env.replaces =
+	    (ProtobufCBinaryData){ 16, (uint8_t *)(uintptr_t)mt->replaces };
 	env.has_parts = mt->parts != 0;
 	env.parts = mt->parts != 0 ? mt->parts : 1;
 	env.has_report_mask = true;

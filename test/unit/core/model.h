@@ -43,9 +43,10 @@ struct db_row {
 	bool ended;          /* closed for good */
 	bool submitted;      /* a receipt is awaited */
 	uint64_t receipt_by;
-	uint8_t final;   /* state */
-	bool by_timer;   /* and nobody said so */
-	unsigned finals; /* how often */
+	uint8_t final;     /* state */
+	bool by_timer;     /* and nobody said so */
+	uint8_t other[16]; /* replaced by */
+	unsigned finals;   /* how often */
 	unsigned submits;
 	bool notified;
 };
@@ -131,6 +132,7 @@ void model_id(uint8_t id[16], uint64_t wall_ms, uint64_t serial);
 struct model_mt {
 	const uint8_t *id;
 	const char *account, *to, *from, *link;
+	const uint8_t *replaces; /* id, NULL: nobody */
 	uint32_t mask, parts;
 	uint64_t delay_ms, validity_ms;
 	int class;        /* 0: not said */
