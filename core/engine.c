@@ -21,6 +21,7 @@
 /* Bytes of credit kept for a Dispatch until it is made. */
 #define DISPATCH_BYTES 40
 #define PART_BYTES     5
+#define ACCOUNT_BYTES  4 /* around it */
 /* Items that one box may say that it has. */
 #define IN_HAND_MAX 65536
 /* Pages asked for at a time, of each kind of queue. */
@@ -780,7 +781,11 @@ engine_ready(struct engine *e, struct msg *m, bool front)
 static size_t
 reserved_bytes(const struct target *t, const struct msg *m)
 {
-	return m->envelope_len + m->body_len + DISPATCH_BYTES +
+	size_t account = m->queue->customer == NULL
+	    ? 0
+	    : ACCOUNT_BYTES + strlen(m->queue->account);
+
+	return m->envelope_len + m->body_len + DISPATCH_BYTES + account +
 	    m->part_done_count * PART_BYTES +
 	    (t->role != TARGET_CONNECTOR ? m->report_len : 0);
 }
@@ -829,6 +834,12 @@ deliver(struct engine *e, struct target *t, struct msg *m)
 	d.age_ms = e->wall > m->at ? e->wall - m->at : 0;
 	d.has_accepted_at = true;
 	d.accepted_at = m->at;
+	/* An MO comes from a connector, which knows no accounts. */
+	if (m->queue->customer != NULL) {
+		d.has_account = true;
+		d.account.data = (uint8_t *)m->queue->account;
+		d.account.len = strlen(m->queue->account);
+	}
 	buf_clear(&e->scratch);
 	dst = buf_reserve(&e->scratch, encode_dispatch_bound(&d));
 	len = (size_t)(encode_dispatch(dst, &d) - dst);

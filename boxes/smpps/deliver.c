@@ -315,14 +315,14 @@ deliver_hash(uint64_t hash, const void *p, size_t len)
 
 /* The same for all parts of a message; 0: it is not a part. */
 static uint64_t
-deliver_pin_key(const Hopyard__V1__Envelope *e)
+deliver_pin_key(const struct customer *c, const Hopyard__V1__Envelope *e)
 {
 	uint64_t hash = 0xcbf29ce484222325u;
 
 	if (e->kind != HOPYARD__V1__KIND__MO || e->segment == NULL ||
 	    e->segment->total < 2)
 		return 0;
-	hash = deliver_hash(hash, e->account.data, e->account.len);
+	hash = deliver_hash(hash, c->account, strlen(c->account));
 	hash = deliver_hash(hash, e->link.data, e->link.len);
 	hash = deliver_hash(hash, e->from.data, e->from.len);
 	hash = deliver_hash(hash, e->to.data, e->to.len);
@@ -546,9 +546,10 @@ deliver_accept(struct server *srv, const struct item *item)
 	env = frame_unpack(&deliver.arena, &hopyard__v1__envelope__descriptor,
 	    item->envelope.p, item->envelope.len);
 	if (env != NULL)
-		c = customer_find(srv, env->account.data, env->account.len);
+		c = customer_find(
+		    srv, dispatch->account.data, dispatch->account.len);
 	if (c != NULL && !srv->draining) {
-		pin = deliver_pin_key(env);
+		pin = deliver_pin_key(c, env);
 		/* What waits was here first. */
 		if (TAILQ_EMPTY(&c->waiting))
 			e = deliver_choose(c, pin);

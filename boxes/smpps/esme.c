@@ -387,7 +387,8 @@ esme_request_done(struct esme *e)
 void
 esme_tick(struct esme *e, uint64_t now_ms)
 {
-	uint64_t since = now_ms - e->since_ms;
+	/* A state may be entered in the same turn, after it began. */
+	uint64_t since = now_ms > e->since_ms ? now_ms - e->since_ms : 0;
 
 	switch (e->state) {
 	case ESME_STATE_OPEN:

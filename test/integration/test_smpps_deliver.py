@@ -88,19 +88,20 @@ class Server(Smpps):
             setattr(r, key, value)
         return dict(ref=ref, kind=pb.DLR, content=n, report=r,
                     id_=id_ or uuid7(AT / 1000),
-                    envelope=dict(account=name.encode()))
+                    envelope=dict(account=name.encode()),
+                    dispatch=dict(account=name.encode()))
 
     def mo(self, text="whisper", name="demo", content=None, segment=None,
            **envelope):
         if content is None:
             content = pb.Content(text=text.encode(), data_coding=0,
                                  source_ton=1, source_npi=1)
-        fields = dict(account=name.encode(), link=b"sim", **envelope)
+        fields = dict(link=b"sim", **envelope)
         if segment is not None:
             fields["segment"] = segment
         return dict(ref=self.next_ref(), kind=pb.MO, to="12345",
                     from_="4915112345678", content=content, envelope=fields,
-                    id_=uuid7())
+                    id_=uuid7(), dispatch=dict(account=name.encode()))
 
     def results(self, box, refs, timeout=15):
         return [box.wait_result(ref, timeout) for ref in refs]
