@@ -373,6 +373,17 @@ accounts_peek(struct accounts *as, enum account_by by, struct bytes key,
 	return true;
 }
 
+void
+accounts_keep(struct accounts *as, struct bytes username, uint64_t until_ms)
+{
+	struct entry *e = accounts_lookup(as, ACCOUNT_BY_USERNAME, username);
+
+	/* Also when it is stale: what is asked for next tells of the hash. */
+	if (e != NULL && e->account != NULL && e->account->good_until != 0 &&
+	    e->account->good_until < until_ms)
+		e->account->good_until = until_ms;
+}
+
 static struct entry *
 accounts_add(struct accounts *as, enum account_by by, struct bytes key)
 {

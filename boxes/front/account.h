@@ -71,6 +71,11 @@ enum account_answer accounts_get(struct accounts *, enum account_by,
 bool accounts_peek(
     struct accounts *, enum account_by, struct bytes key, struct account **);
 
+/*
+ * A password of this account that was found good stays so until then, as long as
+ * the account keeps its hash: it was in use until now.
+ */
+void accounts_keep(struct accounts *, struct bytes username, uint64_t until_ms);
 /* Everything is stale: ACCOUNT_CHANGED, or a new connection to the bus. */
 void accounts_changed(struct accounts *);
 /* The bus is there: ask again for what is waited for. */

@@ -618,6 +618,12 @@ auth_check(struct auth *a, const struct auth_query *query,
 	return v;
 }
 
+void
+auth_keep(struct auth *a, struct bytes username)
+{
+	accounts_keep(a->accounts, username, clock_mono_ms() + a->keep_ms);
+}
+
 /* ------------------------------------------------------------- headers */
 
 static bool

@@ -48,6 +48,12 @@ struct auth *auth_new(uv_loop_t *, struct accounts *, uint64_t keep_ms);
  * otherwise never. */
 enum auth_verdict auth_check(struct auth *, const struct auth_query *,
     const struct account **, auth_cb *, void *arg);
+/*
+ * A session that began with this account's password ends now: who comes back
+ * with the same one needs no new hash for the usual time, however long the
+ * session was.
+ */
+void auth_keep(struct auth *, struct bytes username);
 /* Answer all held refusals now, and hold no more. */
 void auth_drain(struct auth *);
 void auth_close(struct auth *);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boxes/front/auth.h"
 #include "boxes/smpps/customer.h"
 #include "boxes/smpps/deliver.h"
 #include "boxes/smpps/login.h"
@@ -390,6 +391,8 @@ esme_tick(struct esme *e, uint64_t now_ms)
 	/* A state may be entered in the same turn, after it began. */
 	uint64_t since = now_ms > e->since_ms ? now_ms - e->since_ms : 0;
 
+	/* Before anything here makes it read on, later than now_ms. */
+	session_tick(e->session, now_ms);
 	switch (e->state) {
 	case ESME_STATE_OPEN:
 		if (since >= e->server->bind_ms)
@@ -412,8 +415,6 @@ esme_tick(struct esme *e, uint64_t now_ms)
 	case ESME_STATE_CLOSED:
 		break;
 	}
-	if (e->state != ESME_STATE_CLOSED)
-		session_tick(e->session, now_ms);
 }
 
 /* ------------------------------------------------------------------- PDUs */
@@ -542,8 +543,10 @@ esme_closed_cb(struct session *session UNUSED, const char *reason, void *arg)
 		esme_enter_state(e, ESME_STATE_CLOSED);
 	}
 	meter_gone();
-	if (e->customer != NULL)
+	if (e->customer != NULL) {
+		auth_keep(s->auth, bytes_str(e->system_id));
 		customer_unbind(e);
+	}
 	if (e->unchecked)
 		TAILQ_REMOVE(&s->unchecked, e, check_link);
 	origin_release(s, e->origin);

@@ -41,6 +41,7 @@ class Smpps:
         # answer yet.
         self.on_bind = lambda account: (0,)
         self.on_account = lambda username: self.accounts.get(username)
+        self.on_other = lambda call: (503, "there is no store here")
         self.asked = []         # system_ids of account.get
         self.binds = []         # accounts of smpp.bind
         self.bus = FakeBus(os.path.join(self.dir, "bus.sock"))
@@ -68,7 +69,7 @@ class Smpps:
         if call.method == "smpp.bind":
             self.binds.append(call.account.decode())
             return self.on_bind(call.account.decode())
-        return None
+        return self.on_other(call)
 
     def changed(self):
         """Tells the box that accounts have changed."""
