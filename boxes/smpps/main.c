@@ -20,11 +20,10 @@ main_drain(struct daemon *d UNUSED, void *arg)
 }
 
 static bool
-main_reload(struct daemon *d, const struct conf *conf, struct buf *why UNUSED,
-    void *arg)
+main_reload(
+    struct daemon *d, const struct conf *conf, struct buf *why, void *arg)
 {
-	server_reload(arg, conf_box(conf, daemon_name(d)));
-	return true;
+	return server_reload(arg, conf_box(conf, daemon_name(d)), why);
 }
 
 static void

@@ -18,10 +18,13 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/conf.h"
+#include "common/conf_tls.h"
 #include "common/conn.h"
 #include "common/daemon.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/network.h"
+#include "common/tls.h"
 #include "common/xalloc.h"
 
 #define SERVER_TICK_MS    1000
@@ -363,13 +366,22 @@ server_accept_cb(struct listener *l UNUSED, struct conn *conn, void *arg)
 	esme_accept(arg, conn, false);
 }
 
-static int
-server_listen_one(struct server *s, const char *address, listener_cb *accept_cb)
+static void
+server_accept_tls_cb(struct listener *l UNUSED, struct conn *conn, void *arg)
 {
-	static const struct conn_opts opts = {
+	esme_accept(arg, conn, true);
+}
+
+static int
+server_listen_one(struct server *s, const char *address, struct tls_config *tls)
+{
+	const struct conn_opts opts = {
 		.high = SERVER_OUT_HIGH,
 		.low = SERVER_OUT_LOW,
 		.hard = SERVER_OUT_HARD,
+		.tls = tls,
+		.proxies = s->proxies,
+		.n_proxies = s->n_proxies,
 	};
 	char who[128];
 	int rc;
@@ -379,11 +391,13 @@ server_listen_one(struct server *s, const char *address, listener_cb *accept_cb)
 		    "too many listen addresses");
 		return UV_ENOSPC;
 	}
-	rc = listener_open(s->loop, address, 0660, 0, &opts, accept_cb, s,
+	rc = listener_open(s->loop, address, 0660, 0, &opts,
+	    tls != NULL ? server_accept_tls_cb : server_accept_cb, s,
 	    &s->listener[s->listeners]);
 	if (rc == 0) {
-		log_info("smpps.listen", "address=%s",
-		    listener_address(s->listener[s->listeners++]));
+		log_info("smpps.listen", "address=%s tls=%s",
+		    listener_address(s->listener[s->listeners++]),
+		    tls != NULL ? "yes" : "no");
 		return 0;
 	}
 	if (rc == UV_EADDRINUSE)
@@ -396,16 +410,64 @@ server_listen_one(struct server *s, const char *address, listener_cb *accept_cb)
 	return rc;
 }
 
-/* Every listener of this box; with TLS the callback would be another one. */
+static void
+server_set_tls(struct server *s, struct tls_config *tls)
+{
+	size_t i;
+
+	for (i = s->clear; i < s->listeners; i++)
+		listener_set_tls(s->listener[i], tls);
+	tls_config_unref(s->tls);
+	s->tls = tls;
+	expiry_set(&s->certificate, tls, (int64_t)(clock_wall_ms() / 1000));
+}
+
+static int
+server_configure_tls(struct server *s, const struct conf_group *g)
+{
+	struct tls_config *tls;
+	struct buf why;
+
+	if (conf_list_len(g, "tls_listen") == 0)
+		return 0;
+	buf_init(&why);
+	tls = conf_tls_server(g, &why);
+	if (tls != NULL)
+		server_set_tls(s, tls);
+	else
+		log_error("config.bad", "reason=%s", buf_str(&why));
+	buf_fini(&why);
+	return tls == NULL ? UV_EINVAL : 0;
+}
+
+static void
+server_configure_proxies(struct server *s, const struct conf_group *g)
+{
+	size_t i, n = conf_list_len(g, "proxy_protocol");
+
+	s->proxies = xcalloc(n + 1, sizeof(*s->proxies));
+	for (i = 0; i < n; i++)
+		if (network_parse(conf_list_str(g, "proxy_protocol", i),
+			&s->proxies[s->n_proxies]))
+			s->n_proxies++;
+	assert(s->n_proxies == n); /* the table has seen to that */
+}
+
+/* Every listener of this box. */
 static int
 server_listen(struct server *s, const struct conf_group *g)
 {
 	size_t i;
-	int rc = 0;
+	int rc;
 
+	server_configure_proxies(s, g);
+	rc = server_configure_tls(s, g);
 	for (i = 0; i < conf_list_len(g, "listen") && rc == 0; i++)
+		rc = server_listen_one(s, conf_list_str(g, "listen", i), NULL);
+	s->clear = s->listeners;
+	for (i = 0; i < conf_list_len(g, "tls_listen") && rc == 0; i++)
 		rc = server_listen_one(
-		    s, conf_list_str(g, "listen", i), server_accept_cb);
+		    s, conf_list_str(g, "tls_listen", i), s->tls);
 	return rc;
 }
 
@@ -420,6 +482,7 @@ server_tick_cb(uv_timer_t *timer)
 
 	deliver_tick(s, clock_mono_ms());
 	now = clock_mono_ms();
+	expiry_tick(&s->certificate, (int64_t)(clock_wall_ms() / 1000));
 	/* What it closes stays in the list until the loop turns. */
 	TAILQ_FOREACH_SAFE(e, &s->esmes, link, next)
 		esme_tick(e, now);
@@ -508,6 +571,7 @@ server_start(struct server *s, struct daemon *daemon)
 	customers_init(s);
 	deliver_init();
 	meter_init();
+	expiry_init(&s->certificate, "smpps_tls_cert_expiry_seconds", NULL);
 	s->accounts = accounts_new(s->loop,
 	    s->hold_ms > SERVER_ACCOUNT_MS ? s->hold_ms : SERVER_ACCOUNT_MS);
 	s->auth =
@@ -529,12 +593,21 @@ server_start(struct server *s, struct daemon *daemon)
 	return 0;
 }
 
-void
-server_reload(struct server *s, const struct conf_group *g)
+/*
+ * What is live are the files of TLS, which may be others under the same names;
+ * all else waits for a restart.  Sessions go on with what they have begun.
+ */
+bool
+server_reload(struct server *s, const struct conf_group *g, struct buf *why)
 {
-	/* What is live are the files of TLS; all else waits for a restart. */
-	(void)s;
-	(void)g;
+	struct tls_config *tls;
+
+	if (s->tls == NULL || conf_list_len(g, "tls_listen") == 0)
+		return true;
+	tls = conf_tls_server(g, why);
+	if (tls != NULL)
+		server_set_tls(s, tls);
+	return tls != NULL;
 }
 
 void
@@ -580,6 +653,8 @@ server_fini(struct server *s)
 	accounts_free(s->accounts);
 	login_fini(s);
 	customers_fini(s);
+	tls_config_unref(s->tls);
+	free(s->proxies);
 	map_fini(&s->by_id);
 	map_fini(&s->origins);
 	turn_put(s->loop_turn);
