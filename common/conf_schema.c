@@ -357,10 +357,10 @@ static const struct conf_row conf_table_hook_rows[] = {
 	{ "connect_timeout", CONF_DURATION, CONF_ANY, CONF_RESTART,
 	  .dflt = "3s", .min = MS(100), .max = SEC(600),
 	  .help = "For its connection." },
-	{ "retry", CONF_DURATIONS, CONF_ANY, CONF_RESTART,
-	  .dflt = "5s 30s 5m 30m 2h 5h 10h 10h", .min = MS(100), .max = DAY(7),
-	  .help = "Pauses between the attempts; after the last the message is "
-	      "parked." },
+	{ "retry", CONF_DURATIONS, .dflt = "5s 30s 5m 30m 2h 5h 10h 10h",
+	  .min = MS(100), .max = DAY(7),
+	  .help = "Pauses between the attempts, more or less a fifth; after "
+	      "the last the message is parked." },
 	{ "allow", CONF_LIST, CONF_CIDR, CONF_RESTART, .dflt = "",
 	  .help = "Networks that may be called although they are private, "
 	      "such as \"127.0.0.1/32\"." },

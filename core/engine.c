@@ -189,6 +189,22 @@ route_target(void *arg, const char *name)
 	return engine_target(arg, name);
 }
 
+/* What the bus itself reads of a box's settings. */
+static void
+target_configure(struct target *t, const struct conf_group *g)
+{
+	const char *type = conf_str(g, "type");
+
+	if (strcmp(type, "smppc") == 0)
+		t->scope = conf_str(g, "scope");
+	if (strcmp(type, "hook") == 0) {
+		t->retries = conf_list_len(g, "retry");
+		t->retry = xcalloc(t->retries + 1, sizeof(*t->retry));
+		for (size_t i = 0; i < t->retries; i++)
+			t->retry[i] = conf_list_duration(g, "retry", i);
+	}
+}
+
 void
 engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 {
@@ -208,6 +224,8 @@ engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 	for (size_t i = 0; i < e->target_count; i++) {
 		e->target[i]->configured = e->target[i] == e->customers;
 		e->target[i]->scope = NULL;
+		free(e->target[i]->retry);
+		e->target[i]->retry = NULL;
 	}
 	e->first_hook = NULL;
 	target_make(e, PARTS_TARGET, TARGET_PARTS);
@@ -219,8 +237,7 @@ engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 			continue;
 		t = target_make(e, conf_str(g, "name"), role);
 		t->configured = true;
-		if (strcmp(conf_str(g, "type"), "smppc") == 0)
-			t->scope = conf_str(g, "scope");
+		target_configure(t, g);
 		if (role == TARGET_HOOK && e->first_hook == NULL)
 			e->first_hook = t;
 	}

@@ -74,6 +74,9 @@ ladder_wait(struct engine *e, const struct msg *m)
 	if (m->queue->customer != NULL) {
 		ladder = ladder_esme;
 		n = ARRAY_LEN(ladder_esme);
+	} else if (m->queue->target->retry != NULL) {
+		ladder = m->queue->target->retry;
+		n = m->queue->target->retries;
 	} else if (m->kind != HOPYARD__V1__KIND__MT) {
 		ladder = ladder_hook;
 		n = ARRAY_LEN(ladder_hook);
@@ -82,9 +85,17 @@ ladder_wait(struct engine *e, const struct msg *m)
 		n = ARRAY_LEN(ladder_otp);
 	}
 	i = m->attempts == 0 ? 0 : m->attempts - 1u;
-	return spread(e, ladder[i < n ? i : n - 1]);
+	return n == 0 ? 0 : spread(e, ladder[i < n ? i : n - 1]);
 }
 
+/* After so many an item is given up. */
+static size_t
+attempts_max(const struct msg *m)
+{
+	const struct target *t = m->queue->target;
+
+	return t->retry != NULL ? t->retries + 1 : ATTEMPTS_MAX;
+}
 void
 engine_detach(struct engine *e, struct msg *m)
 {
@@ -419,8 +430,9 @@ engine_unknown(struct engine *e, struct msg *m, uint32_t peer, uint64_t number,
 		 * that ends the box each time.  A customer may have said "not
 		 * now" as often as it liked. */
 		m->resends++;
-		if ((m->queue->customer != NULL ? m->resends : m->attempts) >=
-		    ATTEMPTS_MAX) {
+		if (m->resends >= ATTEMPTS_MAX ||
+		    (m->queue->customer == NULL &&
+			m->attempts >= attempts_max(m))) {
 			engine_make_final(e, m, HOPYARD__V1__STATE__DEAD, why,
 			    peer, number, NULL, raw);
 			return;
@@ -645,7 +657,8 @@ engine_finish_result(struct engine *e, struct msg *m,
 		m->attempts++;
 		note_parts(m, res);
 		/* A customer may take as long as it is worth having. */
-		if (m->attempts >= ATTEMPTS_MAX && m->queue->customer == NULL)
+		if (m->attempts >= attempts_max(m) &&
+		    m->queue->customer == NULL)
 			engine_make_final(e, m,
 			    HOPYARD__V1__STATE__UNDELIVERABLE,
 			    why[0] != '\0' ? why : "retries exceeded", peer,

@@ -39,6 +39,7 @@ void
 target_free(struct target *t)
 {
 	map_fini(&t->in_hand);
+	free(t->retry);
 	free(t->name);
 	free(t);
 }

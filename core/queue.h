@@ -100,10 +100,14 @@ struct target {
 	 * hand nor known to be unsent: it was killed as well.
 	 */
 	bool unsure;
-	bool lost;         /* and will stay so */
-	bool told;         /* since Hello: it has said what it has in hand */
-	bool settled;      /* and that was all */
-	const char *scope; /* of ids that its carrier gives, NULL: its name */
+	bool lost;    /* and will stay so */
+	bool told;    /* since Hello: it has said what it has in hand */
+	bool settled; /* and that was all */
+	const char *scope;
+	    /* of ids that its carrier gives, NULL: its name */ /* A hook: pauses between attempts, then an item is parked; NULL: the
+	 * usual. */
+	uint64_t *retry;
+	size_t retries;
 	uint32_t index;
 	uint32_t peer; /* id, 0 = none */
 	uint8_t instance[16];

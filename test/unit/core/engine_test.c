@@ -1584,7 +1584,6 @@ replace_torn_and_forgotten(void **state)
 	assert_memory_equal(last_got()->id, id, 16);
 }
 
-
 /* ------------------------------------------------------------- deep queues */
 
 static void
@@ -2421,6 +2420,61 @@ checkpoint_beside_a_dlr(void **state)
 }
 
 /* An item that ends the hook box each time is parked, not tried for ever. */
+/* The pauses are the hook box's own, also after a reload. */
+static void
+retries_of_a_hook(void **state)
+{
+	static const char *const lists[] = { "[ \"100ms\", \"400ms\" ]",
+		"[ \"2s\" ]" };
+	static const uint64_t pauses[2][2] = { { 100, 400 }, { 2000, 0 } };
+	uint8_t id[16];
+	char text[512];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct conf *old = conf;
+		size_t n = i == 0 ? 2 : 1;
+		struct item it;
+
+		snprintf(text, sizeof(text),
+		    "boxes = ( { name = \"l1\"; type = \"smppc\"; host ="
+		    " \"h:1\"; system_id = \"s\"; }, { name = \"hook\";"
+		    " type = \"hook\"; retry = %s; } ); accounts = ( { id ="
+		    " \"a\"; } ); inbound = ( { name = \"in\"; account = \"a\";"
+		    " url = \"http://localhost/\"; } );",
+		    lists[i]);
+		conf = model_conf(text);
+		engine_configure(e, conf, 7 + i);
+		conf_free(old);
+		if (i == 0)
+			box_up("hook", 2, 12, false, 100);
+		model_id(id, WALL + now, ++serial);
+		it = model_mo(&buf, id, "777", "1");
+		engine_inbound(e, target("l1"), 11, ++number, &it);
+		commit();
+		for (size_t k = 0; k <= n; k++) {
+			uint64_t since = now;
+			size_t had = got_count;
+
+			result_of("hook", last_got()->ref, RESULT(RETRY));
+			commit();
+			while (k < n && got_count == had) {
+				assert_true(now < since + 10000);
+				tick(10);
+				commit();
+			}
+			if (k == n)
+				break;
+			/* More or less a fifth, and a tick. */
+			assert_true(now - since >= pauses[i][k] * 4 / 5);
+			assert_true(now - since <= pauses[i][k] * 6 / 5 + 10);
+		}
+		assert_true(db_row(&db, last_got()->ref)->ended);
+		assert_false(db_row(&db, last_got()->ref)->notified);
+		assert_int_equal(db.live, 0);
+	}
+}
+
 static void
 poison_is_parked(void **state)
 {
@@ -2572,6 +2626,7 @@ main(void)
 		TEST(receipt_before_the_result),
 		TEST(dlr_behind_a_spilled_mo),
 		TEST(checkpoint_beside_a_dlr),
+		TEST(retries_of_a_hook),
 		TEST(poison_is_parked),
 		TEST(result_beside_a_long_wait),
 		TEST(many_queues_fit_a_checkpoint),
