@@ -74,7 +74,9 @@ TLVS = {
 }
 TLV_NAMES = {number: name for name, number in TLVS.items()}
 
-# One letter per field: s C-octet string, b one octet, m sm_length and message.
+# One letter per field: s C-octet string, b one octet, m sm_length and message,
+# d destinations of submit_multi: (ton, npi, number) or the name of a list, u
+# those refused: (ton, npi, number, status).
 _BIND = (("system_id", "s"), ("password", "s"), ("system_type", "s"),
          ("interface_version", "b"), ("addr_ton", "b"), ("addr_npi", "b"),
          ("address_range", "s"))
@@ -106,6 +108,13 @@ FIELDS = {
                       ("message_state", "b"), ("error_code", "b")),
     "cancel_sm": (("service_type", "s"), ("message_id", "s")) + _SOURCE
     + _DEST,
+    "replace_sm": (("message_id", "s"),) + _SOURCE + (
+        ("schedule_delivery_time", "s"), ("validity_period", "s"),
+        ("registered_delivery", "b"), ("sm_default_msg_id", "b"),
+        ("short_message", "m")),
+    "submit_multi": (("service_type", "s"),) + _SOURCE + (
+        ("dests", "d"),) + _SM[7:],
+    "submit_multi_resp": (("message_id", "s"), ("unsuccess", "u")),
 }
 _NO_TLVS = ("query_sm", "query_sm_resp", "cancel_sm")
 
@@ -158,6 +167,8 @@ class Pdu:
                 body += bytes((value,))
             elif kind == "s":
                 body += value + b"\0"
+            elif kind == "d":
+                body += _encode_dests(value)
             else:
                 body += bytes((len(value),)) + value
         for name, value in self.tlv.items():
@@ -168,8 +179,28 @@ class Pdu:
                            self.sequence) + body
 
 
+def _encode_dests(dests):
+    out = bytes((len(dests),))
+    for d in dests:
+        out += (b"\2" + d + b"\0" if isinstance(d, bytes)
+                else bytes((1, d[0], d[1])) + d[2] + b"\0")
+    return out
+
+
+def _cut_unsuccess(body):
+    out, count, body = [], body[0], body[1:]
+    for _ in range(count):
+        end = body.index(b"\0", 2)
+        out.append((body[0], body[1], body[2:end],
+                    struct.unpack_from(">I", body, end + 1)[0]))
+        body = body[end + 5:]
+    return out, body
+
+
 def _cut(body, name, kind):
     """Takes one field off the front."""
+    if kind == "u":
+        return _cut_unsuccess(body)
     if kind == "s":
         end = body.find(b"\0")
         if end < 0:
