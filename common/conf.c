@@ -1519,12 +1519,6 @@ conf_sub(const struct conf_group *g, const char *key)
 	return conf_value_of(g, key, CONF_GROUP)->u.sub;
 }
 
-const char *
-conf_settings(const struct conf_group *g)
-{
-	return conf_value_of(g, "settings", CONF_UNREAD)->u.str;
-}
-
 bool
 conf_is_set(const struct conf_group *g, const char *key)
 {

@@ -82,8 +82,6 @@ const char *conf_secret(const struct conf_group *, const char *key);
 /* A group inside a group (webhook of an account), or NULL.  Keys of one that
  * is always there may be asked for as "errors.retry". */
 const struct conf_group *conf_sub(const struct conf_group *, const char *key);
-/* The group `settings` of a box of unknown type, as JSON, or NULL. */
-const char *conf_settings(const struct conf_group *);
 bool conf_is_set(const struct conf_group *, const char *key);
 /* "etc/hopyard.cfg:17", for messages about this group or key (NULL: group). */
 const char *conf_where(const struct conf_group *, const char *key);

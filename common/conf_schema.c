@@ -115,7 +115,8 @@ static const struct conf_row conf_table_box_rows[] = {
 	{ "enabled", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "true",
 	  .help = "false: not started, and refused by the bus." },
 	{ "settings", CONF_UNREAD, CONF_ANY, CONF_RESTART,
-	  .help = "Handed to a box of an unknown type as it is." },
+	  .help = "Not looked at: a box of a type of your own reads it from "
+	      "the file that HOPYARD_CONFIG names." },
 };
 TABLE(conf_table_box, "box", NULL, "Settings of every box.");
 
