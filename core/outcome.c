@@ -96,6 +96,7 @@ attempts_max(const struct msg *m)
 
 	return t->retry != NULL ? t->retries + 1 : ATTEMPTS_MAX;
 }
+
 void
 engine_detach(struct engine *e, struct msg *m)
 {
@@ -422,17 +423,25 @@ engine_unknown(struct engine *e, struct msg *m, uint32_t peer, uint64_t number,
     struct bytes raw, const char *why)
 {
 	uint64_t wait = 0;
+	bool given_up;
 
 	engine_cancel_late(e, m);
 	m->attempts++;
 	if (m->kind != HOPYARD__V1__KIND__MT) {
 		/* At worst a callback is made twice; but it may be this item
-		 * that ends the box each time.  A customer may have said "not
-		 * now" as often as it liked. */
+		 * that ends the box each time.  A customer may have said
+		 * "later" as often as it liked: there the first death of a
+		 * server is forgiven. */
 		m->resends++;
-		if (m->resends >= ATTEMPTS_MAX ||
-		    (m->queue->customer == NULL &&
-			m->attempts >= attempts_max(m))) {
+		if (m->queue->customer != NULL) {
+			given_up =
+			    m->possible_dup && m->attempts >= ATTEMPTS_MAX;
+			m->possible_dup = true;
+		} else {
+			given_up = m->resends >= ATTEMPTS_MAX ||
+			    m->attempts >= attempts_max(m);
+		}
+		if (given_up) {
 			engine_make_final(e, m, HOPYARD__V1__STATE__DEAD, why,
 			    peer, number, NULL, raw);
 			return;

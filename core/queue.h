@@ -100,11 +100,11 @@ struct target {
 	 * hand nor known to be unsent: it was killed as well.
 	 */
 	bool unsure;
-	bool lost;    /* and will stay so */
-	bool told;    /* since Hello: it has said what it has in hand */
-	bool settled; /* and that was all */
-	const char *scope;
-	    /* of ids that its carrier gives, NULL: its name */ /* A hook: pauses between attempts, then an item is parked; NULL: the
+	bool lost;         /* and will stay so */
+	bool told;         /* since Hello: it has said what it has in hand */
+	bool settled;      /* and that was all */
+	const char *scope; /* of ids that its carrier gives, NULL: its name */
+	/* A hook: pauses between attempts, then an item is parked; NULL: the
 	 * usual. */
 	uint64_t *retry;
 	size_t retries;

@@ -911,6 +911,8 @@ model_mt(struct buf *b, const struct model_mt *mt)
 	env.validity_ms = mt->validity_ms;
 	env.has_class_ = mt->class != 0;
 	env.class_ = (Hopyard__V1__Class)mt->class;
+	env.has_esme = mt->esme;
+	env.esme = mt->esme;
 	buf_clear(b);
 	len = hopyard__v1__envelope__get_packed_size(&env);
 	hopyard__v1__envelope__pack(&env, buf_reserve(b, len + body + 8));

@@ -137,6 +137,7 @@ struct model_mt {
 	uint64_t delay_ms, validity_ms;
 	int class;        /* 0: not said */
 	size_t body_size; /* 0: a few bytes */
+	bool esme;        /* its reports go to SMPP binds */
 };
 /* Borrowed from the buffer, until it is changed. */
 struct item model_mt(struct buf *, const struct model_mt *);
