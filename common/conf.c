@@ -1432,6 +1432,21 @@ conf_item(const struct conf *c, const char *list, size_t index)
 	return v->u.groups.item[index];
 }
 
+size_t
+conf_subs(const struct conf_group *g, const char *key)
+{
+	return conf_value_of(g, key, CONF_GROUPS)->u.groups.len;
+}
+
+const struct conf_group *
+conf_sub_at(const struct conf_group *g, const char *key, size_t index)
+{
+	const struct conf_value *v = conf_value_of(g, key, CONF_GROUPS);
+
+	assert(index < v->u.groups.len);
+	return v->u.groups.item[index];
+}
+
 const struct conf_group *
 conf_box(const struct conf *c, const char *name)
 {

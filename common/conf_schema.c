@@ -226,6 +226,37 @@ static TABLE(conf_table_errors, "errors", NULL,
     "What to do on a command_status of submit_sm_resp, by name "
     "(\"ESME_RTHROTTLED\") or number; others keep their built-in meaning.");
 
+static const struct conf_row conf_table_coding_rows[] = {
+	{ "encoding", CONF_STR, CONF_CHOICE, CONF_REBIND, .required = true,
+	  .choices = "gsm7|latin1|ascii|ucs2|binary|cyrillic|hebrew",
+	  .help = "What the octets are." },
+	{ "value", CONF_INT, CONF_ANY, CONF_REBIND, .required = true,
+	  .max = 255, .help = "The data_coding that this carrier means by it." },
+};
+static TABLE(conf_table_coding, "data_coding", NULL,
+    "Values of data_coding that are not those of SMPP 3.4, in both directions; "
+    "values with a message class or a waiting indication stay as they are.");
+
+static const struct conf_row conf_table_tlv_rows[] = {
+	{ "name", CONF_STR, CONF_NAME, CONF_REBIND, .required = true,
+	  .help = "For people, in the answer when a required one is missing." },
+	{ "tag", CONF_INT, CONF_ANY, CONF_REBIND, .required = true, .min = 1,
+	  .max = 65535, .help = "The parameter, such as 0x1400." },
+	{ "value", CONF_STR, CONF_ANY, CONF_REBIND, .max = 500,
+	  .help = "Put in where the message has none; octets as \"hex:0a0b\"." },
+	{ "required", CONF_BOOL, CONF_ANY, CONF_REBIND, .dflt = "false",
+	  .help = "A message without it fails." },
+	{ "account", CONF_LIST, CONF_NAME, CONF_REBIND, .dflt = "",
+	  .help = "Only for messages of these accounts." },
+	{ "drop", CONF_BOOL, CONF_ANY, CONF_REBIND, .dflt = "false",
+	  .help = "Leave out what the message has." },
+	{ "rename_to", CONF_INT, CONF_ANY, CONF_REBIND, .dflt = "0",
+	  .max = 65535, .help = "Send it under this tag; 0: its own." },
+};
+static TABLE(conf_table_tlv, "tlv", NULL,
+    "What is done with one optional parameter of a submit_sm.  Rules are "
+    "applied in their order: drop, value, required, rename_to.");
+
 static const struct conf_row conf_table_smppc_rows[] = {
 	{ "host", CONF_LIST, CONF_PEER, CONF_REBIND, .required = true,
 	  .help = "SMSC as \"host:port\"; further ones are used in this order "
@@ -307,6 +338,12 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	{ "schedule", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "hopyard",
 	  .choices = "hopyard|smsc",
 	  .help = "Who holds a message that is to be sent later." },
+	{ "data_coding", CONF_GROUPS, CONF_ANY, CONF_REBIND,
+	  .sub = &conf_table_coding,
+	  .help = "What values of data_coding mean to the SMSC." },
+	{ "tlvs", CONF_GROUPS, CONF_ANY, CONF_REBIND, .sub = &conf_table_tlv,
+	  .help = "Optional parameters that the SMSC wants or does not take; "
+	      "others are passed on." },
 	{ "errors", CONF_GROUP, CONF_ANY, CONF_REBIND, .always = true,
 	  .sub = &conf_table_errors, .help = "What an error of the SMSC means." },
 	{ "throttle_hold", CONF_DURATION, .dflt = "10s", .min = MS(100),

@@ -500,8 +500,9 @@ item_find(const struct conf_value *v, const char *name, size_t *at)
 }
 
 static void
-diff_groups(const struct conf_row *row, const struct conf_value *old,
-    const struct conf_value *new_, struct buf *out)
+diff_groups(const char *list, const struct conf_row *row,
+    const struct conf_value *old, const struct conf_value *new_,
+    struct buf *out)
 {
 	const char *class = conf_reload_names[row->reload];
 	const struct conf_group *o, *n;
@@ -512,20 +513,21 @@ diff_groups(const struct conf_row *row, const struct conf_value *old,
 	for (i = 0; i < old->u.groups.len; i++) {
 		o = old->u.groups.item[i];
 		if (item_find(new_, item_name(o), NULL) == NULL)
-			buf_printf(out, "%s.%s: removed (%s)\n", row->key,
+			buf_printf(out, "%s.%s: removed (%s)\n", list,
 			    item_name(o), class);
 	}
 	for (i = 0; i < new_->u.groups.len; i++) {
 		n = new_->u.groups.item[i];
 		o = item_find(old, item_name(n), &at);
 		if (o == NULL) {
-			buf_printf(out, "%s.%s: added (%s)\n", row->key,
+			buf_printf(out, "%s.%s: added (%s)\n", list,
 			    item_name(n), class);
 			continue;
 		}
 		moved = moved || at < last;
 		last = at;
-		snprintf(path, sizeof(path), "%s.%s", row->key, item_name(n));
+		snprintf(
+		    path, sizeof(path), "%.127s.%.63s", list, item_name(n));
 		if (o->table == n->table)
 			diff_group(path, o, n, out);
 		else
@@ -583,7 +585,7 @@ diff_group(const char *path, const struct conf_group *old,
 		snprintf(full, sizeof(full), "%s%s%s", path,
 		    path[0] != '\0' ? "." : "", row->key);
 		if (row->type == CONF_GROUPS) {
-			diff_groups(row, o, n, out);
+			diff_groups(full, row, o, n, out);
 		} else if (row->type == CONF_GROUP) {
 			if (o->u.sub != NULL && n->u.sub != NULL)
 				diff_group(full, o->u.sub, n->u.sub, out);

@@ -226,6 +226,13 @@ deliver_state_word(Hopyard__V1__State state)
 	}
 }
 
+/* data_coding of the standard for what this carrier writes. */
+static uint8_t
+deliver_coding(const struct link *l, const struct smpp_pdu *pdu)
+{
+	return l->profile->coding_in[pdu->data_coding];
+}
+
 /* Text of the message as UTF-8; empty for binary. */
 static struct bytes
 deliver_text(const struct link *l, const struct smpp_pdu *pdu,
@@ -234,7 +241,7 @@ deliver_text(const struct link *l, const struct smpp_pdu *pdu,
 	static uint8_t text[DELIVER_TEXT_MAX];
 	size_t len;
 
-	if (!segment_text_behind(pdu->data_coding, l->profile->charset,
+	if (!segment_text_behind(deliver_coding(l, pdu), l->profile->charset,
 		user->udh, user->data, text, sizeof(text), &len))
 		return bytes_of(NULL, 0);
 	return bytes_of(text, len);
@@ -246,8 +253,8 @@ deliver_receipt_text(
     const struct link *l, const struct smpp_pdu *pdu, const struct receipt *r)
 {
 	static uint8_t text[DELIVER_TEXT_MAX];
-	enum dcs_alphabet alphabet = dcs_alphabet(pdu->data_coding);
-	uint8_t coding = pdu->data_coding;
+	uint8_t coding = deliver_coding(l, pdu);
+	enum dcs_alphabet alphabet = dcs_alphabet(coding);
 	size_t len;
 
 	if (r->wide)
@@ -309,11 +316,12 @@ deliver_receipt(
 /* ------------------------------------------------------ messages from handsets */
 
 static void
-deliver_content(Hopyard__V1__Content *c, const struct smpp_pdu *pdu,
-    const struct segment_user *user, struct bytes text)
+deliver_content(Hopyard__V1__Content *c, const struct link *l,
+    const struct smpp_pdu *pdu, const struct segment_user *user,
+    struct bytes text)
 {
 	c->has_data_coding = 1;
-	c->data_coding = pdu->data_coding;
+	c->data_coding = deliver_coding(l, pdu);
 	if (text.p != NULL) {
 		c->has_text = 1;
 		c->text = deliver_data(text);
@@ -415,7 +423,7 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 		env.has_keyword = 1;
 		env.keyword = deliver_data(bytes_of(word, word_len));
 	}
-	deliver_content(&c, pdu, &user, text);
+	deliver_content(&c, l, pdu, &user, text);
 	for (i = 0; i < pdu->n_tlvs; i++) {
 		if (pdu->tlv[i].tag == SMPP_TLV_MESSAGE_PAYLOAD)
 			continue; /* is text or data already */

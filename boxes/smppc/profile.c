@@ -6,6 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "boxes/smppc/rules.h"
 #include "common/buf.h"
 #include "common/conf.h"
 #include "common/conf_tls.h"
@@ -144,6 +145,51 @@ profile_national(const struct conf_group *g)
 	return set;
 }
 
+static const struct {
+	const char *name;
+	enum dcs_alphabet alphabet;
+	uint8_t standard;
+} profile_codings[] = {
+	{ "gsm7", DCS_DEFAULT, SMPP_DC_DEFAULT },
+	{ "ascii", DCS_ASCII, SMPP_DC_ASCII },
+	{ "latin1", DCS_LATIN1, SMPP_DC_LATIN1 },
+	{ "binary", DCS_BINARY, SMPP_DC_OCTET },
+	{ "cyrillic", DCS_CYRILLIC, SMPP_DC_CYRILLIC },
+	{ "hebrew", DCS_HEBREW, SMPP_DC_HEBREW },
+	{ "ucs2", DCS_UCS2, SMPP_DC_UCS2 },
+};
+
+static void
+profile_coding_map(
+    struct profile *p, const struct conf_group *link, struct buf *why)
+{
+	bool taken[256] = { false };
+	const struct conf_group *g;
+	uint8_t value;
+	size_t i, k;
+
+	for (i = 0; i < ARRAY_LEN(p->coding_out); i++)
+		p->coding_out[i] = -1;
+	for (i = 0; i < ARRAY_LEN(p->coding_in); i++)
+		p->coding_in[i] = (uint8_t)i;
+	for (i = 0; i < conf_subs(link, "data_coding"); i++) {
+		g = conf_sub_at(link, "data_coding", i);
+		value = (uint8_t)conf_int(g, "value");
+		for (k = 0; k + 1 < ARRAY_LEN(profile_codings); k++)
+			if (strcmp(conf_str(g, "encoding"),
+				profile_codings[k].name) == 0)
+				break;
+		if (taken[value])
+			profile_complain(
+			    why, g, "value", "means two encodings at a time");
+		taken[value] = true;
+		/* What is sent is the first of its kind. */
+		if (p->coding_out[profile_codings[k].alphabet] < 0)
+			p->coding_out[profile_codings[k].alphabet] = value;
+		p->coding_in[value] = profile_codings[k].standard;
+	}
+}
+
 static uint8_t
 profile_version(const struct conf_group *g, struct buf *why)
 {
@@ -244,6 +290,8 @@ profile_new(const struct conf_group *g, const char *name, struct buf *why)
 	p->method =
 	    (enum segment_method)WORD(g, "long_messages", profile_methods, why);
 	p->national = profile_national(g);
+	profile_coding_map(p, g, why);
+	p->rules = rules_new(g, why);
 	p->id_resp =
 	    (enum receipt_form)WORD(g, "msg_id_resp", profile_forms, why);
 	p->id_dlr =
@@ -289,6 +337,7 @@ profile_free(struct profile *p)
 	free(p->address_range);
 	free(p->service_type);
 	free(p->scope);
+	rules_free(p->rules);
 	free(p);
 }
 
@@ -298,6 +347,18 @@ profile_verdict(const struct profile *p, uint32_t status)
 	assert(status != ESME_ROK);
 	return status < PROFILE_STATUS ? (enum verdict)p->verdict[status]
 				       : VERDICT_FAIL;
+}
+
+uint8_t
+profile_coding(const struct profile *p, uint8_t data_coding)
+{
+	int16_t value;
+
+	/* The others say more than an alphabet. */
+	if (data_coding > 0x0f)
+		return data_coding;
+	value = p->coding_out[dcs_alphabet(data_coding)];
+	return value < 0 ? data_coding : (uint8_t)value;
 }
 
 bool

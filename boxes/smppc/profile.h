@@ -18,6 +18,7 @@
 
 struct buf;
 struct conf_group;
+struct rules;
 struct tls_config;
 
 /* What to do after a refused submit_sm. */
@@ -56,7 +57,10 @@ struct profile {
 	bool source_autodetect;
 	enum segment_charset charset;
 	enum segment_method method;
-	unsigned national; /* SHIFT_BIT() of each language */
+	unsigned national;                 /* SHIFT_BIT() of each language */
+	int16_t coding_out[DCS_OTHER + 1]; /* by alphabet; -1: the standard's */
+	uint8_t coding_in[256]; /* the standard's for each of the carrier's */
+	struct rules *rules;    /* of TLVs, or NULL: pass all on */
 	enum receipt_form id_resp, id_dlr;
 	bool receipt_by_text; /* also what esm_class does not call one */
 	bool schedule_smsc;   /* send later is the SMSC's business */
@@ -70,6 +74,8 @@ struct profile *profile_new(
 void profile_free(struct profile *);
 
 enum verdict profile_verdict(const struct profile *, uint32_t status);
+/* data_coding as this carrier has it, for one of the standard. */
+uint8_t profile_coding(const struct profile *, uint8_t data_coding);
 /* A change from one to the other needs no new binds. */
 bool profile_same_login(const struct profile *a, const struct profile *b);
 

@@ -9,6 +9,7 @@
 
 #include "boxes/smppc/link.h"
 #include "boxes/smppc/pin.h"
+#include "boxes/smppc/rules.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/uuid.h"
@@ -64,9 +65,10 @@ struct message {
 	uint8_t id[UUID_LEN];
 	char bind_name[16]; /* of the session that wrote last */
 	const char *encoding;
-	const char *detail; /* constant; why there was nothing to send */
-	uint32_t status;    /* the deciding one */
-	result_code code;   /* worst so far; CODE_NONE: none */
+	const char
+	    *detail; /* constant, or in octets; why there was nothing to send */
+	uint32_t status;  /* the deciding one */
+	result_code code; /* worst so far; CODE_NONE: none */
 	uint16_t n_parts;
 	uint16_t todo;    /* parts in PART_TODO */
 	uint16_t counted; /* todo as counted in the list's sum */
@@ -690,11 +692,13 @@ submit_add_sar(
 	    smpp_tlv_add_u8(pdu, SMPP_TLV_SAR_SEGMENT_SEQNUM, (uint8_t)number);
 }
 
-static void
+/* NULL, or why the message cannot go by this link. */
+static const char *
 submit_common(struct submit_common *s, const struct profile *p,
     const struct submit_input *in, const struct segment_plan *plan)
 {
 	const Hopyard__V1__Content *c = in->content;
+	const char *missing = NULL;
 	size_t i;
 
 	smpp_pdu_init(&s->pdu, SMPP_SUBMIT_SM, ESME_ROK, 0);
@@ -704,7 +708,7 @@ submit_common(struct submit_common *s, const struct profile *p,
 	submit_addresses(s, p, in);
 	submit_times(s, p, in);
 	s->pdu.esm_class = plan->esm_class;
-	s->pdu.data_coding = plan->data_coding;
+	s->pdu.data_coding = profile_coding(p, plan->data_coding);
 	s->pdu.protocol_id = c->has_protocol_id ? (uint8_t)c->protocol_id : 0;
 	if (c->has_priority)
 		s->pdu.priority_flag =
@@ -723,9 +727,14 @@ submit_common(struct submit_common *s, const struct profile *p,
 		    !smpp_tlv_add(&s->pdu, (uint16_t)c->tlv[i]->tag,
 			c->tlv[i]->value.data, c->tlv[i]->value.len))
 			break; /* over SMPP_MAX_TLVS */
+	if (p->rules != NULL)
+		missing = rules_apply(p->rules,
+		    submit_bytes(in->env->has_account, in->env->account),
+		    &s->pdu);
 	if (in->to_sar)
 		(void)submit_add_sar(
 		    &s->pdu, in->key.ref, in->key.total, in->key.seq);
+	return missing;
 }
 
 /* Appends one part's PDU to the scratch buffer; its size or SMPP_E*. */
@@ -781,10 +790,13 @@ static void
 submit_refuse(struct link *l, const struct submit_input *in, result_code code,
     const char *detail)
 {
-	struct message *m = submit_new(l, in, 0, 0);
+	size_t len = strlen(detail) + 1;
+	struct message *m = submit_new(l, in, 0, len);
 
+	/* It may outlive the profile that it comes from. */
+	memcpy(m->octets, detail, len);
 	m->code = code;
-	m->detail = detail;
+	m->detail = (const char *)m->octets;
 	submit_finish(m);
 }
 
@@ -812,6 +824,7 @@ submit_build(struct link *l, struct submit_input *in)
 	static struct submit_common common;
 	static uint32_t size[SEGMENT_MAX_PARTS];
 	enum segment_error error;
+	const char *missing;
 	struct message *m;
 	size_t octets = 0;
 	uint8_t *src;
@@ -824,7 +837,11 @@ submit_build(struct link *l, struct submit_input *in)
 		submit_refuse(l, in, RESULT(FAIL), segment_strerror(error));
 		return NULL;
 	}
-	submit_common(&common, l->profile, in, &plan);
+	missing = submit_common(&common, l->profile, in, &plan);
+	if (missing != NULL) {
+		submit_refuse(l, in, RESULT(FAIL), missing);
+		return NULL;
+	}
 	buf_clear(&l->scratch);
 	for (i = 0; i < plan.n_parts; i++) {
 		n = submit_encode_part(&common, &plan, i, &l->scratch);

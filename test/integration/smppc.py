@@ -19,6 +19,8 @@ def _value(v):
         return "true" if v else "false"
     if isinstance(v, int):
         return str(v)
+    if isinstance(v, (list, tuple)) and v and isinstance(v[0], dict):
+        return "(" + ", ".join(_value(x) for x in v) + ")"
     if isinstance(v, (list, tuple)):
         return "[" + ", ".join(_value(x) for x in v) + "]"
     if isinstance(v, dict):

@@ -451,6 +451,13 @@ def test_second_signal_ends_at_once(link):
     (dict(late_limit="10s"), "late_limit"),
     (dict(system_id="0123456789abcdef"), "system_id"),
     (dict(errors={"retry": ["ESME_NONSENSE"]}), "ESME_NONSENSE"),
+    (dict(tlvs=[dict(name="x", tag=0x1400, value="hex:0")]), "hex:0"),
+    (dict(tlvs=[dict(name="x", tag=0x0424)]), "long_messages"),
+    (dict(tlvs=[dict(tag=0x1400)]), "has no name"),
+    (dict(data_coding=[dict(encoding="ucs2", value=8),
+                       dict(encoding="latin1", value=8)]), "two encodings"),
+    (dict(data_coding=[dict(encoding="ebcdic", value=8)]), "ebcdic"),
+    (dict(national=["klingon"]), "klingon"),
 ])
 def test_bad_settings(link, settings, want):
     """Refused at the start, with the key and the line."""

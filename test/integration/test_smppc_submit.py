@@ -552,3 +552,78 @@ def test_national_tables_are_not_the_default(link):
     box.deliver(ref=1, text=(TURKISH * 4)[:150])
     result = box.wait_result(1)
     assert (result.parts, result.encoding) == (3, b"ucs2")
+
+
+def tlv(tag, value):
+    return pb.Tlv(tag=tag, value=value)
+
+
+DLT = [
+    dict(name="PE_ID", tag=0x1400, value="1201159000000000000",
+         required=True, account=["demo", "shop"]),
+    dict(name="template", tag=0x1401, required=True),
+    dict(name="TM_ID", tag=0x1402, rename_to=0x1403),
+    dict(name="noise", tag=0x2000, drop=True),
+    dict(name="others", tag=0x1500, value="x", account=["shop"]),
+    dict(name="octets", tag=0x1501, value="hex:00ff"),
+]
+
+
+def test_tlv_rules(link):
+    """As a carrier with a ledger wants them; unknown ones pass."""
+    link.configure(tlvs=DLT)
+    box = link.up()
+    box.deliver(ref=1, content=pb.Content(text=b"x" * 200, tlv=[
+        tlv(0x1401, b"t1"), tlv(0x1402, b"tm"), tlv(0x2000, b"no"),
+        tlv(0x1777, b"mine")]))
+    assert box.wait_result(1).parts == 2
+    for _, p in link.smsc.submits:
+        assert p.tlvs == {0x1400: b"1201159000000000000", 0x1401: b"t1",
+                          0x1403: b"tm", 0x1777: b"mine", 0x1501: b"\0\xff"}
+    # The customer's own value stands before the link's.
+    box.deliver(ref=2, content=pb.Content(text=b"x", tlv=[
+        tlv(0x1400, b"own"), tlv(0x1401, b"t2")]))
+    assert box.wait_result(2).code == RESULT.OK
+    assert link.smsc.submits[2][1].tlvs[0x1400] == b"own"
+
+
+def test_required_tlv_is_missing(link):
+    """Final, with the name of what is missing; no other link is tried."""
+    link.configure(tlvs=DLT)
+    box = link.up()
+    box.deliver(ref=1)
+    result = box.wait_result(1)
+    assert result.code == RESULT.FAIL
+    assert result.detail == (b"this link needs TLV template (0x1401) and the "
+                             b"message has none")
+    box.deliver(ref=2, envelope=dict(account=b"else"),
+                content=pb.Content(text=b"x", tlv=[tlv(0x1401, b"t")]))
+    assert box.wait_result(2).code == RESULT.OK
+    assert 0x1400 not in link.smsc.submits[0][1].tlvs
+
+
+def test_data_coding_of_the_carrier(link):
+    link.configure(data_coding=[
+        dict(encoding="ucs2", value=24), dict(encoding="latin1", value=1),
+        dict(encoding="binary", value=2), dict(encoding="binary", value=6)])
+    box = link.up()
+    box.deliver(ref=1, text="Жук")
+    box.deliver(ref=2, content=pb.Content(
+        data=b"\1\2", coding=pb.Content.BINARY))
+    box.deliver(ref=3, content=pb.Content(text="Grüß".encode(),
+                                          data_coding=3))
+    box.deliver(ref=4, content=pb.Content(text=b"Flash", message_class=0))
+    box.deliver(ref=5, text="plain")
+    for n in range(1, 6):
+        assert box.wait_result(n).code == RESULT.OK
+    assert [p.dcs for _, p in link.smsc.submits] == [24, 2, 1, 0xf0, 0]
+    assert link.smsc.submits[2][1].text == "Grüß".encode("latin-1")
+    session = link.smsc.live()[0]
+    for dcs, octets in ((24, "Жук".encode("utf-16-be")), (6, b"\1\2"),
+                        (1, b"Gr\xfc\xdf"), (8, "Ж".encode("utf-16-be"))):
+        session.deliver(source="1", dest="2", dcs=dcs, text=octets)
+    box.wait(lambda: len(box.inbound) == 4)
+    got = [pb.Content.FromString(b) for _, _, b in box.inbound]
+    assert [c.data_coding for c in got] == [8, 4, 3, 8]
+    assert [c.text.decode() for c in got] == ["Жук", "", "Grüß", "Ж"]
+    assert got[1].data == b"\1\2"
