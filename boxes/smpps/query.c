@@ -23,16 +23,19 @@
 #include "proto/smpp_time.h"
 
 #define QUERY_CALL_MS 10000
+#define QUERY_ACTIVE  32   /* the store refuses when 64 wait there */
 #define QUERY_HOPS    16   /* replacements of one message that are followed */
 #define QUERY_GROUP   1000 /* messages of a cancel_sm without an id */
 #define QUERY_ARENA   ((size_t)1024 * 1024)
 
 /*
- * One request of a customer while the store or the bus is asked; as many as the
- * windows allow.  It outlives its session.
+ * One request of a customer while the store or the bus is asked, or while it
+ * waits for that; as many as the windows allow.  It outlives its session.
  */
 struct query {
-	TAILQ_ENTRY(query) link;
+	TAILQ_ENTRY(query) link; /* active, or waiting */
+	bool active;
+	uint64_t since_ms;
 	struct server *server;
 	uint64_t esme;
 	uint32_t command, sequence;
@@ -42,7 +45,8 @@ struct query {
 	unsigned hops;
 	uint8_t ton, npi;
 	struct bytes source; /* as it came, in octets[] */
-	/* cancel_sm without an id. */
+	/* cancel_sm without an id: addresses as the store has them. */
+	struct bytes from, to;
 	struct bytes service_type;
 	uint8_t (*group)[UUID_LEN]; /* owned */
 	unsigned group_count, group_next, canceled;
@@ -53,8 +57,11 @@ struct query {
 
 TAILQ_HEAD(query_list, query);
 
-static struct query_list queries = TAILQ_HEAD_INITIALIZER(queries);
+static struct query_list active = TAILQ_HEAD_INITIALIZER(active);
+static struct query_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
+static unsigned active_count;
 
+static void query_start(struct query *);
 static void query_look(struct query *);
 static void query_cancel(struct query *);
 
@@ -63,25 +70,57 @@ static void query_cancel(struct query *);
 static void
 query_free(struct query *q)
 {
-	TAILQ_REMOVE(&queries, q, link);
+	if (q->active) {
+		TAILQ_REMOVE(&active, q, link);
+		active_count--;
+	} else {
+		TAILQ_REMOVE(&waiting, q, link);
+	}
 	free(q->group);
 	free(q->account);
 	free(q);
 }
 
-/* Answers and ends it. */
 static void
-query_end(struct query *q, struct smpp_pdu *resp)
+query_send(struct query *q, const struct smpp_pdu *resp)
 {
 	struct esme *e = esme_find(q->server, q->esme);
 
-	if (e != NULL) {
-		if (session_send(e->session, resp) != 0)
-			log_error("smpp.answer", "esme=%llu reason=%s",
-			    (unsigned long long)e->number, "does not fit");
-		esme_request_done(e);
-	}
+	if (e == NULL)
+		return;
+	if (session_send(e->session, resp) != 0)
+		log_error("smpp.answer", "esme=%llu reason=%s",
+		    (unsigned long long)e->number, "does not fit");
+	esme_request_done(e); /* may end the session */
+}
+
+/* It is through: the next one.  Who has waited too long is told so. */
+static void
+query_done(struct query *q)
+{
+	uint64_t now = clock_mono_ms();
+	struct smpp_pdu resp;
+
 	query_free(q);
+	while (active_count < QUERY_ACTIVE && !TAILQ_EMPTY(&waiting)) {
+		q = TAILQ_FIRST(&waiting);
+		if (now - q->since_ms < QUERY_CALL_MS) {
+			query_start(q);
+			continue;
+		}
+		smpp_pdu_init(
+		    &resp, q->command | SMPP_RESP, ESME_RSYSERR, q->sequence);
+		query_send(q, &resp);
+		query_free(q);
+	}
+}
+
+/* Answers and ends it. */
+static void
+query_end(struct query *q, const struct smpp_pdu *resp)
+{
+	query_send(q, resp);
+	query_done(q);
 }
 
 static void
@@ -214,7 +253,7 @@ query_replace(
 	uint32_t status;
 
 	if (e == NULL || e->customer == NULL) {
-		query_free(q); /* nobody waits, and nothing was begun */
+		query_done(q); /* nobody waits, and nothing was begun */
 		return;
 	}
 	if (stored->has_report)
@@ -417,7 +456,7 @@ query_is_plain(struct bytes b)
 }
 
 static void
-query_group(struct query *q, struct bytes from, struct bytes to)
+query_group(struct query *q)
 {
 	struct buf body;
 	struct json j;
@@ -425,8 +464,8 @@ query_group(struct query *q, struct bytes from, struct bytes to)
 	buf_init(&body);
 	json_init(&j, &body);
 	json_open_object(&j, NULL);
-	json_text(&j, "from", from.p, from.len);
-	json_text(&j, "to", to.p, to.len);
+	json_text(&j, "from", q->from.p, q->from.len);
+	json_text(&j, "to", q->to.p, q->to.len);
 	json_str(&j, "kind", "mt");
 	json_str(&j, "state", "accepted,scheduled,queued,sending");
 	json_int(&j, "limit", QUERY_GROUP);
@@ -469,10 +508,14 @@ query_keep_replace(struct query *q, size_t *at, const struct smpp_pdu *pdu)
 	}
 }
 
+/* from and to: of a group. */
 static struct query *
-query_new(struct esme *e, const struct smpp_pdu *pdu)
+query_new(struct esme *e, const struct smpp_pdu *pdu, struct bytes from,
+    struct bytes to)
 {
-	size_t room = pdu->source_addr.len + pdu->service_type.len, at = 0;
+	size_t room =
+	    pdu->source_addr.len + pdu->service_type.len + from.len + to.len;
+	size_t at = 0;
 	struct query *q;
 
 	if (pdu->command_id == SMPP_REPLACE_SM)
@@ -488,17 +531,42 @@ query_new(struct esme *e, const struct smpp_pdu *pdu)
 	q->npi = pdu->source_addr_npi;
 	q->source = query_keep(q, &at, pdu->source_addr);
 	q->service_type = query_keep(q, &at, pdu->service_type);
+	q->from = query_keep(q, &at, from);
+	q->to = query_keep(q, &at, to);
 	if (pdu->command_id == SMPP_REPLACE_SM)
 		query_keep_replace(q, &at, pdu);
 	assert(at <= room);
-	TAILQ_INSERT_TAIL(&queries, q, link);
+	q->since_ms = clock_mono_ms();
+	TAILQ_INSERT_TAIL(&waiting, q, link);
 	esme_request_begin(e);
 	return q;
+}
+
+/* From the loop or a new request, never from inside an answer of its own. */
+static void
+query_start(struct query *q)
+{
+	TAILQ_REMOVE(&waiting, q, link);
+	TAILQ_INSERT_TAIL(&active, q, link);
+	q->active = true;
+	active_count++;
+	if (q->to.len > 0)
+		query_group(q);
+	else
+		query_look(q);
+}
+
+static void
+query_begin(struct query *q)
+{
+	if (active_count < QUERY_ACTIVE)
+		query_start(q);
 }
 
 static void
 query_by_id(struct esme *e, const struct smpp_pdu *pdu)
 {
+	const struct bytes none = { NULL, 0 };
 	uint8_t id[UUID_LEN];
 	struct query *q;
 
@@ -506,9 +574,9 @@ query_by_id(struct esme *e, const struct smpp_pdu *pdu)
 		session_answer(e->session, pdu, query_failed(pdu->command_id));
 		return;
 	}
-	q = query_new(e, pdu);
+	q = query_new(e, pdu, none, none);
 	memcpy(q->id, id, UUID_LEN);
-	query_look(q);
+	query_begin(q);
 }
 
 void
@@ -543,14 +611,17 @@ query_on_cancel_sm(struct esme *e, const struct smpp_pdu *pdu)
 		session_answer(e->session, pdu, ESME_RCANCELFAIL);
 		return;
 	}
-	query_group(
-	    query_new(e, pdu), bytes_of(from, from_len), bytes_of(to, to_len));
+	query_begin(
+	    query_new(e, pdu, bytes_of(from, from_len), bytes_of(to, to_len)));
 }
 
 void
 query_fini(struct server *s UNUSED)
 {
-	while (!TAILQ_EMPTY(&queries))
-		/* It leaves the list.  NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-		query_free(TAILQ_FIRST(&queries));
+	/* NOLINTBEGIN(clang-analyzer-unix.Malloc): they leave the lists. */
+	while (!TAILQ_EMPTY(&active))
+		query_free(TAILQ_FIRST(&active));
+	while (!TAILQ_EMPTY(&waiting))
+		query_free(TAILQ_FIRST(&waiting));
+	/* NOLINTEND(clang-analyzer-unix.Malloc) */
 }
