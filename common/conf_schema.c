@@ -337,7 +337,8 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	  .help = "Links with the same scope match receipts for each other." },
 	{ "schedule", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "hopyard",
 	  .choices = "hopyard|smsc",
-	  .help = "Who holds a message that is to be sent later." },
+	  .help = "Who holds a message that is to be sent later; what the SMSC "
+	      "holds was sent, and cannot be cancelled any more." },
 	{ "data_coding", CONF_GROUPS, CONF_ANY, CONF_REBIND,
 	  .sub = &conf_table_coding,
 	  .help = "What values of data_coding mean to the SMSC." },

@@ -203,14 +203,14 @@ judge(struct engine *e, struct admission *ad, const char **say)
 	if (ad->route->class >= 0)
 		ad->class = (uint8_t)ad->route->class;
 	ad->delay_ms = env->has_delay_ms ? env->delay_ms : 0;
-	if (ad->delay_ms > VALIDITY_MAX)
-		ad->delay_ms = VALIDITY_MAX;
+	if (ad->delay_ms > ENGINE_DELAY_MAX)
+		ad->delay_ms = ENGINE_DELAY_MAX;
 	validity = env->has_validity_ms && env->validity_ms > 0
 	    ? env->validity_ms
 	    : class_validity[ad->class];
 	if (validity > VALIDITY_MAX)
 		validity = VALIDITY_MAX;
-	if (ad->delay_ms > DUE_TABLE_MS)
+	if (ad->delay_ms > DUE_TABLE_MS && !ad->target->schedules)
 		ad->due_at = engine_due_at(e, ad->delay_ms);
 	ad->expires_at = e->wall + ad->delay_ms + validity;
 	return HOPYARD__V1__ACK__CODE__ACK_OK;
@@ -331,8 +331,9 @@ take(struct engine *e, struct admission *ad, uint64_t seq, struct entry *entry)
 	m->at = e->wall;
 	m->expires_at = ad->expires_at;
 	if (ad->delay_ms > 0) {
-		m->scheduled = true;
+		m->scheduled = !ad->target->schedules;
 		m->due = e->now + ad->delay_ms;
+		m->send_at = e->wall + ad->delay_ms;
 	}
 	engine_kept(q, seq);
 	engine_keep(e, m, q, false);

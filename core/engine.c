@@ -194,9 +194,10 @@ static void
 target_configure(struct target *t, const struct conf_group *g)
 {
 	const char *type = conf_str(g, "type");
-
-	if (strcmp(type, "smppc") == 0)
+	if (strcmp(type, "smppc") == 0) {
 		t->scope = conf_str(g, "scope");
+		t->schedules = strcmp(conf_str(g, "schedule"), "smsc") == 0;
+	}
 	if (strcmp(type, "hook") == 0) {
 		t->retries = conf_list_len(g, "retry");
 		t->retry = xcalloc(t->retries + 1, sizeof(*t->retry));
@@ -224,6 +225,7 @@ engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 	for (size_t i = 0; i < e->target_count; i++) {
 		e->target[i]->configured = e->target[i] == e->customers;
 		e->target[i]->scope = NULL;
+		e->target[i]->schedules = false;
 		free(e->target[i]->retry);
 		e->target[i]->retry = NULL;
 	}
@@ -939,6 +941,11 @@ target_dispatch(struct engine *e, struct target *t)
 			engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
 			    "validity expired", 0, 0, NULL, none);
 			continue;
+		} /* Its link was another, or the link's settings were. */
+		if (m->send_at > e->wall && !t->schedules) {
+			m->queue->deficit += m->parts;
+			engine_hold_back(e, m);
+			continue;
 		}
 		size = reserved_bytes(t, m);
 		if (!target_has_credit(t, size)) {
@@ -1355,8 +1362,10 @@ engine_tick(struct engine *e)
 	parts_tick(e);
 	while (e->heap_count > 0 && e->heap[0]->due <= e->now) {
 		struct msg *m = e->heap[0];
-
 		engine_unwait(e, m);
+		/* Whatever the wall clock says. */
+		if (m->scheduled)
+			m->send_at = 0;
 		m->scheduled = false;
 		engine_ready(e, m, false);
 	}

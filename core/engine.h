@@ -57,6 +57,9 @@ struct inbound;
 #define ENGINE_DLR_VALIDITY      (3 * 24 * 3600 * 1000ull)
 #define ENGINE_DLR_VALIDITY_ESME (24 * 3600 * 1000ull)
 
+/* A message is held no longer than this. */
+#define ENGINE_DELAY_MAX (7 * 24 * 3600 * 1000ull)
+
 /* One line for people per message and step. */
 struct engine_note {
 	const char *event; /* "msg.accepted" */
@@ -354,6 +357,8 @@ void engine_make_replaced(struct engine *, struct msg *,
  */
 bool engine_enter(struct engine *, const struct item *, const char *front,
     uint32_t peer, uint64_t number, Hopyard__V1__Ack__Code *code);
+/* It is not to be sent yet, and nobody but us holds it until then. */
+void engine_hold_back(struct engine *, struct msg *);
 /* Off whatever list its state put it on. */
 void engine_detach(struct engine *, struct msg *);
 /* What a cancel came to, to whom it asked. */

@@ -419,6 +419,20 @@ engine_postpone(struct engine *e, struct msg *m, const char *why)
 }
 
 void
+engine_hold_back(struct engine *e, struct msg *m)
+{
+	uint64_t wait = m->send_at - e->wall;
+	struct bytes none = { NULL, 0 };
+
+	if (wait > WAIT_IN_MEMORY) {
+		retry(e, m, wait, "waits for its time", 0, 0, NULL, none);
+		return;
+	}
+	m->scheduled = true;
+	engine_wait(e, m, wait);
+}
+
+void
 engine_unknown(struct engine *e, struct msg *m, uint32_t peer, uint64_t number,
     struct bytes raw, const char *why)
 {

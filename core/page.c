@@ -387,10 +387,13 @@ load(struct engine *e, const struct item *it, const Hopyard__V1__Paged *pg,
 	m->possible_dup = pg->possible_dup;
 	/* How often is not known: at least once. */
 	m->resends = m->possible_dup;
-	if (env->has_delay_ms && !pg->has_due_at && m->attempts == 0 &&
-	    pg->at + env->delay_ms > e->wall) {
+	if (env->has_delay_ms && env->delay_ms > 0)
+		m->send_at = pg->at +
+		    (env->delay_ms < ENGINE_DELAY_MAX ? env->delay_ms
+						      : ENGINE_DELAY_MAX);
+	if (!pg->has_due_at && m->attempts == 0 && m->send_at > e->wall) {
 		m->scheduled = true;
-		m->due = e->now + (pg->at + env->delay_ms - e->wall);
+		m->due = e->now + (m->send_at - e->wall);
 	}
 	if (pg->n_part_done > 0 && pg->n_part_done <= 255)
 		msg_set_part_done(m, pg->part_done, pg->n_part_done);
@@ -488,6 +491,8 @@ start(struct engine *e, struct msg *m)
 	if ((l = result_of(e, id, seq)) == NULL) {
 		if (m->replaces && m->attempts == 0 && seq <= e->recovered_seq)
 			replace_loaded(e, m);
+		if (m->queue->target->schedules)
+			m->scheduled = false;
 		if (m->scheduled)
 			engine_wait(e, m, m->due - e->now);
 		else if (m->from_due && m->due_at > e->wall)

@@ -103,6 +103,7 @@ struct target {
 	bool lost;         /* and will stay so */
 	bool told;         /* since Hello: it has said what it has in hand */
 	bool settled;      /* and that was all */
+	bool schedules;    /* its SMSC holds what is to be sent later */
 	const char *scope; /* of ids that its carrier gives, NULL: its name */
 	/* A hook: pauses between attempts, then an item is parked; NULL: the
 	 * usual. */

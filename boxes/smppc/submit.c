@@ -20,6 +20,7 @@
 #include "proto/udh.h"
 
 #define SUBMIT_PAUSE_MS    1000 /* THROTTLED: the bus waits that long */
+#define SUBMIT_DELAY_MAX   (7 * 24 * 3600 * 1000ull)
 #define SUBMIT_ARENA       (192 * 1024)
 #define SUBMIT_ID_ROOM     72 /* a part's octets later hold its id, <= 65 */
 #define SUBMIT_SHORT_CODE  6  /* digits: no international number is as short */
@@ -628,13 +629,15 @@ submit_times(struct submit_common *s, const struct profile *p,
 	const Hopyard__V1__Envelope *e = in->env;
 	const Hopyard__V1__Dispatch *d = in->dispatch;
 	uint64_t age = d->has_age_ms ? d->age_ms : 0;
-
+	/* As the bus has it. */
+	uint64_t delay =
+	    e->delay_ms < SUBMIT_DELAY_MAX ? e->delay_ms : SUBMIT_DELAY_MAX;
 	if (e->has_validity_ms && d->has_expires_in_ms) {
 		smpp_time_relative(d->expires_in_ms, s->validity);
 		s->pdu.validity_period = bytes_str(s->validity);
 	}
-	if (p->schedule_smsc && e->has_delay_ms && e->delay_ms > age) {
-		smpp_time_relative(e->delay_ms - age, s->schedule);
+	if (p->schedule_smsc && e->has_delay_ms && delay > age) {
+		smpp_time_relative(delay - age, s->schedule);
 		s->pdu.schedule_delivery_time = bytes_str(s->schedule);
 	}
 }

@@ -463,6 +463,14 @@ def test_link_schedules(link):
                 dispatch=dict(age_ms=3600_000))
     box.wait_result(1)
     assert link.smsc.submits[0][1].schedule == b"000000010000000R"
+    # Not later than the bus would hold it, nor when it is due.
+    box.deliver(ref=2, envelope=dict(delay_ms=30 * 86400_000))
+    box.deliver(ref=3, envelope=dict(delay_ms=1000),
+                dispatch=dict(age_ms=1000))
+    box.wait_result(2)
+    box.wait_result(3)
+    assert [p.schedule for _, p in link.smsc.submits[1:]] == [
+        b"000007000000000R", b""]
 
 
 def test_one_bind_that_is_late(link):

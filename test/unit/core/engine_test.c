@@ -1343,6 +1343,128 @@ cancel_in_the_store(void **state)
 	all_over();
 }
 
+/* l1 and its SMSC hold what is to be sent later, l2 does not. */
+static void
+configure_schedules(const char *l1)
+{
+	struct conf *old = conf;
+	char text[512];
+
+	snprintf(text, sizeof(text),
+	    "bus = { failover_after = \"5s\"; reclaim = \"10s\"; };"
+	    "boxes = ( { name = \"l1\"; type = \"smppc\"; host = \"h:1\";"
+	    " system_id = \"s\"; schedule = \"%s\"; }, { name = \"l2\"; type ="
+	    " \"smppc\"; host = \"h:1\"; system_id = \"s\"; } );"
+	    "accounts = ( { id = \"a\"; } ); routes = ( { name = \"r1\";"
+	    " via = [ \"l1\", \"l2\" ]; } );",
+	    l1);
+	conf = model_conf(text);
+	engine_configure(e, conf, 8);
+	conf_free(old);
+}
+
+static void
+submit_later(uint8_t id[16], uint64_t delay)
+{
+	model_id(id, WALL + now, ++serial);
+	submit_mt(&(struct model_mt){
+	    .id = id, .account = "a", .to = "491", .delay_ms = delay });
+	commit();
+}
+
+static void
+scheduled_by_the_smsc(void **state)
+{
+	uint8_t id[16];
+
+	(void)state;
+	configure_schedules("smsc");
+	box_up("l1", 1, 11, false, 10);
+	submit_later(id, 1800000);
+	assert_int_equal(got_count, 1);
+	assert_string_equal(got[0].target, "l1");
+	/* It counts from the time it is sent. */
+	assert_int_equal(got[0].expires_in, 1800000 + 24 * 3600000);
+	/* Again later: what is left of the time is the connector's to say. */
+	result_of("l1", got[0].ref, RESULT(RETRY));
+	commit();
+	pass(6500);
+	commit();
+	assert_int_equal(got_count, 2);
+	assert_in_range(got[1].age, 4000, 6500);
+	result_of("l1", got[1].ref, RESULT(OK));
+	all_over();
+}
+
+static void
+scheduled_and_the_link_goes_down(void **state)
+{
+	static const uint64_t delays[] = { 40000, 600000 };
+	uint8_t id[16];
+
+	(void)state;
+	configure_schedules("smsc");
+	for (size_t i = 0; i < 2; i++) {
+		box_up("l1", (uint8_t)(10 + i), 20 + (uint32_t)i, false, 0);
+		engine_credit(e, target("l1"), 0, 0);
+		box_up("l2", (uint8_t)(30 + i), 40 + (uint32_t)i, false, 10);
+		submit_later(id, delays[i]);
+		assert_int_equal(got_count, i);
+		link_state("l1", false);
+		pass(7000);
+		commit();
+		assert_int_equal(got_count, i); /* l2 would send it now */
+		for (uint64_t k = 0; k < delays[i] - 8000; k += 1000) {
+			pass(1000);
+			pages();
+			commit();
+		}
+		assert_int_equal(got_count, i);
+		pass(2000);
+		pages();
+		commit();
+		assert_int_equal(got_count, i + 1);
+		assert_string_equal(last_got()->target, "l2");
+		assert_memory_equal(last_got()->id, id, 16);
+		result_of("l2", last_got()->ref, RESULT(OK));
+		all_over();
+	}
+}
+
+static void
+scheduled_by_the_smsc_and_restarted(void **state)
+{
+	uint8_t id[16];
+
+	(void)state;
+	configure_schedules("smsc");
+	submit_later(id, 600000);
+	bus_restart();
+	pages();
+	box_up("l1", 1, 11, true, 10);
+	commit();
+	assert_int_equal(got_count, 1);
+	result_of("l1", got[0].ref, RESULT(OK));
+	commit();
+	/* Changed while it lies there: held from now on. */
+	box_up("l1", 2, 12, false, 0);
+	submit_later(id, 600000);
+	configure_schedules("hopyard");
+	engine_credit(e, target("l1"), 10, 1 << 20);
+	engine_dispatch(e);
+	commit();
+	assert_int_equal(got_count, 1);
+	for (int i = 0; i < 602; i++) {
+		pass(1000);
+		pages();
+		commit();
+	}
+	assert_int_equal(got_count, 2);
+	assert_memory_equal(got[1].id, id, 16);
+	result_of("l1", got[1].ref, RESULT(OK));
+	all_over();
+}
+
 /* ------------------------------------------------------------------ replace */
 
 /* A new one of account a in the place of this; returns its id. */
@@ -2593,6 +2715,9 @@ main(void)
 		TEST(expires_wherever_it_is),
 		TEST(scheduled),
 		TEST(scheduled_across_a_restart),
+		TEST(scheduled_by_the_smsc),
+		TEST(scheduled_and_the_link_goes_down),
+		TEST(scheduled_by_the_smsc_and_restarted),
 		TEST(due_rows_of_an_outage),
 		TEST(overdue_is_ended_once),
 		TEST(cancel_in_each_state),
