@@ -116,9 +116,18 @@ class Smpps:
         return c
 
     def sessions(self):
-        reply = self.box.call("sessions")
-        assert reply.code == 0, reply.error
-        return json.loads(reply.body)
+        """All pieces of the answer."""
+        box = self.box
+        box.call("sessions")
+        number = box._calls
+
+        def pieces():
+            replies = [f.parse(pb.Reply) for f in box.frames
+                       if f.type == pb.REPLY and f.correlation == number]
+            return replies if not replies[-1].more else None
+        replies = box.wait(pieces, 10, "the last session")
+        assert {r.code for r in replies} == {0}
+        return json.loads(b"".join(r.body for r in replies))
 
     def session_of(self, client):
         """The number of this client's session."""

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""hop-smpps with many customers, good and bad: what they cost, and that the bad
+ones cost the others nothing.  The figures are printed (pytest -s)."""
+import resource
+import select
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from harness import wait_until
+from hopbus import pb
+from smpp_client import Pdu, Session
+from smpps import server  # noqa: F401 (fixture)
+
+MIB = 1 << 20
+ROK, RSYSERR = 0, 0x08
+
+
+@pytest.fixture(autouse=True)
+def descriptors():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 16384:
+        if hard < 16384 and hard != resource.RLIM_INFINITY:
+            pytest.skip("only %d descriptors" % hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (16384, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Pace(threading.Thread):
+    """A customer who sends one message after the other, and how long each
+    takes."""
+
+    def __init__(self, client):
+        super().__init__(daemon=True)
+        self.client = client
+        self.ms = []
+        self.failed = None
+        self.ended = threading.Event()
+
+    def run(self):
+        try:
+            while not self.ended.is_set():
+                begun = time.monotonic()
+                resp = self.client.submit(b"4915112345678", b"in time")
+                assert resp.status == ROK, resp
+                self.ms.append((time.monotonic() - begun) * 1000)
+        except Exception as e:      # told by stop(), in the test's thread
+            self.failed = e
+
+    def stop(self):
+        self.ended.set()
+        self.join(20)
+        if self.failed is not None:
+            raise self.failed
+        assert len(self.ms) > 20
+        self.ms.sort()
+        return self.ms[len(self.ms) // 2], self.ms[len(self.ms) * 99 // 100]
+
+
+def small_buffers(server):
+    """A bound client whose kernel keeps as little as possible for it."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.settimeout(20)
+    sock.connect(("127.0.0.1", server.port))
+    c = Session(sock, 20)
+    assert c.bind("transceiver", b"demo", b"secret").status == ROK
+    return c
+
+
+def test_idle_customers(server):
+    """1,000 that are bound and do nothing."""
+    server.configure(max_unbound_source=2000)
+    server.start()
+    server.bound().close()
+    before = server.rss()
+    clients = [server.bound(("transmitter", "receiver", "transceiver")[i % 3])
+               for i in range(1000)]
+    server.wait_seat("demo", binds=1000)
+    after = server.rss()
+    print("RSS %.1f MiB, with 1,000 bound idle customers %.1f MiB: %.1f KiB "
+          "each" % (before / MIB, after / MIB, (after - before) / 1024 / 1000))
+    assert after < 64 * MIB
+    # Traffic once, then idle again: what it took is given back.
+    for c in clients[::3]:
+        c.send(c.submit_pdu(b"4915112345678", b"x" * 140))
+    for c in clients[::3]:
+        assert c.recv().status == ROK
+    assert server.rss() < 64 * MIB
+    assert len(server.sessions()) == 1000
+    for c in clients:
+        c.close()
+    server.wait_seat("demo", binds=0)
+
+
+def flood(clients, octets, seconds):
+    """Writes this to all, again and again, as much as they take, and reads
+    nothing."""
+    poll = select.poll()
+    rest = {}
+    for c in clients:
+        if c.sock.fileno() >= 0:
+            c.sock.setblocking(False)
+            rest[c.sock.fileno()] = (c.sock, b"")
+            poll.register(c.sock, select.POLLOUT)
+    until = time.monotonic() + seconds
+    total = 0
+    while time.monotonic() < until and rest:
+        for fd, _ in poll.poll(100):
+            sock, left = rest[fd]
+            left = left or octets
+            try:
+                n = sock.send(left)
+            except BlockingIOError:
+                continue
+            except OSError:
+                poll.unregister(fd)
+                del rest[fd]
+                continue
+            rest[fd] = (sock, left[n:])
+            total += n
+    return total, len(rest)
+
+
+def test_bad_clients(server):
+    """T-19: never reading, reading an octet a second, half PDUs, in all 200 of
+    them: memory stays bounded, and the others have their answers in time."""
+    server.configure(max_unbound_source=2000, window=100)
+    server.account("good", "secret")
+    server.bus.welcome_credit = (1 << 40, 1 << 50)
+    server.start()
+    good = Pace(server.bound(system_id=b"good"))
+    good.start()
+    wait_until(lambda: len(good.ms) > 200 or good.failed, 20)
+    alone = good.stop()
+    before = server.rss()
+
+    deaf = [small_buffers(server) for _ in range(70)]
+    slow = [small_buffers(server) for _ in range(60)]
+    half = [server.bound() for _ in range(70)]
+    good = Pace(server.bound(system_id=b"good"))
+    good.start()
+    whole = half[0].submit_pdu(b"4915112345678", b"half")
+    whole.sequence = 9
+    for c in half:
+        c.send_raw(whole.encode()[:-5])
+    # As many answers for as few octets as there can be.
+    small = struct.pack(">IIII", 16, 0x15, 0, 5) * 512
+    begun = time.monotonic()
+    peak = 0
+    closed = {}
+    reading = threading.Event()
+
+    def read_slowly():
+        while not reading.wait(1):
+            for c in slow:
+                try:
+                    c.sock.recv(1)
+                except OSError:
+                    pass
+
+    reader = threading.Thread(target=read_slowly, daemon=True)
+    reader.start()
+    total = 0
+    alive = 200
+    while time.monotonic() - begun < 45:
+        n, alive = flood(deaf + slow, small, 1)
+        total += n
+        peak = max(peak, server.rss())
+        left = {s["session"]: s for s in server.sessions()}
+        closed[int(time.monotonic() - begun)] = 200 - (len(left) - 1)
+        if len(left) == 1:
+            break
+    reading.set()
+    reader.join()
+    p50, p99 = good.stop()
+    print("RSS %.1f MiB before, at most %.1f MiB; %.1f MiB were sent; submit "
+          "alone %.2f/%.2f ms, meanwhile %.2f/%.2f ms (p50/p99); closed by "
+          "second: %s" % (before / MIB, peak / MIB, total / MIB, *alone,
+                          p50, p99, closed))
+    # For each of the 130: 256 KiB that it does not read, 128 KiB that are not
+    # answered for that.
+    assert peak - before < 130 * 384 * 1024 + 16 * MIB
+    assert p99 < 250
+    # Half PDUs end after ten seconds, those who do not read after thirty.
+    assert alive == 0
+    out = server.process.output()
+    assert out.count("begun and not completed") == 70
+    assert out.count("peer does not read") >= 125
+
+
+def bind_all(server, names, password, timeout):
+    """Binds all at once; {name: status}."""
+    poll = select.poll()
+    client = {}
+    for name in names:
+        c = server.connect(timeout)
+        c.send(Pdu("bind_transceiver", system_id=name.encode(),
+                   password=password, interface_version=0x34))
+        client[c.sock.fileno()] = (name, c)
+        poll.register(c.sock, select.POLLIN)
+    status, open_ = {}, []
+    until = time.monotonic() + timeout
+    while client and time.monotonic() < until:
+        for fd, _ in poll.poll(1000):
+            poll.unregister(fd)
+            name, c = client.pop(fd)
+            resp = c.recv()
+            status[name] = resp.status
+            if resp.status == ROK:
+                open_.append(c)
+            else:
+                c.close()
+    assert not client, "%d without an answer" % len(client)
+    return status, open_
+
+
+def test_new_all_at_once(server):
+    """More new customers than passwords can be checked: some are to come again,
+    ESME_RSYSERR, which is no failure; in the end all are bound."""
+    names = ["n%03d" % i for i in range(320)]
+    server.configure(max_unbound_source=1000)
+    for name in names:
+        server.account(name, "secret")
+    server.start()
+    begun, todo, open_, rounds, later = time.monotonic(), names, [], 0, 0
+    while todo:
+        status, some = bind_all(server, todo, b"secret", 60)
+        assert set(status.values()) <= {ROK, RSYSERR}
+        todo = [n for n, s in status.items() if s != ROK]
+        later += len(todo)
+        open_ += some
+        rounds += 1
+    print("320 new customers: %.1f s in %d rounds, %d times \"later\"" % (
+        time.monotonic() - begun, rounds, later))
+    assert later > 0            # else nothing was tested
+    metrics = server.metrics()
+    assert metrics["front_password_checks_total"] == 320
+    assert metrics["front_auth_failures_total"] == 0
+    assert metrics['smpps_refused_total{reason="later"}'] == later
+    for c in open_:
+        c.close()
+
+
+def test_come_back(server):
+    """5,000 customers whose sessions were longer than auth_cache come back all
+    at once with the password that they had: it is not hashed again.  Meanwhile
+    another has his answers."""
+    count = 5000
+    names = ["c%04d" % i for i in range(count)]
+    server.configure(max_unbound=10000, max_unbound_source=10000,
+                     max_connections=11000, auth_cache="5s")
+    server.bus.welcome_credit = (1 << 40, 1 << 50)
+    # A hash that is quickly made, once each.
+    quick = "$1$33nZhR76$FQNwECTNn0ITJkjNFemc10"     # MD5
+    for name in names:
+        server.account(name, quick)
+    server.start()
+    status, open_ = bind_all(server, names, b"secret", 60)
+    assert set(status.values()) <= {ROK, RSYSERR}
+    while len(open_) < count:
+        status, more = bind_all(
+            server, [n for n, s in status.items() if s != ROK], b"secret", 60)
+        open_ += more
+    hashes = server.metrics()["front_password_checks_total"]
+    assert hashes == count
+    other = Pace(server.bound())
+    other.start()
+
+    ended = time.monotonic()
+    wait_until(lambda: time.monotonic() - ended > 6, 10)    # over auth_cache
+    alone = sorted(other.ms)
+    for c in open_:
+        c.close()
+    wait_until(lambda: len(server.sessions()) == 1, 20)
+    # Accounts are asked for again, as after a restart of the bus.
+    server.changed()
+    del other.ms[:]
+    begun = time.monotonic()
+    status, open_ = bind_all(server, names, b"secret", 60)
+    back = time.monotonic() - begun
+    p50, p99 = other.stop()
+    assert set(status.values()) == {ROK}
+    assert server.metrics()["front_password_checks_total"] == hashes + 1
+    print("5,000 come back in %.2f s; submit of another meanwhile %.2f/%.2f "
+          "ms, before %.2f/%.2f ms (p50/p99)" % (
+              back, p50, p99, alone[len(alone) // 2],
+              alone[len(alone) * 99 // 100]))
+    assert back < 60
+    for c in open_:
+        c.close()
