@@ -68,6 +68,7 @@ join_finish(struct join *j, Hopyard__V1__Content *c)
 		c->has_coding = true;
 		c->coding = HOPYARD__V1__CONTENT__CODING__BINARY;
 	}
+	c->has_raw = false;
 	drop_concat(j, c);
 	drop_sar(c);
 }

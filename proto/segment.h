@@ -185,18 +185,18 @@ bool segment_user(const struct smpp_pdu *, struct segment_user *);
 bool segment_text(uint8_t data_coding, enum segment_charset, struct bytes data,
     uint8_t *dst, size_t cap, size_t *out);
 /*
+ * The same for text behind a header, which may name national tables where the
+ * text is GSM 03.38.
+ */
+bool segment_text_behind(uint8_t data_coding, enum segment_charset,
+    struct bytes udh, struct bytes data, uint8_t *dst, size_t cap, size_t *out);
+
+/*
  * The other way, octet for octet: UTF-8 as segment_text() makes it -> octets, at
  * most 2 x the text's.  False for binary, for a character that is not there, and
  * when dst is full.
  */
 bool segment_octets(uint8_t data_coding, enum segment_charset,
     struct bytes text, uint8_t *dst, size_t cap, size_t *out);
-
-/*
- * The same for text behind a header, which may name national tables where the
- * text is GSM 03.38.
- */
-bool segment_text_behind(uint8_t data_coding, enum segment_charset,
-    struct bytes udh, struct bytes data, uint8_t *dst, size_t cap, size_t *out);
 
 #endif

@@ -386,6 +386,31 @@ deliver_drop_shift(struct segment_user *user)
 	    header, udh_strip_shift(user->udh.p, user->udh.len, header));
 }
 
+/* All of the user data, when header and text would not make it again for a
+ * customer who wants it as it was; else empty. */
+static struct bytes
+deliver_raw(const struct link *l, const struct smpp_pdu *pdu,
+    const struct segment_user *user, struct bytes text)
+{
+	static uint8_t again[SMPP_MAX_PDU];
+	uint8_t coding = deliver_coding(l, pdu);
+	struct bytes all = smpp_content(pdu), none = { NULL, 0 };
+	size_t len;
+
+	if (text.p == NULL)
+		return none;
+	/* What this link means with it means something else elsewhere. */
+	if (dcs_alphabet(coding) <= DCS_GSM7 &&
+	    l->profile->charset != SEGMENT_CHARSET_GSM)
+		return none;
+	if (user->udh.len + user->data.len == all.len &&
+	    segment_octets(coding, l->profile->charset, text, again,
+		sizeof(again), &len) &&
+	    bytes_eq(bytes_of(again, len), user->data))
+		return none;
+	return all;
+}
+
 static void
 deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 {
@@ -397,7 +422,7 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 	Hopyard__V1__Segment segment;
 	uint8_t word[DELIVER_KEYWORD_MAX];
 	struct segment_user user;
-	struct bytes text;
+	struct bytes text, raw;
 	size_t word_len;
 	unsigned i;
 
@@ -424,6 +449,9 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 		env.keyword = deliver_data(bytes_of(word, word_len));
 	}
 	deliver_content(&c, l, pdu, &user, text);
+	raw = deliver_raw(l, pdu, &user, text);
+	c.has_raw = raw.len > 0;
+	c.raw = deliver_data(raw);
 	for (i = 0; i < pdu->n_tlvs; i++) {
 		if (pdu->tlv[i].tag == SMPP_TLV_MESSAGE_PAYLOAD)
 			continue; /* is text or data already */

@@ -270,18 +270,13 @@ report_data_coding(const Hopyard__V1__Content *c)
 	return SMPP_DC_DEFAULT;
 }
 
-/*
- * Octets beside a text are what the carrier sent, kept where the text cannot
- * give them back.  With data_coding 0 they are GSM 03.38: no use to a customer
- * for whom that is something else.
- */
+/* What the carrier sent is no use to a customer whose data_coding 0 is not that
+ * of GSM; with any other it means the same to everybody. */
 static bool
-report_wants_data(const Hopyard__V1__Content *c, const struct report_opts *o)
+report_wants_raw(const Hopyard__V1__Content *c, const struct report_opts *o)
 {
-	if (!c->has_text)
-		return true;
-	return c->has_data && c->data.len > 0 &&
-	    (dcs_alphabet(report_data_coding(c)) != DCS_DEFAULT ||
+	return c->has_raw && c->raw.len > 0 &&
+	    (dcs_alphabet(report_data_coding(c)) > DCS_GSM7 ||
 		o->charset == SEGMENT_CHARSET_GSM);
 }
 
@@ -290,7 +285,7 @@ static bool
 report_octets(const Hopyard__V1__Content *c, const struct report_opts *o,
     uint8_t *data_coding, uint8_t *dst, size_t cap, size_t *len)
 {
-	if (report_wants_data(c, o)) {
+	if (!c->has_text) {
 		*len = c->has_data ? c->data.len : 0;
 		if (*len > cap)
 			return false;
@@ -307,21 +302,45 @@ report_octets(const Hopyard__V1__Content *c, const struct report_opts *o,
 	    SMPP_DC_UCS2, o->charset, report_view(c->text), dst, cap, len);
 }
 
+/* Header and octets; false: too long, or not text. */
+static bool
+report_user_data(struct smpp_pdu *pdu, const Hopyard__V1__Content *c,
+    const struct report_opts *o, uint8_t *memory, size_t *len)
+{
+	size_t udh = c->has_udh ? c->udh.len : 0;
+
+	pdu->data_coding = report_data_coding(c);
+	if (report_wants_raw(c, o)) {
+		*len = c->raw.len;
+		if (*len > REPORT_PAYLOAD_MAX)
+			return false;
+		memcpy(memory, c->raw.data, *len);
+		return true;
+	}
+	if (udh > SMPP_MAX_SHORT)
+		return false;
+	if (udh > 0) {
+		pdu->esm_class |= SMPP_ESM_UDHI;
+		memcpy(memory, c->udh.data, udh);
+	} else if (c->has_raw) {
+		/* It named the tables of a text that is none of theirs now. */
+		pdu->esm_class &= (uint8_t)~SMPP_ESM_UDHI;
+	}
+	if (!report_octets(c, o, &pdu->data_coding, memory + udh,
+		REPORT_PAYLOAD_MAX - udh, len))
+		return false;
+	*len += udh;
+	return true;
+}
+
 static const char *
 report_content(struct smpp_pdu *pdu, const Hopyard__V1__Content *c,
     const struct report_opts *o, uint8_t *memory)
 {
-	size_t udh = c->has_udh ? c->udh.len : 0, len;
+	size_t len;
 
-	if (udh > SMPP_MAX_SHORT)
-		return "user data header too long";
-	if (udh > 0)
-		memcpy(memory, c->udh.data, udh);
-	pdu->data_coding = report_data_coding(c);
-	if (!report_octets(c, o, &pdu->data_coding, memory + udh,
-		REPORT_PAYLOAD_MAX - udh, &len))
+	if (!report_user_data(pdu, c, o, memory, &len))
 		return "text too long, or not UTF-8";
-	len += udh;
 	if (len <= SMPP_MAX_SHORT)
 		pdu->short_message = bytes_of(memory, len);
 	else if (!report_has_tlvs(o))
@@ -371,8 +390,6 @@ report_mo(struct smpp_pdu *pdu, const Hopyard__V1__Envelope *e,
 	/* Whatever the carrier wrote there: this is no receipt of ours. */
 	pdu->esm_class = (uint8_t)c->esm_class &
 	    (uint8_t) ~(SMPP_ESM_RECEIPT | SMPP_ESM_INTERMEDIATE);
-	if (c->has_udh && c->udh.len > 0)
-		pdu->esm_class |= SMPP_ESM_UDHI;
 	why = report_content(pdu, c, o, memory);
 	if (why == NULL && report_has_tlvs(o) && !report_copy_tlvs(pdu, c))
 		why = "too many TLVs";

@@ -377,6 +377,7 @@ struct mo {
 	Hopyard__V1__Envelope env;
 	Hopyard__V1__Content content;
 	uint8_t text[3 * SMPP_MAX_PDU];
+	uint8_t raw[SMPP_MAX_PDU];
 };
 static struct mo mo;
 
@@ -410,15 +411,21 @@ mo_take(uint8_t data_coding, struct bytes udh, struct bytes octets,
 	c->esm_class = udh.len > 0 ? SMPP_ESM_UDHI : 0;
 	c->has_text = segment_text(
 	    data_coding, charset, octets, mo.text, sizeof(mo.text), &n);
-	if (c->has_text)
-		c->text = data(mo.text, n);
-	if (!c->has_text ||
-	    !segment_octets(data_coding, charset, bytes_of(mo.text, n), again,
-		sizeof(again), &m) ||
-	    !bytes_eq(bytes_of(again, m), octets)) {
+	if (!c->has_text) {
 		c->has_data = true;
 		c->data = data(octets.p, octets.len);
+		return;
 	}
+	c->text = data(mo.text, n);
+	if (segment_octets(data_coding, charset, bytes_of(mo.text, n), again,
+		sizeof(again), &m) &&
+	    bytes_eq(bytes_of(again, m), octets))
+		return;
+	if (udh.len > 0)
+		memcpy(mo.raw, udh.p, udh.len);
+	memcpy(mo.raw + udh.len, octets.p, octets.len);
+	c->has_raw = true;
+	c->raw = data(mo.raw, udh.len + octets.len);
 }
 
 static void
@@ -520,7 +527,7 @@ test_mo_charset(void **state)
 	/* Octets of a GSM link are no good for an account with Latin-1. */
 	mo_take(0, bytes_of(NULL, 0), bytes_of("a\x1b\x67", 3),
 	    SEGMENT_CHARSET_GSM);
-	assert_true(mo.content.has_data);
+	assert_true(mo.content.has_raw);
 	opts.charset = SEGMENT_CHARSET_LATIN1;
 	assert_null(report_mo(&out, &mo.env, &mo.content, &opts, memory));
 	assert_int_equal(out.short_message.p[0], 'a');
