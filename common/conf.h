@@ -86,8 +86,6 @@ const struct conf_group *conf_sub(const struct conf_group *, const char *key);
 size_t conf_subs(const struct conf_group *, const char *key);
 const struct conf_group *conf_sub_at(
     const struct conf_group *, const char *key, size_t);
-/* The group `settings` of a box of unknown type, as JSON, or NULL. */
-const char *conf_settings(const struct conf_group *);
 bool conf_is_set(const struct conf_group *, const char *key);
 /* "etc/hopyard.cfg:17", for messages about this group or key (NULL: group). */
 const char *conf_where(const struct conf_group *, const char *key);
