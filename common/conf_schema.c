@@ -257,6 +257,18 @@ static TABLE(conf_table_tlv, "tlv", NULL,
     "What is done with one optional parameter of a submit_sm.  Rules are "
     "applied in their order: drop, value, required, rename_to.");
 
+static const struct conf_row conf_table_reason_rows[] = {
+	{ "error", CONF_STR, CONF_ANY, CONF_REBIND, .required = true,
+	  .max = 32,
+	  .help = "err of a receipt as the carrier writes it, without leading "
+	      "zeros, or the name of a command_status." },
+	{ "reason", CONF_STR, CONF_ANY, CONF_REBIND, .required = true,
+	  .max = 40,
+	  .help = "The word that customers see: small letters, digits, \"_\"." },
+};
+static TABLE(conf_table_reason, "reason", NULL,
+    "What a code of this carrier means; it wins over what is built in.");
+
 static const struct conf_row conf_table_smppc_rows[] = {
 	{ "host", CONF_LIST, CONF_PEER, CONF_REBIND, .required = true,
 	  .help = "SMSC as \"host:port\"; further ones are used in this order "
@@ -347,6 +359,13 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	      "others are passed on." },
 	{ "errors", CONF_GROUP, CONF_ANY, CONF_REBIND, .always = true,
 	  .sub = &conf_table_errors, .help = "What an error of the SMSC means." },
+	{ "receipt_errors", CONF_STR, CONF_CHOICE, CONF_REBIND, .dflt = "smsc",
+	  .choices = "smsc|gsm|smpp",
+	  .help = "Whose numbers err of a receipt has: the SMSC's own, those "
+	      "of MAP, or command_status." },
+	{ "reasons", CONF_GROUPS, CONF_ANY, CONF_REBIND,
+	  .sub = &conf_table_reason,
+	  .help = "Words for the carrier's own error codes." },
 	{ "throttle_hold", CONF_DURATION, .dflt = "10s", .min = MS(100),
 	  .max = HOUR(1),
 	  .help = "A message that is throttled keeps its place on the link for "

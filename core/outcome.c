@@ -194,6 +194,8 @@ make_notice(struct engine *e, const struct msg *m, Hopyard__V1__Record *r,
 	n.text = binary(words, words == NULL ? 0 : strlen(words));
 	n.has_reason = reason != NULL;
 	n.reason = binary(reason, reason == NULL ? 0 : strlen(reason));
+	if (reason != NULL && res != NULL && res->has_reason)
+		n.reason = res->reason; /* the words stand in text */
 	n.has_possible_dup = m->possible_dup;
 	n.possible_dup = m->possible_dup;
 	n.has_event_at = true;

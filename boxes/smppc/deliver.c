@@ -207,6 +207,13 @@ deliver_state(const struct receipt *r)
 	}
 }
 
+static bool
+deliver_failed(Hopyard__V1__State state)
+{
+	return state != HOPYARD__V1__STATE__DELIVERED &&
+	    state != HOPYARD__V1__STATE__BUFFERED;
+}
+
 static const char *
 deliver_state_word(Hopyard__V1__State state)
 {
@@ -267,6 +274,18 @@ deliver_receipt_text(
 	return bytes_of(text, len);
 }
 
+/* "err:000" beside a code in the TLV: the SMSC fills in only one of them. */
+static bool
+deliver_error_in_tlv(const struct receipt *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->err.len; i++)
+		if (r->err.p[i] != '0')
+			return false;
+	return r->has_network_error && r->network_error != 0;
+}
+
 static void
 deliver_receipt(
     struct bind *b, const struct smpp_pdu *pdu, const struct receipt *r)
@@ -276,6 +295,7 @@ deliver_receipt(
 	Hopyard__V1__Notice n = HOPYARD__V1__NOTICE__INIT;
 	char id[RECEIPT_ID_MAX], error[16];
 	struct bytes text = deliver_receipt_text(l, pdu, r);
+	const char *reason;
 
 	env.kind = HOPYARD__V1__KIND__RECEIPT;
 	n.has_state = 1;
@@ -288,13 +308,18 @@ deliver_receipt(
 	}
 	n.has_link = 1;
 	n.link = deliver_data(bytes_str(l->profile->scope));
-	if (r->err.len > 0) {
+	if (r->err.len > 0 && !deliver_error_in_tlv(r)) {
 		n.has_error = 1;
 		n.error = deliver_data(r->err);
 	} else if (r->has_network_error) {
 		snprintf(error, sizeof(error), "%u", r->network_error);
 		n.has_error = 1;
 		n.error = deliver_data(bytes_str(error));
+	}
+	if (deliver_failed(n.state)) {
+		reason = profile_reason_of_receipt(l->profile, r);
+		n.has_reason = reason != NULL;
+		n.reason = deliver_data(bytes_str(reason));
 	}
 	if (text.len > 0) {
 		n.has_text = 1;

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <uv.h>
 
 #include "boxes/smppc/rules.h"
@@ -57,6 +58,11 @@ static const char *const profile_forms[] = {
 	[RECEIPT_STRING] = "string",
 	[RECEIPT_HEX] = "hex",
 	[RECEIPT_DEC] = "dec",
+};
+static const char *const profile_numberings[] = {
+	[REASON_SMSC] = "smsc",
+	[REASON_GSM] = "gsm",
+	[REASON_SMPP] = "smpp",
 };
 static const char *const profile_bind_kinds[] = { "transceiver", "separate" };
 static const char *const profile_schedules[] = { "hopyard", "smsc" };
@@ -190,6 +196,34 @@ profile_coding_map(
 	}
 }
 
+static void
+profile_reasons(
+    struct profile *p, const struct conf_group *link, struct buf *why)
+{
+	size_t n = conf_subs(link, "reasons"), i;
+	const struct conf_group *g;
+	struct profile_reason *r;
+	const char *error, *word;
+
+	p->reason = xcalloc(n + 1, sizeof(*p->reason));
+	for (i = 0; i < n; i++) {
+		g = conf_sub_at(link, "reasons", i);
+		r = &p->reason[p->n_reasons++];
+		error = conf_str(g, "error");
+		word = conf_str(g, "reason");
+		if (strncmp(error, "ESME_", 5) == 0 &&
+		    !smpp_status_parse(error, &r->status))
+			profile_complain(why, g, "error", "no command_status");
+		while (error[0] == '0' && error[1] != '\0')
+			error++;
+		r->error = xstrdup(error);
+		r->word = xstrdup(word);
+		if (!reason_ok(word))
+			profile_complain(why, g, "reason",
+			    "a word of small letters, digits and \"_\", such as \"absent_subscriber\"");
+	}
+}
+
 static uint8_t
 profile_version(const struct conf_group *g, struct buf *why)
 {
@@ -292,6 +326,9 @@ profile_new(const struct conf_group *g, const char *name, struct buf *why)
 	p->national = profile_national(g);
 	profile_coding_map(p, g, why);
 	p->rules = rules_new(g, why);
+	p->receipt_errors = (enum reason_numbering)WORD(
+	    g, "receipt_errors", profile_numberings, why);
+	profile_reasons(p, g, why);
 	p->id_resp =
 	    (enum receipt_form)WORD(g, "msg_id_resp", profile_forms, why);
 	p->id_dlr =
@@ -337,6 +374,11 @@ profile_free(struct profile *p)
 	free(p->address_range);
 	free(p->service_type);
 	free(p->scope);
+	for (i = 0; i < p->n_reasons; i++) {
+		free(p->reason[i].error);
+		free(p->reason[i].word);
+	}
+	free(p->reason);
 	rules_free(p->rules);
 	free(p);
 }
@@ -359,6 +401,42 @@ profile_coding(const struct profile *p, uint8_t data_coding)
 		return data_coding;
 	value = p->coding_out[dcs_alphabet(data_coding)];
 	return value < 0 ? data_coding : (uint8_t)value;
+}
+
+const char *
+profile_reason_of_status(const struct profile *p, uint32_t status)
+{
+	size_t i;
+
+	for (i = 0; i < p->n_reasons; i++)
+		if (p->reason[i].status != ESME_ROK &&
+		    p->reason[i].status == status)
+			return p->reason[i].word;
+	return reason_of_status(status);
+}
+
+const char *
+profile_reason_of_receipt(const struct profile *p, const struct receipt *r)
+{
+	struct bytes err = r->err;
+	const char *word;
+	size_t i;
+
+	while (err.len > 1 && err.p[0] == '0') {
+		err.p++;
+		err.len--;
+	}
+	for (i = 0; i < p->n_reasons; i++)
+		if (strlen(p->reason[i].error) == err.len &&
+		    strncasecmp(
+			p->reason[i].error, (const char *)err.p, err.len) == 0)
+			return p->reason[i].word;
+	if (r->has_network_error) {
+		word = reason_of_network(r->network_type, r->network_error);
+		if (word != NULL)
+			return word;
+	}
+	return reason_of_error(p->receipt_errors, r->err);
 }
 
 bool

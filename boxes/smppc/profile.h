@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/attr.h"
+#include "proto/reason.h"
 #include "proto/receipt.h"
 #include "proto/segment.h"
 #include "proto/smpp.h"
@@ -60,7 +61,14 @@ struct profile {
 	unsigned national;                 /* SHIFT_BIT() of each language */
 	int16_t coding_out[DCS_OTHER + 1]; /* by alphabet; -1: the standard's */
 	uint8_t coding_in[256]; /* the standard's for each of the carrier's */
-	struct rules *rules;    /* of TLVs, or NULL: pass all on */
+	enum reason_numbering receipt_errors;
+	struct profile_reason {
+		char *error;     /* as in a receipt, without leading zeros */
+		uint32_t status; /* or this command_status */
+		char *word;
+	} * reason;
+	size_t n_reasons;
+	struct rules *rules; /* of TLVs, or NULL: pass all on */
 	enum receipt_form id_resp, id_dlr;
 	bool receipt_by_text; /* also what esm_class does not call one */
 	bool schedule_smsc;   /* send later is the SMSC's business */
@@ -76,6 +84,10 @@ void profile_free(struct profile *);
 enum verdict profile_verdict(const struct profile *, uint32_t status);
 /* data_coding as this carrier has it, for one of the standard. */
 uint8_t profile_coding(const struct profile *, uint8_t data_coding);
+/* A word for why, or NULL; it lives as long as the profile. */
+const char *profile_reason_of_status(const struct profile *, uint32_t status);
+const char *profile_reason_of_receipt(
+    const struct profile *, const struct receipt *);
 /* A change from one to the other needs no new binds. */
 bool profile_same_login(const struct profile *a, const struct profile *b);
 

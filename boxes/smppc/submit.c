@@ -254,6 +254,15 @@ submit_describe(const struct message *m, char *detail, size_t cap)
 		    detail, cap, "%s", "connection lost before the answer");
 }
 
+/* What was refused without a status could not be made a submit_sm. */
+static const char *
+submit_reason(const struct message *m)
+{
+	if (m->status != ESME_ROK)
+		return profile_reason_of_status(m->link->profile, m->status);
+	return m->code == RESULT(FAIL) ? "invalid_message" : NULL;
+}
+
 /* Hands the result to box.c; false: no room there. */
 static bool
 submit_send_result(struct message *m)
@@ -265,6 +274,7 @@ submit_send_result(struct message *m)
 	Hopyard__V1__Result r;
 	struct item item;
 	char detail[256];
+	const char *reason;
 	uint8_t *buf;
 	size_t len;
 	int rc;
@@ -287,6 +297,12 @@ submit_send_result(struct message *m)
 	if (m->status != ESME_ROK) {
 		r.has_status = 1;
 		r.status = m->status;
+	}
+	reason = submit_reason(m);
+	if (reason != NULL) {
+		r.has_reason = 1;
+		r.reason.data = (uint8_t *)(uintptr_t)reason;
+		r.reason.len = strlen(reason);
 	}
 	if (detail[0] != '\0') {
 		r.has_detail = 1;

@@ -618,9 +618,12 @@ told_write(const struct told *t)
 	out.parts_ok = ok;
 	out.has_possible_dup = s->possible_dup;
 	out.possible_dup = s->possible_dup;
-	out.has_reason = true;
-	out.reason.data = (uint8_t *)(uintptr_t)reason;
-	out.reason.len = strlen(reason);
+	/* The connector may know why it failed. */
+	if (!t->in->has_reason || t->in->reason.len == 0) {
+		out.has_reason = true;
+		out.reason.data = (uint8_t *)(uintptr_t)reason;
+		out.reason.len = strlen(reason);
+	}
 	out.has_event_at = true;
 	out.event_at = t->at;
 	len = hopyard__v1__notice__get_packed_size(&out);

@@ -348,6 +348,10 @@ told_receipt(const struct told *d)
 			json_uint(d->j, "parts", n->parts);
 		put_bytes(d->j, "smsc_id", n->smsc_id);
 		put_bytes(d->j, "error", n->error);
+		/* Where it says more than the status. */
+		if (n->reason.len != strlen(word) ||
+		    memcmp(n->reason.data, word, n->reason.len) != 0)
+			put_bytes(d->j, "reason", n->reason);
 		if (d->t->control)
 			put_bytes(d->j, "link", n->link);
 		put_receipt_text(d->t, d->j, n->text);
@@ -376,6 +380,8 @@ told_final(const struct told *d, const char *event)
 		json_str(d->j, "by", d->res != NULL ? "link" : "bus");
 	told_link(d);
 	told_why(d, "reason");
+	if (d->res != NULL)
+		put_bytes(d->j, "code", d->res->reason);
 	if (d->rec != NULL && d->rec->other.len == UUID_LEN)
 		json_uuid(d->j, "replaced_by", d->rec->other.data);
 	told_dup(d);

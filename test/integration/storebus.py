@@ -277,11 +277,13 @@ class StoreBus(FakeBus):
                           **fields)
 
     def receipt(self, smsc_id, state=pb.DELIVERED, link="sim",
-                from_="4915112345678"):
+                from_="4915112345678", reason=b""):
         env = pb.Envelope(id=uuid7(), kind=pb.RECEIPT, link=link.encode())
         notice = pb.Notice(state=state, smsc_id=smsc_id.encode(),
                            link=link.encode(), text=b"id:x stat:y",
                            error=b"000")
+        if reason:
+            notice.reason = reason
         setattr(notice, "from", from_.encode())
         return self.record(pb.Record(type=pb.Record.RECEIPT_IN, at=now_ms(),
                                      link=link.encode(), id=env.id),

@@ -215,6 +215,26 @@ def test_claim_04_two_links_that_issue_the_same_ids(carriers, front):
         state(carriers, id_[first], "undelivered")
 
 
+def test_reasons_in_the_record(carriers, front):
+    """A word and the code as it came, for a receipt and for a refusal."""
+    taken = Taken(carriers.smsc["one"], "why-1")
+    id_ = front.submit(to="491511000005")
+    session, dest, smsc_id = taken.wait()
+    accepted(session, session.receipt(
+        smsc_id, stat="UNDELIV", source=dest,
+        tlvs=smpp.tlv(0x0423, b"\3\0\x1b")))
+    shown = state(carriers, id_, "undelivered")
+    receipt = [e for e in shown["events"] if e["event"] == "receipt"][-1]
+    assert (receipt["error"], receipt["reason"]) == ("27",
+                                                     "absent_subscriber")
+    carriers.smsc["one"].on_submit = lambda session, p: 0x0b
+    id_ = front.submit(to="491511000005")
+    shown = state(carriers, id_, "rejected")
+    final = [e for e in shown["events"] if e["event"] == "final"][-1]
+    assert final["code"] == "invalid_destination"
+    assert "ESME_RINVDSTADR" in str(final)
+
+
 def test_repeated_and_contradicting_receipts(carriers, front):
     taken = Taken(carriers.smsc["one"], "twice-1")
     id_ = front.submit(to="491511000006")

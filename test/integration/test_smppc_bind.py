@@ -458,6 +458,8 @@ def test_second_signal_ends_at_once(link):
                        dict(encoding="latin1", value=8)]), "two encodings"),
     (dict(data_coding=[dict(encoding="ebcdic", value=8)]), "ebcdic"),
     (dict(national=["klingon"]), "klingon"),
+    (dict(reasons=[dict(error="ESME_RNO", reason="x")]), "command_status"),
+    (dict(reasons=[dict(error="1", reason="No way")]), "absent_subscriber"),
 ])
 def test_bad_settings(link, settings, want):
     """Refused at the start, with the key and the line."""

@@ -90,6 +90,31 @@ def test_receipt_with_the_data_coding_of_the_message(link, octets):
     assert n.text.decode()[-1] in "xк"
 
 
+@pytest.mark.parametrize("settings,err,net,error,reason", [
+    ({}, "027", b"", b"027", b""),          # nobody knows whose number
+    ({}, "000", b"\3\0\x1b", b"27", b"absent_subscriber"),
+    ({}, "5", b"\6\0\x23", b"5", b"handset_memory_full"),
+    ({}, "5", b"\x08\0\x1b", b"5", b""),
+    (dict(receipt_errors="gsm"), "013", b"", b"013", b"blocked"),
+    (dict(receipt_errors="smpp"), "011", b"", b"011", b"invalid_destination"),
+    (dict(reasons=[dict(error="E45", reason="spam")]), "e45", b"", b"e45",
+     b"spam"),
+    (dict(reasons=[dict(error="027", reason="own")]), "27", b"\3\0\1", b"27",
+     b"own")])
+def test_reason_of_a_receipt(link, settings, err, net, error, reason):
+    """The word for why, and the code as it came."""
+    link.configure(**settings)
+    box = link.up()
+    session = link.smsc.live()[0]
+    tlvs = smpp.tlv(0x0423, net) if net else b""
+    session.receipt("1", stat="UNDELIV", err=err, tlvs=tlvs)
+    n = notice(box)
+    assert (n.error, n.reason) == (error, reason)
+    # What was delivered needs none.
+    session.receipt("2", stat="DELIVRD", err=err, tlvs=tlvs)
+    assert notice(box, 1).reason == b""
+
+
 def test_receipt_in_data_sm(link):
     box = link.up()
     session = link.smsc.live()[0]

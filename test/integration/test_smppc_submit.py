@@ -635,3 +635,21 @@ def test_data_coding_of_the_carrier(link):
     assert [c.data_coding for c in got] == [8, 4, 3, 8]
     assert [c.text.decode() for c in got] == ["Жук", "", "Grüß", "Ж"]
     assert got[1].data == b"\1\2"
+
+
+def test_reason_of_a_refusal(link):
+    link.configure(reasons=[dict(error="ESME_RINVDSTADR", reason="ported")],
+                   tlvs=[dict(name="x", tag=0x1400, required=True,
+                              account=["else"])])
+    statuses = iter([0x0a, 0x0b, 0x421])
+    link.smsc.on_submit = lambda session, p: next(statuses)
+    box = link.up()
+    for ref, reason in ((1, b"invalid_sender"), (2, b"ported"), (3, b"")):
+        box.deliver(ref=ref)
+        result = box.wait_result(ref)
+        assert (result.code, result.reason) == (RESULT.FAIL, reason)
+    box.deliver(ref=4, envelope=dict(account=b"else"))
+    assert box.wait_result(4).reason == b"invalid_message"
+    link.smsc.on_submit = lambda session, p: 0
+    box.deliver(ref=5)
+    assert box.wait_result(5).reason == b""

@@ -752,6 +752,19 @@ def test_receipt_makes_a_notice(store):
     assert list(bus.notices) == [seq]
 
 
+def test_reason_of_the_connector(store):
+    """Why it failed, in its word, goes to the customer and into the record."""
+    bus = store.bus
+    h = bus.queue("hook")
+    sent(bus, ["r1"], h)
+    sent(bus, ["r2"], h)
+    first = bus.receipt("r1", pb.UNDELIVERABLE, reason=b"absent_subscriber")
+    second = bus.receipt("r2", pb.UNDELIVERABLE)
+    bus.wait_durable()
+    assert bus.notices[first].notice.reason == b"absent_subscriber"
+    assert bus.notices[second].notice.reason == b"undelivered"
+
+
 def test_intermediate_then_final(store):
     bus = store.bus
     h = bus.queue("hook")
