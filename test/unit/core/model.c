@@ -949,6 +949,42 @@ model_mo(struct buf *b, const uint8_t id[16], const char *to, const char *from)
 }
 
 struct item
+model_mo_part(struct buf *b, const struct model_part *mp)
+{
+	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
+	Hopyard__V1__Segment seg = HOPYARD__V1__SEGMENT__INIT;
+	Hopyard__V1__Content c = HOPYARD__V1__CONTENT__INIT;
+	struct item it = { 0 };
+	char text[32];
+	size_t len, body;
+
+	snprintf(text, sizeof(text), "[%llu]", (unsigned long long)mp->text);
+	c.has_text = true;
+	c.text = binary(text);
+	seg.kind = 1;
+	seg.ref = 7;
+	seg.total = mp->total;
+	seg.number = mp->number;
+	env.id = (ProtobufCBinaryData){ 16, (uint8_t *)(uintptr_t)mp->id };
+	env.kind = HOPYARD__V1__KIND__MO;
+	env.has_to = env.has_from = env.has_link = true;
+	env.to = binary(mp->to);
+	env.from = binary(mp->from);
+	env.link = binary(mp->link);
+	env.segment = &seg;
+	buf_clear(b);
+	len = hopyard__v1__envelope__get_packed_size(&env);
+	body = hopyard__v1__content__get_packed_size(&c);
+	hopyard__v1__envelope__pack(&env, buf_reserve(b, len + body));
+	buf_commit(b, len);
+	hopyard__v1__content__pack(&c, buf_reserve(b, body));
+	buf_commit(b, body);
+	it.envelope = (struct bytes){ buf_data(b), len };
+	it.body = put(b, len);
+	return it;
+}
+
+struct item
 model_receipt(struct buf *b, const uint8_t id[16], const void *smsc_id,
     size_t id_len, Hopyard__V1__State state)
 {

@@ -143,6 +143,14 @@ struct model_mt {
 struct item model_mt(struct buf *, const struct model_mt *);
 struct item model_mo(
     struct buf *, const uint8_t id[16], const char *to, const char *from);
+/* One part; its text is the number in brackets. */
+struct model_part {
+	const uint8_t *id;
+	const char *to, *from, *link;
+	uint32_t total, number;
+	uint64_t text;
+};
+struct item model_mo_part(struct buf *, const struct model_part *);
 /* A receipt about the message whose SMSC id is this. */
 struct item model_receipt(struct buf *, const uint8_t id[16],
     const void *smsc_id, size_t len, Hopyard__V1__State);

@@ -37,7 +37,8 @@
 
 static const char sim_conf[] =
     "bus = { ready_items = 120; queue_items = 16; checkpoint = \"700ms\";"
-    " failover_after = \"1s\"; reclaim = \"3s\"; starvation = 5; };"
+    " failover_after = \"1s\"; reclaim = \"3s\"; starvation = 5;"
+    " join_timeout = \"2s\"; };"
     "boxes = ("
     " { name = \"f0\"; type = \"http\"; },"
     " { name = \"f1\"; type = \"x\"; exec = \"/bin/x\"; role = \"front\"; },"
@@ -53,7 +54,8 @@ static const char sim_conf[] =
     " { name = \"r1\"; to = \"44\"; via = [ \"l1\", \"l2\", \"l0\" ]; },"
     " { name = \"r2\"; to = \"1\"; via = \"l2\"; } );"
     "inbound = ( { name = \"in\"; to = \"777\"; account = \"a\";"
-    " url = \"http://localhost/\"; } );";
+    " url = \"http://localhost/\"; }, { name = \"apart\"; to = \"888\";"
+    " account = \"a\"; url = \"http://localhost/\"; join = false; } );";
 
 static const char *const accounts[] = { "a", "b", "c", "d", "t" };
 static const char *const destinations[] = { "4915112345678", "447712345678",
@@ -69,6 +71,9 @@ struct message {
 	uint32_t mask;
 	uint64_t delay_ms, validity_ms;
 	bool mo;
+	unsigned total, number; /* MO: one part of several */
+	uint64_t group;         /* and of which */
+	unsigned told;          /* how often its text was */
 	unsigned front;
 	bool acked;        /* OK, at least once */
 	bool refused;      /* and never OK */
@@ -1101,6 +1106,22 @@ box_kill(struct sim *s, int i)
 	b->back_at = s->now + rnd(s, chance(s, 700) ? 300 : 8000);
 }
 
+static struct item
+mo_part(struct sim *s, const struct box *b, const struct message *m)
+{
+	char from[24];
+
+	snprintf(from, sizeof(from), "49%llu", (unsigned long long)m->group);
+	return model_mo_part(&s->buf,
+	    &(struct model_part){ .id = m->id,
+		.to = m->group % 2 == 0 ? "777" : "888",
+		.from = from,
+		.link = names[b - s->box],
+		.total = m->total,
+		.number = m->number,
+		.text = m->serial });
+}
+
 static void
 box_send_owed(struct sim *s, struct box *b, struct owed *o)
 {
@@ -1120,7 +1141,9 @@ box_send_owed(struct sim *s, struct box *b, struct owed *o)
 			.parts = 1 + (uint32_t)(o->message->serial % 3) });
 		break;
 	case P_INBOUND:
-		it = o->message != NULL
+		it = o->message != NULL && o->message->total > 0
+		    ? mo_part(s, b, o->message)
+		    : o->message != NULL
 		    ? model_mo(&s->buf, o->id, "777", "4915199")
 		    : model_receipt(&s->buf, o->id, &o->smsc_id,
 			  sizeof(o->smsc_id), o->state);
@@ -1636,11 +1659,41 @@ send_mo(struct sim *s)
 		box_send_owed(s, b, o);
 }
 
+/* A long MO: its parts in some order, and some of them never. */
+static void
+send_parts(struct sim *s)
+{
+	unsigned total = 2 + (unsigned)rnd(s, 3), first = (unsigned)rnd(s, 4);
+	struct box *b = &s->box[FRONTS + rnd(s, CONNECTORS)];
+	uint64_t group = s->count + 1;
+
+	if (!b->alive)
+		return;
+	for (unsigned i = 0; i < total; i++) {
+		struct message *m;
+		struct owed *o;
+
+		if (chance(s, 40))
+			continue;
+		m = message_new(s);
+		m->mo = true;
+		m->total = total;
+		m->number = 1 + (first + i) % total;
+		m->group = group;
+		o = xcalloc(1, sizeof(*o));
+		o->kind = P_INBOUND;
+		o->message = m;
+		memcpy(o->id, m->id, 16);
+		TAILQ_INSERT_TAIL(&b->owed, o, link);
+		if (b->ready)
+			box_send_owed(s, b, o);
+	}
+}
+
 static void
 cancel(struct sim *s)
 {
 	struct message *m;
-
 	if (s->count == 0 || s->e == NULL || !s->e->open)
 		return;
 	m = s->message[rnd(s, s->count)];
@@ -1769,16 +1822,46 @@ at_rest(const struct sim *s)
 	return s->db.live == 0;
 }
 
+/* Which parts of MO the customer was told of, and in how many messages. */
+static void
+count_told(struct sim *s)
+{
+	for (uint64_t seq = 1; seq <= s->db.durable; seq++) {
+		const struct db_row *r = db_row(&s->db, seq);
+		const uint8_t *p = r->body;
+
+		if (r->kind != HOPYARD__V1__KIND__MO || !r->notified)
+			continue;
+		while (p != NULL &&
+		    (p = memchr(p, '[', r->body_len - (size_t)(p - r->body))) !=
+			NULL) {
+			uint64_t serial = 0;
+
+			while (*++p != ']')
+				serial = serial * 10 + (uint64_t)(*p - '0');
+			if (serial == 0 || serial > s->count ||
+			    s->message[serial - 1]->total == 0)
+				fail_run(s, "a text that nobody sent");
+			else
+				s->message[serial - 1]->told++;
+		}
+	}
+}
+
 static void
 check_end(struct sim *s)
 {
 	const struct engine *e = s->e;
 	const struct queue *q;
 
+	count_told(s);
 	for (size_t i = 0; i < s->count; i++) {
 		const struct message *m = s->message[i];
 		const struct db_row *r = db_find(&s->db, m->id);
 
+		if (m->told > 1 || (m->acked && m->total > 0 && m->told == 0))
+			fail_run(s, "part %llu of an MO was told %u times",
+			    (unsigned long long)m->serial, m->told);
 		if (m->acked && r == NULL)
 			fail_run(
 			    s, "%s was acknowledged and is lost", hex(m->id));
@@ -1799,6 +1882,8 @@ check_end(struct sim *s)
 			fail_run(s, "%s was sent twice, and is not flagged",
 			    hex(m->id));
 	}
+	if (parts_waiting(e) != 0)
+		fail_run(s, "parts of an MO wait for ever");
 	if (e->ledger.ring_count != 0 || e->heap_count != 0 || e->bytes != 0 ||
 	    e->due_count != 0 || e->pages[TARGET_CONNECTOR] != 0 ||
 	    e->pages[TARGET_HOOK] != 0)
@@ -1900,6 +1985,8 @@ sim_run(uint64_t seed, struct totals *sum)
 				submit(s);
 		if (chance(s, 40))
 			send_mo(s);
+		if (chance(s, 30))
+			send_parts(s);
 		if (chance(s, 25))
 			cancel(s);
 		break_something(s);
