@@ -178,6 +178,8 @@ say_box(struct demo *d, const struct conf_group *g)
 	else if (strcmp(type, "http") == 0)
 		say_part(d, name, "http://%s  Kannel's sendsms, and JSON",
 		    first_listen(g));
+	else if (strcmp(type, "smpps") == 0)
+		say_part(d, name, "%s  customers by SMPP", first_listen(g));
 	else if (strcmp(type, "admin") == 0)
 		say_part(d, name, "http://%s  health, metrics, admin API",
 		    first_listen(g));

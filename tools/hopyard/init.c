@@ -39,6 +39,7 @@ write_files(const char *dir, char *err, size_t len)
 		.node = "hop1",
 		.dsn = "host=/run/postgresql dbname=hopyard",
 		.http = "127.0.0.1:13013",
+		.smpps = "127.0.0.1:2775",
 		.admin = "127.0.0.1:13000",
 		.smsc = "smsc.example.net:2775",
 		.link = "carrier",

@@ -303,6 +303,13 @@ look_at_box(struct plan *p, const struct conf_group *g)
 		for (size_t i = 0; i < conf_list_len(g, "listen"); i++)
 			add_port(p, supervisor_name(p->conf, g),
 			    conf_list_str(g, "listen", i));
+	} else if (strcmp(type, "smpps") == 0) {
+		for (size_t i = 0; i < conf_list_len(g, "listen"); i++)
+			add_port(p, supervisor_name(p->conf, g),
+			    conf_list_str(g, "listen", i));
+		for (size_t i = 0; i < conf_list_len(g, "tls_listen"); i++)
+			add_port(p, supervisor_name(p->conf, g),
+			    conf_list_str(g, "tls_listen", i));
 	} else if (strcmp(type, "admin") == 0) {
 		if (p->admin == NULL)
 			p->admin = g;

@@ -226,6 +226,14 @@ write_fronts(struct page *p, const struct credentials *c)
 	open_box(p, "http", "http");
 	put(p, "listen", p->s->http, NULL);
 	close_section(p, "},");
+	if (p->s->smpps != NULL) {
+		comment(p,
+		    "Customers bind here by SMPP, where a password has at most "
+		    "8 characters.");
+		open_box(p, "smpps", "smpps");
+		put(p, "listen", p->s->smpps, NULL);
+		close_section(p, "},");
+	}
 	comment(p, "Health, metrics, admin API: a process of its own.");
 	open_box(p, "admin", "admin");
 	put(p, "listen", p->s->admin, NULL);

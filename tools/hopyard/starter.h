@@ -34,7 +34,8 @@ struct starter {
 	const char *node;
 	const char *run; /* folder of the bus's sockets */
 	const char *dsn;
-	const char *http; /* "127.0.0.1:13013" */
+	const char *http;  /* "127.0.0.1:13013" */
+	const char *smpps; /* NULL: no SMPP server */
 	const char *admin;
 	const char *smsc; /* where the link binds to */
 	const char *link; /* its name */

@@ -49,7 +49,8 @@ supervisor_init(struct supervisor *s, uv_loop_t *loop)
 static unsigned
 phase_of(const char *type)
 {
-	if (strcmp(type, "http") == 0 || strcmp(type, "admin") == 0)
+	if (strcmp(type, "http") == 0 || strcmp(type, "smpps") == 0 ||
+	    strcmp(type, "admin") == 0)
 		return PHASE_FRONT;
 	if (strcmp(type, "store") == 0)
 		return PHASE_STORE;

@@ -344,6 +344,30 @@ tear_down(void **arg)
 	return rmdir(dir);
 }
 
+static void
+smpp_server(void **state)
+{
+	struct starter s = demo();
+	const struct conf_group *g;
+	struct conf *conf;
+	char err[512];
+
+	(void)state;
+	conf = load(&s, err, sizeof(err));
+	assert_non_null(conf);
+	assert_null(conf_box(conf, "smpps"));
+	conf_free(conf);
+
+	s.smpps = "127.0.0.1:2775";
+	conf = load(&s, err, sizeof(err));
+	assert_non_null(conf);
+	g = conf_box(conf, "smpps");
+	assert_non_null(g);
+	assert_string_equal(conf_str(g, "type"), "smpps");
+	assert_string_equal(conf_list_str(g, "listen", 0), s.smpps);
+	conf_free(conf);
+}
+
 int
 main(void)
 {
@@ -356,6 +380,7 @@ main(void)
 		cmocka_unit_test(with_boxes),
 		cmocka_unit_test(dsn),
 		cmocka_unit_test(kept),
+		cmocka_unit_test(smpp_server),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
