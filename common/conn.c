@@ -1066,10 +1066,16 @@ conn_handshaking(const struct conn *c)
 	return c->state == CONN_SHAKING;
 }
 
+bool
+conn_secure(const struct conn *c)
+{
+	return c->tls != NULL && tls_ready(c->tls);
+}
+
 const char *
 conn_show_tls(const struct conn *c, char *dst, size_t cap)
 {
-	if (c->tls != NULL && tls_ready(c->tls))
+	if (conn_secure(c))
 		return tls_show(c->tls, dst, cap);
 	snprintf(dst, cap, "none");
 	return dst;

@@ -113,8 +113,9 @@ bool conn_closing(const struct conn *);
 int conn_error(const struct conn *); /* UV_E*, 0 = none */
 /* The same for people: "connection refused", "TLS: certificate has ...". */
 const char *conn_error_text(const struct conn *);
-/* A TLS handshake is under way. */
+/* A TLS handshake is under way; has been finished. */
 bool conn_handshaking(const struct conn *);
+bool conn_secure(const struct conn *);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "none"; dst is returned. */
 const char *conn_show_tls(const struct conn *, char *dst, size_t);
 /* "127.0.0.1:4711", "unix:pid=17" */

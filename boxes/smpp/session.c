@@ -550,6 +550,12 @@ session_handshaking(const struct session *s)
 	return conn_handshaking(s->conn);
 }
 
+bool
+session_secure(const struct session *s)
+{
+	return conn_secure(s->conn);
+}
+
 const char *
 session_show_tls(const struct session *s, char *dst, size_t cap)
 {

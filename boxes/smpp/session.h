@@ -131,8 +131,9 @@ void session_close_flush(struct session *, const char *reason);
 bool session_closing(const struct session *);
 
 const char *session_peer(const struct session *);
-/* The connection is there, and its TLS handshake is under way. */
+/* The connection is there, and its TLS handshake is under way; is done. */
 bool session_handshaking(const struct session *);
+bool session_secure(const struct session *);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "none"; dst is returned. */
 const char *session_show_tls(const struct session *, char *dst, size_t);
 /* Octets since the start, for metrics. */

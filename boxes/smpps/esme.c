@@ -296,6 +296,19 @@ esme_log_end(const struct esme *e, const char *why)
 	    (unsigned long long)e->n_refused);
 }
 
+/* What a customer sees as "cannot connect": say more of it than they can. */
+static void
+esme_log_handshake(const struct esme *e, const char *why)
+{
+	static struct log_limit limit;
+
+	meter_refused(METER_TLS);
+	if (log_limit(&limit, 5))
+		log_info("smpp.tls_failed", "esme=%llu peer=%s reason=%s",
+		    (unsigned long long)e->number, session_peer(e->session),
+		    why);
+}
+
 /* Deaf from now on; what was sent still leaves if `flush`. */
 static void
 esme_end(struct esme *e, const char *why, bool flush)
@@ -533,11 +546,13 @@ esme_sent_cb(
 }
 
 static void
-esme_closed_cb(struct session *session UNUSED, const char *reason, void *arg)
+esme_closed_cb(struct session *session, const char *reason, void *arg)
 {
 	struct esme *e = arg;
 	struct server *s = e->server;
 
+	if (e->tls && !session_secure(session))
+		esme_log_handshake(e, reason);
 	if (e->state != ESME_STATE_CLOSED) {
 		esme_log_end(e, reason);
 		esme_enter_state(e, ESME_STATE_CLOSED);

@@ -50,6 +50,7 @@ static struct stat_value meter_refusals[] = {
 	[METER_BINDS] = REFUSED("max_binds"),
 	[METER_LATER] = REFUSED("later"),
 	[METER_CONNECTIONS] = REFUSED("connections"),
+	[METER_TLS] = REFUSED("tls"),
 };
 #undef REFUSED
 

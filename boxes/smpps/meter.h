@@ -15,6 +15,7 @@ enum meter_refusal {
 	METER_BINDS,        /* too many binds of the account */
 	METER_LATER,        /* passwords or the bus are busy */
 	METER_CONNECTIONS,  /* too many connections, before any bind */
+	METER_TLS,          /* no handshake came about */
 	METER_REFUSALS
 };
 
