@@ -582,6 +582,16 @@ bind_room(const struct bind *b)
 }
 
 void
+bind_congested(struct bind *b, unsigned percent, uint64_t now)
+{
+	if (!pace_on_congestion(&b->pace, percent, now))
+		return;
+	log_info("link.congested", "bind=%s percent=%u rate=%u", b->name,
+	    percent, (unsigned)b->pace.rate);
+	link_on_bind(b->link);
+}
+
+void
 bind_throttle(struct bind *b, uint64_t now)
 {
 	if (!pace_on_throttled(&b->pace, now))

@@ -98,6 +98,8 @@ uint32_t bind_room(const struct bind *);
 /* Has a connection on which the peer has accepted our bind. */
 bool bind_is_bound(const struct bind *);
 
+/* congestion_state of an answer: slow down in time. */
+void bind_congested(struct bind *, unsigned percent, uint64_t now_ms);
 /* The carrier refused for its limits: slow down. */
 void bind_throttle(struct bind *, uint64_t now_ms);
 

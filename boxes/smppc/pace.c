@@ -8,6 +8,9 @@
 #define PACE_SOON_MS   3000  /* again so soon: we are far above the limit */
 #define PACE_FORGET_MS 30000 /* without a refusal */
 #define PACE_MIN       1.0
+#define PACE_HIGH      90   /* percent of congestion: slower */
+#define PACE_LOW       80   /* below: faster again */
+#define PACE_STALE_MS  5000 /* what was said of congestion is forgotten */
 /* Parts of the rate, per event or per second. */
 #define PACE_FIRST  0.5   /* of what was taken, when nothing is known */
 #define PACE_AGAIN  0.7   /* of what was taken, when it was far too much */
@@ -15,6 +18,7 @@
 #define PACE_FAST   0.5   /* growth towards the ceiling */
 #define PACE_SLOW   0.007 /* near it */
 #define PACE_BEYOND 0.05  /* above it: it seems to have moved */
+#define PACE_EASE   0.9   /* of the rate, when congested */
 
 void
 pace_reset(struct pace *p)
@@ -84,9 +88,43 @@ pace_on_throttled(struct pace *p, uint64_t now_ms)
 	return true;
 }
 
-static double
-pace_growth(const struct pace *p)
+bool
+pace_on_congestion(struct pace *p, unsigned percent, uint64_t now_ms)
 {
+	if (percent < PACE_LOW) {
+		p->congested_ms = 0;
+		return false;
+	}
+	/* Between the two it stays as it is, if there is a rate at all. */
+	p->congested_ms = now_ms;
+	if (percent < PACE_HIGH ||
+	    (p->eased_ms != 0 && now_ms - p->eased_ms < PACE_SAME_MS))
+		return false;
+	p->eased_ms = now_ms;
+	pace_turn_slots(p, now_ms);
+	if (p->rate <= 0) {
+		p->rate = p->ceiling = pace_taken(p);
+		p->rough = false;
+		p->refilled_ms = now_ms;
+		p->tokens = 0;
+	}
+	p->rate *= PACE_EASE;
+	if (p->rate < PACE_MIN)
+		p->rate = PACE_MIN;
+	return true;
+}
+
+static bool
+pace_congested(const struct pace *p, uint64_t now_ms)
+{
+	return p->congested_ms != 0 && now_ms - p->congested_ms < PACE_STALE_MS;
+}
+
+static double
+pace_growth(const struct pace *p, uint64_t now_ms)
+{
+	if (pace_congested(p, now_ms))
+		return 0;
 	/* Only a rate that is used up has shown that it is too low. */
 	if (pace_taken(p) < p->rate * 0.5)
 		return 0;
@@ -105,13 +143,14 @@ pace_refill(struct pace *p, uint64_t now_ms)
 	pace_turn_slots(p, now_ms);
 	p->refilled_ms = now_ms;
 	if (now_ms - p->throttled_ms > PACE_FORGET_MS &&
+	    now_ms - p->eased_ms > PACE_FORGET_MS &&
 	    pace_taken(p) < p->rate * 0.5) {
 		p->rate = 0;
 		return true;
 	}
 	if (dt > 1)
 		dt = 1;
-	p->rate += p->rate * pace_growth(p) * dt;
+	p->rate += p->rate * pace_growth(p, now_ms) * dt;
 	/* A tick's worth: carriers look at short times as well. */
 	most = p->rate * PACE_SLOT_MS / 1000 < 1
 	    ? 1

@@ -1059,6 +1059,7 @@ submit_on_answer(struct bind *b, const struct window_slot *slot,
 {
 	struct message *m = slot->what;
 	struct part *p = &m->part[slot->tag];
+	uint8_t congestion;
 	size_t len;
 
 	assert(p->state == PART_WRITTEN && m->bind == b);
@@ -1069,6 +1070,9 @@ submit_on_answer(struct bind *b, const struct window_slot *slot,
 	if (p->status == ESME_ROK &&
 	    pdu->command_id == (uint32_t)SMPP_GENERIC_NACK)
 		p->status = ESME_RUNKNOWNERR; /* a nack is never a yes */
+	if (pdu->n_tlvs > 0 &&
+	    smpp_tlv_u8(pdu, SMPP_TLV_CONGESTION_STATE, &congestion))
+		bind_congested(b, congestion, clock_mono_ms());
 	if (p->status == ESME_ROK) {
 		p->state = PART_OK;
 		m->accepted++;

@@ -25,6 +25,7 @@ RESP = 0x80000000
 TLV_PAYLOAD = 0x0424
 TLV_RECEIPTED_ID = 0x001e
 TLV_STATE = 0x0427
+TLV_CONGESTION = 0x0428
 TLV_SAR_REF = 0x020c
 TLV_SAR_TOTAL = 0x020e
 TLV_SAR_SEQ = 0x020f
@@ -166,8 +167,8 @@ class Session:
         return self.deliver(source=source, dest=dest, text=text, esm=esm,
                             tlvs=tlvs)
 
-    def answer(self, submit, status=0, message_id=b"1"):
-        body = cstr(message_id) if status == 0 else b""
+    def answer(self, submit, status=0, message_id=b"1", tlvs=b""):
+        body = cstr(message_id) + tlvs if status == 0 else tlvs
         with self.smsc.cond:
             self.answered += 1
         self.send(pdu(SUBMIT_SM | RESP, status, submit.seq, body))

@@ -4,6 +4,7 @@ and a bus that dies."""
 import signal
 import socket
 import struct
+import time
 
 import pytest
 
@@ -118,6 +119,50 @@ def test_reconnect_backs_off(link):
     gaps = [b - a for a, b in zip(starts, starts[1:])]
     assert gaps[0] < 0.3
     assert gaps[-1] > 0.6
+
+
+def refuse_05(session, p):
+    return 0x05
+
+
+def refuse_0d(session, p):
+    return 0x0d
+
+
+def accept_and_close(session, p):
+    session.close()
+
+
+def bind_and_close(session, p):
+    session.send(smpp.pdu(p.command | smpp.RESP, 0, p.seq, b"x\0"))
+    session.close()
+
+
+@pytest.mark.parametrize("flap", [refuse_05, refuse_0d, accept_and_close,
+                                  bind_and_close])
+def test_flapping_binds_back_off(link, flap):
+    """However the carrier ends it: each wait is the double of the one before,
+    within 20 %, up to the longest; never two sockets."""
+    most, ends = [], []
+
+    def on_bind(session, p):
+        most.append(len(link.smsc.open_sockets()))
+        try:
+            return flap(session, p)
+        finally:
+            ends.append(time.monotonic())
+
+    link.configure(reconnect="200ms..800ms")
+    link.smsc.on_bind = on_bind
+    link.start()
+    link.smsc.wait(lambda: len(ends) >= 6, 20)
+    starts = [s.bind_pdu.at for s in link.smsc.sessions[:6]]
+    waits = [s - e for e, s in zip(ends, starts[1:])]
+    for wait, want in zip(waits, (0.2, 0.4, 0.8, 0.8, 0.8)):
+        # Ours begins at the end of the connection, a little later; the
+        # machine may be slow, but nothing comes too early.
+        assert 0.8 * want - 0.02 < wait < 1.2 * want + 0.5, waits
+    assert max(most) == 1
 
 
 def test_enquire_link_both_ways(link):

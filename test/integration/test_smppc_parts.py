@@ -113,6 +113,24 @@ def test_parts_whose_bind_goes(link):
         id(s) for s in link.smsc.live()}
 
 
+def test_parts_whose_bind_is_late(link):
+    """What has not been written does not wait for an overdue answer."""
+    link.smsc.on_submit = lambda session, p: None if p.esm & 0x40 else 0
+    link.configure(sessions=2, window=1, response_timeout="300ms")
+    box = link.up(bound=2)
+    box.deliver(ref=1, content=part("udh8", 1, 3, 1, b"1"))
+    link.smsc.wait_submits(1)
+    box.deliver(ref=2, content=part("udh8", 1, 3, 2, b"2"))
+    assert box.wait_result(2).code == RESULT.NOT_NOW
+    link.smsc.on_submit = lambda session, p: 0
+    box.deliver(ref=3, content=part("udh8", 1, 3, 2, b"2"))
+    assert box.wait_result(3).code == RESULT.OK
+    assert link.smsc.submits[1][0] is not link.smsc.submits[0][0]
+    session, p = link.smsc.submits[0]
+    session.answer(p, 0, b"1")
+    assert box.wait_result(1).code == RESULT.OK
+
+
 def test_recall_of_a_part_that_waits(link):
     link.smsc.on_submit = lambda session, p: None
     link.configure(sessions=2, window=1)

@@ -233,6 +233,29 @@ def test_late_answer_makes_no_duplicate(link):
     assert len(link.smsc.submits) == 1
 
 
+def test_answers_that_are_late_in_any_order(link):
+    """A whole window, answered long after response_timeout and in disorder,
+    while the SMSC throws in answers to nothing: each message once."""
+    link.configure(response_timeout="300ms", late_limit="30s", window=20)
+    link.smsc.on_submit = lambda s, p: None
+    box = link.up()
+    box.deliver_many([dict(ref=n, text=str(n)) for n in range(1, 21)])
+    link.smsc.wait_submits(20)
+    session = link.smsc.live()[0]
+    box.wait_down()
+    # Two enquire_link later it is still the same bind.
+    link.smsc.wait(lambda: session.enquired >= 1, 10)
+    for _, p in reversed(list(link.smsc.submits)):
+        session.answer(p, 0, b"id-" + p.text)
+        session.answer(p, 0, b"again")
+    for n in range(1, 21):
+        result = box.wait_result(n)
+        assert result.code == RESULT.OK
+        assert result.part[0].smsc_id == b"id-%d" % n
+    box.wait_up()
+    assert len(link.smsc.submits) == 20 and link.smsc.live() == [session]
+
+
 def test_never_answered_is_unknown(link):
     """Past late_limit: unbind, close, UNKNOWN_OUTCOME; then a new bind."""
     link.configure(response_timeout="300ms", late_limit="1s", window=4)
@@ -407,6 +430,29 @@ def test_throttling_slows_the_bind(link):
     assert box.link_states[-1].rate >= 1
     again = [int(p.text) for _, p in link.smsc.submits if seen[p.text] == 2]
     assert again[5:] == [1, 2, 3, 4, 5]
+
+
+def test_congestion_slows_the_bind_in_time(link):
+    """congestion_state of SMPP 5.0 in answers: from 90 on slower, nobody is
+    refused, and below 80 there is no reason to be slower."""
+    link.configure(window=10, interface_version="5.0")
+    percent = [70]
+
+    def on_submit(session, p):
+        session.answer(p, 0, p.text, smpp.tlv(smpp.TLV_CONGESTION,
+                                              bytes(percent)))
+
+    link.smsc.on_submit = on_submit
+    box = link.up()
+    last = link.feed(box, 500)
+    assert box.wait_result(last, 20).code == RESULT.OK
+    assert link.show(box)["rate_limit"] == 0
+    percent[0] = 95
+    last = link.feed(box, 50)
+    assert box.wait_result(last, 20).code == RESULT.OK
+    assert link.show(box)["rate_limit"] > 1
+    assert link.show(box)["binds"][0]["throttled"] == 0
+    assert "link.congested" in link.process.output()
 
 
 def test_throttled_for_long_is_given_back(link):

@@ -204,6 +204,73 @@ forgets(void **state)
 	assert_int_equal(pace_soon(&p, 1000), 1000);
 }
 
+/* Told in time, nobody is refused; gently, and back when it is over. */
+static void
+eases_when_congested(void **state)
+{
+	struct carrier c = {
+		.limit = 1e9, .burst = 1e9, .window = 10, .latency_ms = 10
+	};
+	struct pace p;
+	uint64_t now;
+	double before;
+
+	(void)state;
+	pace_reset(&p);
+	run(&c, &p, 1, 4);
+	assert_true(p.rate <= 0 && c.taken > 2000);
+	/* Below 90 there is nothing to do. */
+	assert_false(pace_on_congestion(&p, 89, 4000));
+	assert_true(p.rate <= 0);
+	assert_true(pace_on_congestion(&p, 90, 4000));
+	before = p.rate;
+	assert_true(before > 600 && before < 1000);
+	/* Many answers say the same: a tenth a second. */
+	for (now = 4001; now < 9000; now++) {
+		pace_on_congestion(&p, 95, now);
+		step(&c, &p, now);
+	}
+	assert_true(p.rate < before * 0.7 && p.rate > before * 0.5);
+	/* In between it stays, however much could go. */
+	before = p.rate;
+	for (; now < 12000; now++) {
+		assert_false(pace_on_congestion(&p, 85, now));
+		step(&c, &p, now);
+	}
+	assert_true(p.rate == before);
+	/* Over: it grows, as after throttling. */
+	assert_false(pace_on_congestion(&p, 79, now));
+	for (; now < 16000; now++)
+		step(&c, &p, now);
+	assert_true(p.rate > before * 1.3);
+	assert_int_equal(c.refused, 0);
+	/* A carrier that says no more is not congested for ever. */
+	(void)pace_on_congestion(&p, 100, now);
+	before = p.rate;
+	for (; now < 24000; now++)
+		step(&c, &p, now);
+	assert_true(p.rate > before);
+}
+
+static void
+congestion_has_a_floor(void **state)
+{
+	struct pace p;
+	uint64_t now;
+
+	(void)state;
+	pace_reset(&p);
+	for (now = 1000; now < 100000; now += 100) {
+		(void)pace_on_congestion(&p, 100, now);
+		(void)pace_refill(&p, now);
+		assert_true(p.rate >= 1);
+	}
+	/* And is forgotten when there is nothing to send. */
+	for (; now < 140000; now += 100)
+		(void)pace_refill(&p, now);
+	assert_true(p.rate <= 0);
+}
+
 int
 main(void)
 {
@@ -213,6 +280,8 @@ main(void)
 		cmocka_unit_test(floor_is_one_a_second),
 		cmocka_unit_test(no_limit_without_a_refusal),
 		cmocka_unit_test(forgets),
+		cmocka_unit_test(eases_when_congested),
+		cmocka_unit_test(congestion_has_a_floor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
