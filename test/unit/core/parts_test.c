@@ -877,7 +877,7 @@ part_not_durable(void **state)
  * after the restart.
  */
 static void
-torn(const char *to, unsigned records, size_t want)
+torn(const char *to, unsigned records, size_t want, unsigned next)
 {
 	for (unsigned cut = 0; cut <= records; cut++) {
 		uint64_t base;
@@ -924,7 +924,7 @@ torn(const char *to, unsigned records, size_t want)
 		part(&(struct mo){ .to = to,
 		    .ref = 100 + cut,
 		    .total = 3,
-		    .number = 1,
+		    .number = next,
 		    .text = "stop again" });
 		hook_up();
 		pass(1000);
@@ -932,13 +932,19 @@ torn(const char *to, unsigned records, size_t want)
 		hook_takes_all(before);
 		pass(6 * MINUTE);
 		all_over();
+		/* Not mixed with what was left of the first. */
+		for (size_t i = 0; i < got_count; i++)
+			if (strstr(got[i].text, "again") != NULL)
+				assert_string_equal(got[i].text, "stop again");
 		/* Each is in the tables once, and was told. */
 		size_t told = 0, others = 0;
 
 		for (uint64_t seq = base - 4; seq <= db.durable; seq++) {
 			const struct db_row *r = db_row(&db, seq);
 
-			if (r->kind != HOPYARD__V1__KIND__MO || !r->notified)
+			/* Parked is told, too: to the operator. */
+			if (r->kind != HOPYARD__V1__KIND__MO ||
+			    (!r->notified && r->queue != 0))
 				continue;
 			if (r->body_len > 10 &&
 			    memmem(r->body, r->body_len, "again", 5) != NULL)
@@ -955,14 +961,16 @@ static void
 torn_while_joined(void **state)
 {
 	(void)state;
-	torn("777", 4, 1);
+	torn("777", 4, 1, 1);
+	torn("777", 4, 1, 3);
 }
 
 static void
 torn_while_passed_on(void **state)
 {
 	(void)state;
-	torn("888", 6, 3);
+	torn("888", 6, 3, 1);
+	torn("888", 6, 3, 3);
 }
 
 int
