@@ -13,6 +13,7 @@ import uuid
 
 import pytest
 
+from busclient import uuid7
 from harness import BIN, wait_until
 from suite import Suite, run_hopctl
 
@@ -452,6 +453,33 @@ def test_replay(suite):
     assert r.code == 0
     m = suite.wait_message(r.out.strip(), lambda m: m["final"])
     assert m["status"] == "delivered"
+
+
+def test_replaced(suite):
+    """A message waits for its time in the store when another takes its place;
+    what was sent cannot be replaced, and who asks again is told the same."""
+    front = suite.front()
+    try:
+        old = front.submit(delay_ms=3600 * 1000, text="old")
+        new = front.submit(replaces=old, text="new")
+        m = suite.wait_message(str(uuid.UUID(bytes=old)),
+                               lambda m: m["final"])
+        last = m["events"][-1]
+        assert m["status"] == "canceled" and last["reason"] == "replaced"
+        assert last["replaced_by"] == str(uuid.UUID(bytes=new))
+        assert not [e for e in m["events"] if e["event"] == "notified"]
+        r = suite.hopctl("messages", "show", m["id"])
+        assert "replaced by " + last["replaced_by"] in r.out
+        m = suite.wait_message(last["replaced_by"], lambda m: m["final"])
+        assert m["status"] == "delivered"
+        front.submit(id_=new, replaces=old, text="new")
+        for other, text in ((new, "too late"), (os.urandom(16), "no such")):
+            late = uuid7()
+            with pytest.raises(AssertionError):
+                front.submit(id_=late, replaces=other)
+            assert text in front.refused[front.number].text
+    finally:
+        front.close()
 
 
 def test_scheduled(suite):
