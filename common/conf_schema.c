@@ -198,7 +198,8 @@ static const struct conf_row conf_table_smpps_rows[] = {
 	  .help = "Of those as many from one address." },
 	{ "auth_cache", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "10m",
 	  .max = DAY(1),
-	  .help = "How long a checked password is remembered." },
+	  .help = "How long a checked password is remembered, after its bind and "
+	      "after the end of the session." },
 };
 static TABLE(conf_table_smpps, "smpps", &conf_table_box,
     "SMPP server for customers.");
