@@ -70,8 +70,45 @@ def dialects():
             yield name, esm, dcs, text, tlvs
 
 
+def length_right(pdu):
+    return struct.pack(">I", len(pdu)) + pdu[4:]
+
+
+def bad_pdus():
+    """Each has one mistake; command_length is right."""
+    good = dict(data("smpp"))
+    tlvs, plain = good["submit_tlvs"], good["submit_plain"]
+    for cut in (16, 17, 24, 40, len(plain) - 1):
+        yield "cut-%d" % cut, length_right(plain[:cut])
+    yield "cut-tlv-head", length_right(tlvs[:-2])
+    yield "cut-tlv-value", length_right(plain + b"\x04\x24\0\5ab")
+    yield "tlv-too-long", length_right(plain + b"\x02\x04\xff\xff\0\1")
+    yield "tlv-wrong-size", length_right(plain + b"\x02\x04\0\1\7")
+    yield "tlv-twice", length_right(
+        plain + b"\x02\x04\0\2\0\1\x02\x04\0\2\0\2")
+    yield "text-and-payload", length_right(plain + b"\x04\x24\0\2ab")
+    yield "octet-behind", length_right(good["enquire_link"] + b"x")
+    yield "resp-octet-behind", length_right(
+        good["bind_transceiver_resp"] + b"x")
+    yield "unknown-command", length_right(
+        plain[:4] + b"\0\0\0\x77" + plain[8:])
+    # service_type, then source_addr of 30 characters for 21
+    head = plain[:16] + b"\0\1\1"
+    yield "address-too-long", length_right(
+        head + b"4" * 30 + b"\0" + b"\1\1" + b"49151\0" + bytes(9) + b"\0")
+    yield "no-nul", length_right(head + b"4" * 15)
+    yield "sm-length-255", length_right(
+        head + b"1\0\1\1" + b"2\0" + bytes(9) + b"\xff" + b"x" * 255)
+    yield "sm-length-over", length_right(
+        head + b"1\0\1\1" + b"2\0" + bytes(9) + b"\x09" + b"x" * 5)
+    multi = good["submit_multi"]
+    yield "multi-cut", length_right(multi[:-20])
+
+
 def smpp_pdu():
     yield from data("smpp")
+    for name, octets in bad_pdus():
+        yield "bad-" + name, octets
     for name, esm, dcs, text, tlvs in dialects():
         body = (b"\0\1\1" + b"4915112345678\0" + b"\5\0HOP\0"
                 + bytes([esm, 0, 0, 0, 0, 0, 0, dcs, 0, len(text)]) + text

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Two readers of SMPP, ours and Wireshark's, see the same in the same octets.
 
-Every PDU of test/data/smpp goes to `hopsim dump` and, wrapped in TCP, to
-`tshark -T json`.  Compared field by field: header, addresses, esm_class,
+Every PDU of the corpus of fuzz_smpp_pdu, which has those of test/data/smpp,
+receipts of all shapes and broken ones, goes to `hopsim dump` and, wrapped in
+TCP, to `tshark -T json`.  Compared field by field: header, addresses, esm_class,
 registered_delivery, data_coding, the other single octets, strings, the message
 itself, the lists of submit_multi, and each TLV with its length and value.
 What Wireshark leaves out or reads otherwise is listed here by name, so that
@@ -23,7 +24,11 @@ from hopbus import ROOT
 
 pytestmark = pytest.mark.peers
 
-FILES = sorted(glob.glob(os.path.join(ROOT, "test", "data", "smpp", "*.bin")))
+DATA = sorted(glob.glob(os.path.join(ROOT, "test", "data", "smpp", "*.bin")))
+# The whole corpus of fuzz_smpp_pdu: seeds (those of DATA among them), receipts,
+# and what once broke the target.
+FILES = sorted(glob.glob(os.path.join(
+    ROOT, "test", "fuzz", "corpus", "smpp_pdu", "*")))
 
 STRINGS = ("system_id", "password", "system_type", "address_range",
            "service_type", "source_addr", "destination_addr", "esme_addr",
@@ -76,6 +81,34 @@ def pcap(payloads):
     return out
 
 
+# Where one refuses what the other reads, ours first, and why.
+DIFFERENT = {
+    "bad-address-too-long": (
+        "malformed", "read", "Wireshark knows no longest address"),
+    "bad-octet-behind": (
+        "malformed", "read", "Wireshark does not look behind the last field"),
+    "bad-tlv-too-long": (
+        "malformed", "read", "Wireshark ends at a TLV over the PDU's end"),
+    "bad-tlv-wrong-size": (
+        "left out", "malformed", "a carrier's TLV of a wrong size is left out "
+        "and the rest is read; Wireshark reads over its end"),
+    "bad-tlv-twice": (
+        "left out", "read", "of a TLV that may come once we keep the first"),
+    "receipt-tlv-network-error-short": (
+        "left out", "malformed", "the same: network_error_code has three"),
+    "bad-unknown-command": (
+        "malformed", "not SMPP", "Wireshark takes it for another protocol"),
+}
+
+
+def told_by_wireshark(packet):
+    layers = packet["_source"]["layers"]
+    if "_ws.malformed" in layers or "_ws.malformed" in str(
+            layers.get("smpp", "")):
+        return "malformed"
+    return "read" if "smpp" in layers else "not SMPP"
+
+
 @pytest.fixture(scope="module")
 def wireshark(tmp_path_factory):
     """What tshark says of each file, by name."""
@@ -83,16 +116,17 @@ def wireshark(tmp_path_factory):
         pytest.skip("tshark is not installed: nothing to compare our SMPP "
                     "decoder with")
     path = tmp_path_factory.mktemp("tshark") / "smpp.pcap"
-    names = [os.path.basename(f)[:-4] for f in FILES]
+    names = [os.path.basename(f) for f in FILES]
     path.write_bytes(pcap(open(f, "rb").read() for f in FILES))
     run = subprocess.run(
-        ["tshark", "-n", "-r", str(path), "-T", "json", "-J", "smpp",
-         "--no-duplicate-keys"],
+        ["tshark", "-n", "-r", str(path), "-T", "json",
+         "-J", "smpp _ws.malformed", "--no-duplicate-keys"],
         check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         timeout=60)
     packets = json.loads(run.stdout.decode(errors="replace"))
     assert len(packets) == len(names)
-    return {name: packet["_source"]["layers"]["smpp"]
+    return {name: (told_by_wireshark(packet),
+                   packet["_source"]["layers"].get("smpp"))
             for name, packet in zip(names, packets)}
 
 
@@ -123,6 +157,16 @@ def hopsim_dump(path):
             key, value = line[1:].split(": ", 1)
             fields.append((key, value))
     return head, fields, entries
+
+
+def told_by_us(path):
+    run = subprocess.run([os.path.join(BIN, "hopsim"), "dump", "--raw", path],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         timeout=60)
+    text = run.stdout.decode()
+    if "MALFORMED" in text.splitlines()[0]:
+        return "malformed"
+    return "left out" if "TLVs left out" in text else "read"
 
 
 def number(text):
@@ -323,10 +367,17 @@ def check_lists(fields, entries, theirs):
 
 
 @pytest.mark.parametrize(
-    "path", FILES, ids=[os.path.basename(f)[:-4] for f in FILES])
+    "path", FILES, ids=[os.path.basename(f) for f in FILES])
 def test_same_as_wireshark(path, wireshark):
-    name = os.path.basename(path)[:-4]
-    theirs = wireshark[name]
+    name = os.path.basename(path)
+    they, theirs = wireshark[name]
+    we = told_by_us(path)
+    if name in DIFFERENT:
+        assert (we, they) == DIFFERENT[name][:2]
+        return
+    assert we == "read" and name in MISREAD or we == they
+    if we != "read":
+        return
     head, fields, entries = hopsim_dump(path)
     with open(path, "rb") as f:
         octets = f.read()
@@ -358,9 +409,13 @@ def test_same_as_wireshark(path, wireshark):
 
 
 def test_all_kinds_are_there():
-    """The corpus has each command that SMPP 3.4 and 5.0 know."""
+    """The corpus has each command that SMPP 3.4 and 5.0 know, and what is
+    listed as different is there."""
     found = set()
-    for path in FILES:
+    there = {os.path.basename(f) for f in FILES}
+    assert {os.path.basename(f)[:-4] for f in DATA} <= there
+    assert set(DIFFERENT) <= there and len(there) >= 150
+    for path in DATA:
         with open(path, "rb") as f:
             found.add(struct.unpack_from(">I", f.read(8), 4)[0])
     want = set()
