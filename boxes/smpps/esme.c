@@ -210,7 +210,7 @@ origin_get(struct server *s, const char *source)
 static void
 origin_release(struct server *s, struct origin *o)
 {
-	if (o != NULL && o->count == 0) {
+	if (o->count == 0) {
 		map_del(&s->origins, o->addr, sizeof(o->addr));
 		free(o);
 	}
@@ -238,11 +238,25 @@ esme_is_unbound(enum esme_state state)
 }
 
 static void
-esme_count_unbound(struct esme *e, int by)
+esme_count_unbound(struct esme *e)
 {
-	e->server->unbound_count += (unsigned)by;
+	e->server->unbound_count++;
 	if (e->origin != NULL)
-		e->origin->count += (unsigned)by;
+		e->origin->count++;
+}
+
+/* The counter goes with the last that it counts: nobody else may hold it. */
+static void
+esme_uncount_unbound(struct esme *e)
+{
+	struct server *s = e->server;
+
+	s->unbound_count--;
+	if (e->origin == NULL)
+		return;
+	e->origin->count--;
+	origin_release(s, e->origin);
+	e->origin = NULL;
 }
 
 /* ------------------------------------------------------------------ state */
@@ -260,7 +274,7 @@ esme_enter_state(struct esme *e, enum esme_state next)
 	e->since_ms = clock_mono_ms();
 	meter_state(last, next);
 	if (esme_is_unbound(last) && !esme_is_unbound(next))
-		esme_count_unbound(e, -1);
+		esme_uncount_unbound(e);
 
 	switch (next) {
 	case ESME_STATE_OPEN:
@@ -564,7 +578,6 @@ esme_closed_cb(struct session *session, const char *reason, void *arg)
 	}
 	if (e->unchecked)
 		TAILQ_REMOVE(&s->unchecked, e, check_link);
-	origin_release(s, e->origin);
 	TAILQ_REMOVE(&s->esmes, e, link);
 	map_del_u64(&s->by_id, e->number);
 	s->esme_count--;
@@ -608,7 +621,7 @@ esme_accept(struct server *s, struct conn *conn, bool tls)
 	map_put_u64(&s->by_id, e->number, e);
 	s->esme_count++;
 	why = esme_too_many(s, e->origin);
-	esme_count_unbound(e, 1);
+	esme_count_unbound(e);
 	meter_opened();
 	e->session = session_accept(conn, &opts, &esme_session_ops, e);
 	if (why == NULL)

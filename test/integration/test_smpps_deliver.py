@@ -558,6 +558,31 @@ def test_in_hand_over_a_new_connection(smpps):
     assert newer.wait_result(ref).code == RESULT.OK
 
 
+def test_results_wait_for_room(smpps):
+    """The bus settles nothing: past what the box keeps for it, results wait
+    with their items; then all are told, once, and what is in hand is what has
+    no result."""
+    smpps.bus.auto_ack = set()
+    smpps.level = "info"
+    box = smpps.up()
+    items = [smpps.dlr("nobody", ref=n) for n in range(1, 34001)]
+    for at in range(0, len(items), 8000):
+        smpps.hand(box, items[at:at + 8000], "nobody", overdraw=True)
+    box.wait(lambda: len(box.results) >= 32768, 30, "32768 results")
+    reply = box.call("prometheus").body.decode()    # all was read by now
+    assert "smpps_given_back_total" in reply
+    assert len(box.results) == 32768
+    box.ack()
+    box.wait(lambda: len(box.results) >= 34000, 30, "all results")
+    assert [r.ref for r in box.results] == list(range(1, 34001))
+    assert {r.code for r in box.results} == {RESULT.NOT_NOW}
+    box.ack()
+    c = smpps.bind()
+    ref, = smpps.hand(box, [smpps.dlr(ref=40000)])
+    c.expect("deliver_sm")
+    assert box.wait_result(ref).code == RESULT.OK
+
+
 def test_drain_waits_for_answers(smpps):
     box = smpps.up()
     c = smpps.bind(auto=False)

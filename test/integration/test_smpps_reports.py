@@ -283,6 +283,30 @@ def test_error_then_ok(suite):
     c.close()
 
 
+def test_lost_bind_gets_them_again_at_once(suite):
+    """What was written and not answered when the customer's connection ended
+    does not wait for the ladder of retries."""
+    c = suite.bind(auto=False)
+    tos = numbers(15)
+    ids = submit(c, tos)
+    for to in tos:
+        suite.arrived(to.encode())
+    suite.delivered(tos)
+    had = [c.expect("deliver_sm") for _ in tos]
+    for p in had[:5]:
+        c.answer(p, message_id=b"")
+    assert c.enquire().status == 0
+    c.close()
+    at = time.monotonic()
+    c = suite.bind(role="receiver", gw="gw2")
+    got = receipts(c, 10)
+    assert time.monotonic() - at < 3
+    assert sorted(got) == sorted((p.source_addr.decode(), ids[
+        p.source_addr.decode()]) for p in had[5:])
+    nothing_more(c)
+    c.close()
+
+
 # --------------------------------------------------------------------- claim 6
 
 
