@@ -670,7 +670,10 @@ engine_in_hand(
 	t->told = true;
 	for (size_t i = 0; i < n && t->in_hand.count < IN_HAND_MAX; i++) {
 		m = map_get_u64(&e->by_seq, refs[i]);
-		if (m == NULL || queue_serves(m, t)) {
+		/* Of a customer's item also while another one has it: should
+		 * that one give it back, it is here. */
+		if (m == NULL || queue_serves(m, t) ||
+		    (t->role == TARGET_ESME && m->queue->customer != NULL)) {
 			map_put_u64(&t->in_hand, refs[i], t);
 			if (m == NULL)
 				continue;
@@ -966,12 +969,14 @@ customers_floor(const struct engine *e)
 {
 	const struct target *t;
 
-	for (t = e->first_server; t != NULL; t = t->next_server)
-		if (t->met ? t->state == TARGET_GREETED && !t->settled &&
-			    e->now - t->since < e->limits.reclaim_ms
-			   : t->configured &&
-			    e->now - e->started < e->limits.reclaim_ms)
+	for (t = e->first_server; t != NULL; t = t->next_server) {
+		uint64_t since = t->met ? t->since : e->started;
+
+		/* Once it has said it, in_hand keeps what is not loaded. */
+		if (!t->settled && e->now - since < e->limits.reclaim_ms &&
+		    (t->met ? t->state != TARGET_AWAY : t->configured))
 			return e->recovered_seq;
+	}
 	return 0;
 }
 

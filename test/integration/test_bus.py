@@ -30,6 +30,7 @@ boxes = (
   { name = "off"; type = "http"; listen = "127.0.0.1:2"; enabled = false; },
   { name = "adm"; type = "admin"; },
   { name = "hook"; type = "hook"; },
+  { name = "gate"; type = "smpps"; listen = "127.0.0.1:3"; },
   { name = "echo"; type = "echo"; exec = "/bin/false"; role = "connector"; },
   { name = "slow"; type = "echo"; exec = "/bin/false"; role = "connector"; }
 );
@@ -39,7 +40,7 @@ routes = ( { name = "slow"; to = "44"; via = "slow"; },
 """
 
 ROLES = {"front": ("api", "http"), "connector": ("echo", "echo"),
-         "hook": ("hook", "hook")}
+         "hook": ("hook", "hook"), "server": ("gate", "smpps")}
 
 # What each role may send, from the protocol page.
 ALLOWED = {
@@ -47,6 +48,8 @@ ALLOWED = {
     "connector": {pb.CREDIT, pb.RESULT, pb.INBOUND, pb.IN_HAND, pb.LINK_STATE,
                   pb.REPLY},
     "hook": {pb.CREDIT, pb.RESULT, pb.IN_HAND, pb.SUBMIT, pb.CALL, pb.REPLY},
+    "server": {pb.CREDIT, pb.RESULT, pb.IN_HAND, pb.ATTACH, pb.SUBMIT, pb.CALL,
+               pb.REPLY},
     "control": {pb.CALL, pb.REPLY},
 }
 EVERYBODY = {pb.HELLO, pb.BYE, pb.PING, pb.PONG, pb.NAK}

@@ -62,6 +62,12 @@ const struct command commands[] = {
 
 	{ "accounts", NULL, "", 0, 0, view_accounts,
 	  "accounts with limits and counts", NULL, NONE },
+	{ "customers", NULL, "", 0, 0, view_customers,
+	  "who is bound by SMPP and where, and what waits for whom",
+	  "One line for each account and server.  QUEUED and IN-FLIGHT are of "
+	  "the account, at\nall servers; CREDIT is what it takes more at this "
+	  "one.",
+	  { OPTION_EVERY, OPTIONS } },
 
 	{ "messages", "find", "", 0, 0, message_find,
 	  "search, newest first",

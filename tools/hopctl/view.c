@@ -122,6 +122,16 @@ static const struct column account_columns[] = {
 	{ "REFUSED", "refused", NULL, true, false },
 };
 
+static const struct column customer_columns[] = {
+	{ "ACCOUNT", "account", NULL, false, false },
+	{ "BOX", "box", NULL, false, false },
+	{ "BINDS", "binds", NULL, true, false },
+	{ "RECEIVERS", "receivers", NULL, true, false },
+	{ "CREDIT", "credit", NULL, true, false },
+	{ "QUEUED", "queued", NULL, true, false },
+	{ "IN-FLIGHT", "in_flight", NULL, true, false },
+};
+
 /* -------------------------------------------------------------------- views */
 
 /* Prints an answer once. */
@@ -319,6 +329,19 @@ int
 view_accounts(struct request *r)
 {
 	return view(r, "bus", "accounts", NULL, print_accounts);
+}
+
+static void
+print_customers(const struct request *r, const json_t *rows)
+{
+	table_print(r, rows, customer_columns, ARRAY_LEN(customer_columns),
+	    "No customer is bound by SMPP, and nothing waits for one.");
+}
+
+int
+view_customers(struct request *r)
+{
+	return view(r, "bus", "customers", NULL, print_customers);
 }
 
 /* Without a bus our own version is all there is to say. */

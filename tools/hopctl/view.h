@@ -16,6 +16,7 @@ int view_boxes(struct request *);
 int view_routes(struct request *);
 int view_routes_test(struct request *);
 int view_accounts(struct request *);
+int view_customers(struct request *);
 int view_version(struct request *);
 
 int link_drain(struct request *);

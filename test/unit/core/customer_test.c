@@ -795,6 +795,11 @@ bus_killed_with_items_out(void **state)
 	attach("s2", "b", 1, 1, 10);
 	pages();
 	assert_int_equal(got_count, 4);
+	/* Lost again before it could say what it has. */
+	engine_hello(e, target("s1"), 30, instance(1), true);
+	engine_gone(e, target("s1"));
+	engine_dispatch(e);
+	assert_int_equal(got_count, 4);
 	engine_hello(e, target("s1"), 31, instance(1), true);
 	engine_dispatch(e);
 	assert_int_equal(got_count, 4);

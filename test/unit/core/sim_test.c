@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sim_test.c - the engine in a world that goes wrong: front ends, connectors,
- * a hook and a store around it, all kept here, joined by links that delay and
- * break, each of them and the bus itself killed at any time.
+ * sim_test.c - the engine in a world that goes wrong: front ends, connectors, a
+ * hook, SMPP servers with customers who come and go, and a store around it, all
+ * kept here, joined by links that delay and break, each of them and the bus
+ * itself killed at any time.
  *
  * A seed decides everything, so a run repeats: SEED=17 sim_test runs that one
  * alone, SEEDS=n others than the usual number.  The rules are checked while it
@@ -30,8 +31,11 @@
 
 #define FRONTS     2
 #define CONNECTORS 3
-#define BOXES      (FRONTS + CONNECTORS + 1)
-#define HOOK       (BOXES - 1)
+#define SERVERS    2
+#define HOOK       (FRONTS + CONNECTORS)
+#define SERVER     (HOOK + 1)
+#define BOXES      (SERVER + SERVERS)
+#define ACCOUNTS   5
 
 #define RECLAIM 3000
 
@@ -46,6 +50,8 @@ static const char sim_conf[] =
     " { name = \"l1\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";},"
     " { name = \"l2\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";},"
     " { name = \"hook\"; type = \"hook\"; },"
+    " { name = \"s0\"; type = \"smpps\"; listen = \"127.0.0.1:0\"; },"
+    " { name = \"s1\"; type = \"smpps\"; listen = \"127.0.0.1:0\"; },"
     " { name = \"store\"; type = \"store\"; dsn = \"x\"; } );"
     "accounts = ( { id = \"a\"; }, { id = \"b\"; class = \"bulk\"; },"
     " { id = \"c\"; class = \"otp\"; }, { id = \"d\"; class = \"alert\"; },"
@@ -55,13 +61,14 @@ static const char sim_conf[] =
     " { name = \"r2\"; to = \"1\"; via = \"l2\"; } );"
     "inbound = ( { name = \"in\"; to = \"777\"; account = \"a\";"
     " url = \"http://localhost/\"; }, { name = \"apart\"; to = \"888\";"
-    " account = \"a\"; url = \"http://localhost/\"; join = false; } );";
+    " account = \"a\"; url = \"http://localhost/\"; join = false; },"
+    " { name = \"esme\"; to = \"778\"; account = \"b\"; smpp = true; } );";
 
-static const char *const accounts[] = { "a", "b", "c", "d", "t" };
+static const char *const accounts[ACCOUNTS] = { "a", "b", "c", "d", "t" };
 static const char *const destinations[] = { "4915112345678", "447712345678",
 	"12025550123", "999" };
-static const char *const names[BOXES] = { "f0", "f1", "l0", "l1", "l2",
-	"hook" };
+static const char *const names[BOXES] = { "f0", "f1", "l0", "l1", "l2", "hook",
+	"s0", "s1" };
 
 /* One message of a front end, MO of a connector, or receipt of a carrier. */
 struct message {
@@ -74,6 +81,7 @@ struct message {
 	unsigned total, number; /* MO: one part of several */
 	uint64_t group;         /* and of which */
 	unsigned told;          /* how often its text was */
+	bool esme; /* for the binds of the account, itself or its reports */
 	unsigned front;
 	bool acked;        /* OK, at least once */
 	bool refused;      /* and never OK */
@@ -89,6 +97,7 @@ enum packet_kind {
 	P_IN_HAND,
 	P_CREDIT,
 	P_LINK_STATE,
+	P_ATTACH,
 	P_SUBMIT,
 	P_RESULT,
 	P_INBOUND,
@@ -150,6 +159,7 @@ struct held {
 	uint8_t id[16];
 	uint32_t attempt;
 	bool dup;
+	unsigned account; /* of a customer's item */
 	uint64_t done_at;
 	bool recalled;
 };
@@ -170,6 +180,12 @@ struct box {
 	uint64_t granted, got;
 	bool ready; /* has said what it has in hand */
 	uint64_t back_at;
+	/* A server: what it has of each account. */
+	struct {
+		unsigned binds, receivers;
+		uint64_t granted, got; /* of this connection */
+		size_t held;
+	} seat[ACCOUNTS];
 	struct owed_list carrier; /* receipts that it will send */
 };
 
@@ -178,7 +194,7 @@ struct batch {
 };
 
 struct faults {
-	bool bus, store, connector, hook, cut, unknown, overdue, leap;
+	bool bus, store, connector, hook, server, cut, unknown, overdue, leap;
 	unsigned odds; /* of each, in a thousand steps */
 };
 
@@ -208,6 +224,7 @@ struct sim {
 	size_t count, cap;
 	struct map by_id;
 	struct map cancels; /* token -> message */
+	struct map served;  /* refs that a customer has */
 	uint64_t last_token;
 	struct faults faults;
 	bool calm; /* nothing fails any more */
@@ -241,6 +258,19 @@ static bool tracing;
 			putchar('\n');                                         \
 		}                                                              \
 	} while (0)
+
+/* Of the boxes behind the front ends: connectors; the rest tells customers. */
+static bool
+is_link(int i)
+{
+	return i >= FRONTS && i < HOOK;
+}
+
+static bool
+is_server(int i)
+{
+	return i >= SERVER;
+}
 
 static uint64_t
 rnd(struct sim *s, uint64_t below)
@@ -486,6 +516,26 @@ on_settle(void *arg, uint32_t peer, uint64_t number,
 	send_to(s, &b->wire, false, p);
 }
 
+/* May the bus think that what this server has is lost, without a word of it on
+ * record?  Only when it was away for long. */
+static bool
+given_up(const struct sim *s, int i)
+{
+	const struct target *t = engine_target(s->e, names[i]);
+
+	return t->met ? t->state == TARGET_AWAY
+		      : s->e->now - s->e->started >= RECLAIM;
+}
+
+static unsigned
+account_index(const char *name)
+{
+	for (unsigned i = 0; i < ACCOUNTS; i++)
+		if (strcmp(accounts[i], name) == 0)
+			return i;
+	abort();
+}
+
 static void
 check_hands(
     struct sim *s, int index, const uint8_t id[16], uint64_t ref, bool dup)
@@ -494,16 +544,21 @@ check_hands(
 		struct box *b = &s->box[i];
 		struct held *h;
 
-		if (!b->alive || (i == HOOK) != (index == HOOK))
+		if (!b->alive || is_link(i) != is_link(index) ||
+		    is_server(i) != is_server(index))
 			continue;
 		TAILQ_FOREACH(h, &b->held, link) {
-			if (i == HOOK ? h->ref != ref
-				      : memcmp(h->id, id, 16) != 0)
+			if (is_link(i) ? memcmp(h->id, id, 16) != 0
+				       : h->ref != ref)
 				continue;
 			if (i == index)
 				fail_run(s, "%s was given %s twice", names[i],
 				    hex(id));
-			else if (b->wire.up && b->ready)
+			else if (is_server(i)) {
+				if (!dup && !given_up(s, i))
+					fail_run(s, "%s has %s, and now %s too",
+					    names[i], hex(id), names[index]);
+			} else if (b->wire.up && b->ready)
 				fail_run(s, "%s has %s, and now %s too",
 				    names[i], hex(id), names[index]);
 			else if (!dup)
@@ -526,6 +581,7 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	int index = box_index(t->name);
 	struct message *m;
 	struct packet *p;
+	bool esme;
 
 	arena_init(&arena, memory, sizeof(memory));
 	d = frame_unpack(&arena, &hopyard__v1__dispatch__descriptor,
@@ -542,14 +598,16 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	if (d->attempt > 1 && r->attempt_recorded < d->attempt)
 		fail_run(s, "attempt %u of %s is not on disk", d->attempt,
 		    hex(r->id));
+	m = message_of(s, r->id); /* NULL: of parts that were joined */
+	esme = m != NULL && m->esme;
 	if (r->kind == HOPYARD__V1__KIND__MT) {
-		m = message_of(s, r->id);
 		if (WALL(s) < r->at + m->delay_ms)
 			fail_run(s, "%s sent before its time", hex(r->id));
 		if (r->expires_at != 0 && WALL(s) >= r->expires_at)
 			fail_run(s, "%s sent after its time", hex(r->id));
 	}
-	if ((r->kind == HOPYARD__V1__KIND__MT) != (index != HOOK))
+	if ((r->kind == HOPYARD__V1__KIND__MT) != is_link(index) ||
+	    (r->kind != HOPYARD__V1__KIND__MT && esme != is_server(index)))
 		fail_run(s, "%s got an item that is not its kind", t->name);
 	check_hands(s, index, r->id, r->seq, d->possible_dup);
 	if (t->sent_items > t->granted_items)
@@ -561,6 +619,8 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	p->a = d->ref;
 	p->attempt = d->attempt;
 	p->flag = d->possible_dup;
+	if (is_server(index) && m != NULL)
+		p->b = account_index(m->mo ? "b" : m->account);
 	memcpy(p->id, r->id, 16);
 	send_to(s, &s->box[index].wire, false, p);
 }
@@ -623,10 +683,50 @@ static const struct engine_ops sim_ops = {
 /* ------------------------------------------------------ does it all add up */
 
 static void
+check_customers(struct sim *s)
+{
+	const struct customer *c;
+	const struct seat *seat;
+
+	TAILQ_FOREACH(c, &s->e->customer_list, link) {
+		bool here = false, open = false;
+
+		TAILQ_FOREACH(seat, &c->seats, link) {
+			here |= seat->receivers > 0;
+			open |=
+			    seat->receivers > 0 && seat->sent < seat->granted;
+			if (seat->box->state == TARGET_LOST ||
+			    seat->box->state == TARGET_AWAY)
+				fail_run(s, "a seat at %s, which is away",
+				    seat->box->name);
+		}
+		if (here != c->here || open != c->open)
+			fail_run(
+			    s, "%s is thought to be elsewhere", c->account);
+		for (int i = 0; i < CLASS_COUNT; i++) {
+			const struct queue *q = c->queue[i];
+
+			if (q == NULL)
+				continue;
+			if (q->parked == open || q->away == here)
+				fail_run(s, "a queue of %s is in no place",
+				    c->account);
+			if (here && queue_deep(q) &&
+			    !TAILQ_LINKED(q, deep_link))
+				fail_run(s, "nobody will page in for %s",
+				    c->account);
+			if (!here && q->asked_at != 0)
+				fail_run(s, "a page for nobody");
+		}
+	}
+}
+
+static void
 check_engine(struct sim *s)
 {
 	struct engine *e = s->e;
-	size_t bytes = 0, waiting = 0, inflight[8] = { 0 }, ready[8] = { 0 };
+	size_t bytes = 0, waiting = 0, inflight[16] = { 0 };
+	size_t ready[16] = { 0 };
 	size_t home = 0, due = 0, pos = 0;
 	struct queue *q;
 	struct msg *m;
@@ -635,7 +735,7 @@ check_engine(struct sim *s)
 		bytes += msg_size(m);
 		waiting += m->state == MSG_WAITING;
 		if (m->state == MSG_INFLIGHT || m->state == MSG_ATTEMPTING)
-			inflight[m->queue->target->index]++;
+			inflight[m->box->index]++;
 		if (m->state == MSG_READY)
 			ready[m->queue->target->index]++;
 		due += m->from_due;
@@ -655,6 +755,7 @@ check_engine(struct sim *s)
 			    e->target[i]->name, e->target[i]->inflight_count,
 			    inflight[i], (size_t)e->target[i]->ready_count,
 			    ready[i]);
+	check_customers(s);
 	TAILQ_FOREACH(q, &e->queues, all_link) {
 		home += q->home_count;
 		if (q->asked_at == 0 && q->gone.count != 0)
@@ -1041,6 +1142,7 @@ held_free(struct box *b, struct held *h)
 {
 	TAILQ_REMOVE(&b->held, h, link);
 	b->held_count--;
+	b->seat[h->account].held--;
 	free(h);
 }
 
@@ -1080,7 +1182,7 @@ box_kill(struct sim *s, int i)
 	box_lost(s, i, true);
 	/* What was in its hands may be with the carrier. */
 	while ((h = TAILQ_FIRST(&b->held)) != NULL) {
-		if (i != HOOK) {
+		if (is_link(i)) {
 			message_of(s, h->id)->unknowns++;
 			if (chance(s, 500))
 				taken(s, b, h);
@@ -1088,11 +1190,12 @@ box_kill(struct sim *s, int i)
 		held_free(b, h);
 	}
 	TAILQ_FOREACH(o, &b->owed, link)
-		if (o->kind == P_RESULT && i != HOOK)
+		if (o->kind == P_RESULT && is_link(i))
 			message_of(s, o->id)->unknowns++;
 	/* Front ends have not answered for it; a carrier repeats a receipt
 	 * that got no answer. */
-	while (i != HOOK && (o = TAILQ_FIRST(&b->owed)) != NULL) {
+	while (
+	    !is_server(i) && i != HOOK && (o = TAILQ_FIRST(&b->owed)) != NULL) {
 		TAILQ_REMOVE(&b->owed, o, link);
 		if (o->kind == P_INBOUND && o->message == NULL)
 			TAILQ_INSERT_TAIL(&b->carrier, o, link);
@@ -1102,6 +1205,7 @@ box_kill(struct sim *s, int i)
 	owed_clear(&b->owed);
 	b->alive = false;
 	b->epoch = 0;
+	memset(b->seat, 0, sizeof(b->seat));
 	b->link_up = false;
 	b->back_at = s->now + rnd(s, chance(s, 700) ? 300 : 8000);
 }
@@ -1138,13 +1242,15 @@ box_send_owed(struct sim *s, struct box *b, struct owed *o)
 			.mask = o->message->mask,
 			.delay_ms = o->message->delay_ms,
 			.validity_ms = o->message->validity_ms,
+			.esme = o->message->esme,
 			.parts = 1 + (uint32_t)(o->message->serial % 3) });
 		break;
 	case P_INBOUND:
 		it = o->message != NULL && o->message->total > 0
 		    ? mo_part(s, b, o->message)
 		    : o->message != NULL
-		    ? model_mo(&s->buf, o->id, "777", "4915199")
+		    ? model_mo(&s->buf, o->id, o->message->esme ? "778" : "777",
+			  "4915199")
 		    : model_receipt(&s->buf, o->id, &o->smsc_id,
 			  sizeof(o->smsc_id), o->state);
 		break;
@@ -1176,6 +1282,58 @@ box_grant(struct sim *s, struct box *b)
 	send_to(s, &b->wire, true, p);
 }
 
+/* What a server has of one account, or of all that are bound. */
+static void
+box_attach(struct sim *s, struct box *b, int only)
+{
+	Hopyard__V1__Attach a = HOPYARD__V1__ATTACH__INIT;
+	Hopyard__V1__Attach__Seat seat[ACCOUNTS], *list[ACCOUNTS];
+	struct packet *p;
+
+	if (!b->ready)
+		return;
+	a.seat = list;
+	for (int k = 0; k < ACCOUNTS; k++) {
+		Hopyard__V1__Attach__Seat *out = &seat[a.n_seat];
+		uint64_t window = 3;
+
+		if (only >= 0 ? k != only : b->seat[k].binds == 0)
+			continue;
+		if (b->seat[k].receivers > 0 &&
+		    b->seat[k].granted < b->seat[k].got + window &&
+		    b->seat[k].held < window)
+			b->seat[k].granted =
+			    b->seat[k].got + window - b->seat[k].held;
+		hopyard__v1__attach__seat__init(out);
+		out->account.data = (uint8_t *)(uintptr_t)accounts[k];
+		out->account.len = 1;
+		out->binds = b->seat[k].binds;
+		out->receivers = b->seat[k].receivers;
+		out->items = b->seat[k].granted;
+		list[a.n_seat++] = out;
+	}
+	if (a.n_seat == 0)
+		return;
+	p = packet_new(P_ATTACH);
+	p->len = hopyard__v1__attach__get_packed_size(&a);
+	p->data = xmalloc(p->len);
+	hopyard__v1__attach__pack(&a, p->data);
+	send_to(s, &b->wire, true, p);
+}
+
+/* Customers come and go. */
+static void
+box_bind(struct sim *s, int i, int account, unsigned binds, unsigned receivers)
+{
+	struct box *b = &s->box[i];
+
+	b->seat[account].binds = binds;
+	b->seat[account].receivers = receivers;
+	TRACE(s, "%s: %u binds of %s, %u receivers", names[i], binds,
+	    accounts[account], receivers);
+	box_attach(s, b, account);
+}
+
 static void
 box_tell_link(struct sim *s, struct box *b)
 {
@@ -1197,6 +1355,8 @@ box_connect(struct sim *s, int i)
 	wire_open(s, &b->wire);
 	b->last_number = 0;
 	b->granted = b->got = 0;
+	for (int k = 0; k < ACCOUNTS; k++)
+		b->seat[k].granted = b->seat[k].got = 0;
 	p = packet_new(P_HELLO);
 	p->flag = b->epoch != 0;
 	send_to(s, &b->wire, true, p);
@@ -1228,9 +1388,26 @@ box_welcome(struct sim *s, int i, uint64_t epoch)
 		    (unsigned long long)refs[k]);
 	p->data = (uint8_t *)refs;
 	send_to(s, &b->wire, true, p);
-	box_tell_link(s, b);
-	if (b->link_up || i == HOOK)
+	if (is_link(i))
+		box_tell_link(s, b);
+	box_attach(s, b, -1);
+	if (b->link_up || !is_link(i))
 		box_grant(s, b);
+}
+
+/* Nobody left to take it, or it is with the customer. */
+static void
+served(struct sim *s, struct box *b, const struct held *h, struct owed *o)
+{
+	if (b->seat[h->account].receivers == 0)
+		o->result.code = HOPYARD__V1__RESULT__CODE__NOT_NOW;
+	if (o->result.code != HOPYARD__V1__RESULT__CODE__OK)
+		return;
+	if (map_put_u64(&s->served, h->ref, b) != NULL && !h->dup &&
+	    !s->faults.server && !s->faults.leap &&
+	    !(s->faults.cut && s->faults.connector))
+		fail_run(s, "a customer got ref %llu twice",
+		    (unsigned long long)h->ref);
 }
 
 static void
@@ -1264,9 +1441,11 @@ box_result(struct sim *s, int i, const struct held *h)
 		o->result.code = s->faults.unknown
 		    ? HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME
 		    : HOPYARD__V1__RESULT__CODE__RETRY;
-	if (i == HOOK && o->result.code == HOPYARD__V1__RESULT__CODE__REROUTE)
+	if (!is_link(i) && o->result.code == HOPYARD__V1__RESULT__CODE__REROUTE)
 		o->result.code = HOPYARD__V1__RESULT__CODE__RETRY;
-	if (i != HOOK) {
+	if (is_server(i))
+		served(s, b, h, o);
+	if (is_link(i)) {
 		if (o->result.code == HOPYARD__V1__RESULT__CODE__OK) {
 			o->smsc_id = h->ref;
 			taken(s, b, h);
@@ -1330,6 +1509,12 @@ box_delivered(struct sim *s, int i, const struct packet *p)
 	h->ref = p->a;
 	h->attempt = p->attempt;
 	h->dup = p->flag;
+	h->account = (unsigned)p->b;
+	b->seat[h->account].held++;
+	if (is_server(i) &&
+	    ++b->seat[h->account].got > b->seat[h->account].granted)
+		fail_run(s, "%s got more for %s than it granted", names[i],
+		    accounts[h->account]);
 	memcpy(h->id, p->id, 16);
 	h->done_at = s->now + rnd(s, chance(s, 900) ? 60 : 5000);
 	TAILQ_INSERT_TAIL(&b->held, h, link);
@@ -1377,9 +1562,13 @@ box_run(struct sim *s, int i)
 		box_result(s, i, h);
 		held_free(b, h);
 	}
-	if (b->ready && (b->link_up || i == HOOK))
+	if (b->ready && (b->link_up || !is_link(i)))
 		box_grant(s, b);
-	if (i != HOOK && (o = TAILQ_FIRST(&b->carrier)) != NULL &&
+	for (int k = 0; is_server(i) && k < ACCOUNTS; k++)
+		if (b->seat[k].receivers > 0 &&
+		    b->seat[k].granted + b->seat[k].held < b->seat[k].got + 3)
+			box_attach(s, b, k);
+	if (is_link(i) && (o = TAILQ_FIRST(&b->carrier)) != NULL &&
 	    (s->calm || chance(s, 200))) {
 		TAILQ_REMOVE(&b->carrier, o, link);
 		TAILQ_INSERT_TAIL(&b->owed, o, link);
@@ -1400,6 +1589,9 @@ box_start(struct sim *s, int i)
 		for (int k = 0; k < 16; k++)
 			b->instance[k] = (uint8_t)rnd(s, 256);
 		b->link_up = i >= FRONTS;
+		for (int k = 0; is_server(i) && k < ACCOUNTS; k++)
+			if (s->calm || chance(s, 500))
+				box_bind(s, i, k, 1, 1);
 	}
 	if (!b->wire.up && s->e != NULL && s->now >= b->back_at)
 		box_connect(s, i);
@@ -1473,7 +1665,7 @@ bus_greet(struct sim *s, int i)
 
 	if (!b->greeting || !b->wire.up)
 		return;
-	if (t != NULL && s->now - b->greeted_at < 2000 &&
+	if (t != NULL && !is_server(i) && s->now - b->greeted_at < 2000 &&
 	    (!e->open || engine_succeed(e, t, b->instance) != 0))
 		return;
 	b->greeting = false;
@@ -1484,6 +1676,20 @@ bus_greet(struct sim *s, int i)
 	p = packet_new(P_WELCOME);
 	p->a = sure && e->open ? s->epoch : 0;
 	send_to(s, &b->wire, false, p);
+}
+
+static void
+bus_attach(struct sim *s, struct target *t, const struct packet *p)
+{
+	uint8_t memory[2048];
+	struct arena arena;
+	const Hopyard__V1__Attach *a;
+
+	arena_init(&arena, memory, sizeof(memory));
+	a = frame_unpack(
+	    &arena, &hopyard__v1__attach__descriptor, p->data, p->len);
+	assert_non_null(a);
+	engine_attach(s->e, t, a);
 }
 
 static void
@@ -1521,8 +1727,10 @@ bus_hear_box(struct sim *s, int i)
 			state.state = p->a
 			    ? HOPYARD__V1__LINK_STATE__LINK__UP
 			    : HOPYARD__V1__LINK_STATE__LINK__DOWN;
-			if (i != HOOK)
-				engine_link_state(e, t, &state);
+			engine_link_state(e, t, &state);
+			break;
+		case P_ATTACH:
+			bus_attach(s, t, p);
 			break;
 		case P_SUBMIT:
 		case P_RESULT:
@@ -1624,6 +1832,7 @@ submit(struct sim *s)
 		m->account = accounts[rnd(s, 5)];
 		m->to = destinations[chance(s, 20) ? 3 : rnd(s, 3)];
 		m->mask = chance(s, 800) ? 31 : 0;
+		m->esme = chance(s, 400);
 		if (chance(s, 60))
 			m->delay_ms = 1 + rnd(s, 55000);
 		else if (chance(s, 60))
@@ -1650,6 +1859,7 @@ send_mo(struct sim *s)
 		return;
 	m = message_new(s);
 	m->mo = true;
+	m->esme = chance(s, 400);
 	o = xcalloc(1, sizeof(*o));
 	o->kind = P_INBOUND;
 	o->message = m;
@@ -1733,6 +1943,8 @@ break_something(struct sim *s)
 		box_kill(s, i);
 	if (f->hook && chance(s, f->odds))
 		box_kill(s, HOOK);
+	if (f->server && chance(s, f->odds))
+		box_kill(s, SERVER + (int)rnd(s, SERVERS));
 	if (f->cut && chance(s, 2 * f->odds)) {
 		i = (int)rnd(s, BOXES);
 		box_lost(s, i, true);
@@ -1762,6 +1974,17 @@ break_something(struct sim *s)
 }
 
 static void
+come_and_go(struct sim *s)
+{
+	int i = SERVER + (int)rnd(s, SERVERS);
+	unsigned binds = chance(s, 500) ? (unsigned)rnd(s, 3) : 0;
+
+	if (s->box[i].alive)
+		box_bind(s, i, (int)rnd(s, ACCOUNTS), binds,
+		    (unsigned)rnd(s, binds + 1));
+}
+
+static void
 mend(struct sim *s)
 {
 	struct queue *q;
@@ -1774,6 +1997,10 @@ mend(struct sim *s)
 		    s->e, engine_target(s->e, names[i]), TARGET_ADMIN_READY);
 	TAILQ_FOREACH(q, &s->e->queues, all_link)
 		engine_hold(s->e, q, false);
+	for (int i = SERVER; i < BOXES; i++)
+		for (int k = 0; s->box[i].alive && k < ACCOUNTS; k++)
+			if (s->box[i].seat[k].receivers == 0)
+				box_bind(s, i, k, 1, 1);
 	for (int i = FRONTS; i < HOOK; i++)
 		if (s->box[i].alive && !s->box[i].link_up) {
 			s->box[i].link_up = true;
@@ -1886,7 +2113,7 @@ check_end(struct sim *s)
 		fail_run(s, "parts of an MO wait for ever");
 	if (e->ledger.ring_count != 0 || e->heap_count != 0 || e->bytes != 0 ||
 	    e->due_count != 0 || e->pages[TARGET_CONNECTOR] != 0 ||
-	    e->pages[TARGET_HOOK] != 0)
+	    e->pages[TARGET_HOOK] != 0 || e->pages[TARGET_ESME] != 0)
 		fail_run(s, "the engine is not empty");
 	for (size_t i = 0; i < e->target_count; i++)
 		if (e->target[i]->in_hand.count != 0)
@@ -1910,6 +2137,7 @@ sim_init(struct sim *s, uint64_t seed)
 	s->db.frame_items = rnd(s, 2) ? 5 : 0;
 	map_init(&s->by_id);
 	map_init(&s->cancels);
+	map_init(&s->served);
 	buf_init(&s->buf);
 	s->conf = model_conf(sim_conf);
 	TAILQ_INIT(&s->pending);
@@ -1929,6 +2157,7 @@ sim_init(struct sim *s, uint64_t seed)
 		.store = rnd(s, 3) > 0,
 		.connector = rnd(s, 2),
 		.hook = rnd(s, 2),
+		.server = rnd(s, 2),
 		.cut = rnd(s, 2),
 		.unknown = rnd(s, 2),
 		.leap = rnd(s, 2),
@@ -1959,13 +2188,14 @@ sim_fini(struct sim *s)
 	free(s->message);
 	map_fini(&s->by_id);
 	map_fini(&s->cancels);
+	map_fini(&s->served);
 	buf_fini(&s->buf);
 	db_fini(&s->db);
 	conf_free(s->conf);
 }
 
 struct totals {
-	uint64_t messages, records, pages, verified, taken, kills;
+	uint64_t messages, records, pages, verified, served, kills;
 };
 
 static bool
@@ -1989,6 +2219,8 @@ sim_run(uint64_t seed, struct totals *sum)
 			send_parts(s);
 		if (chance(s, 25))
 			cancel(s);
+		if (chance(s, 15))
+			come_and_go(s);
 		break_something(s);
 		one_step(s);
 		if (s->e != NULL && s->step % 16 == 0)
@@ -2019,6 +2251,7 @@ sim_run(uint64_t seed, struct totals *sum)
 	sum->pages += s->db.pages;
 	sum->verified += s->db.verified;
 	sum->kills += s->epoch - (s->epoch > 0);
+	sum->served += s->served.count;
 	ok = s->failed[0] == '\0';
 	if (!ok)
 		print_error("SEED=%llu step %u: %s\n", (unsigned long long)seed,
@@ -2045,10 +2278,12 @@ many_worlds(void **state)
 	for (uint64_t seed = first; seed < first + n && bad < 10; seed++)
 		bad += !sim_run(seed, &sum);
 	print_message("%llu runs: %llu messages, %llu records, %llu pages "
-		      "(%llu verified), bus killed %llu times\n",
+		      "(%llu verified), %llu items to customers, bus killed "
+		      "%llu times\n",
 	    (unsigned long long)n, (unsigned long long)sum.messages,
 	    (unsigned long long)sum.records, (unsigned long long)sum.pages,
-	    (unsigned long long)sum.verified, (unsigned long long)sum.kills);
+	    (unsigned long long)sum.verified, (unsigned long long)sum.served,
+	    (unsigned long long)sum.kills);
 	assert_int_equal(bad, 0);
 }
 

@@ -43,6 +43,7 @@ static const struct {
 	{ TYPE(IN_HAND), OF(in_hand), NULL, NULL, NULL },
 	{ TYPE(LINK_STATE), OF(link_state), NULL, NULL, NULL },
 	{ TYPE(RECALL), OF(recall), NULL, NULL, NULL },
+	{ TYPE(ATTACH), OF(attach), NULL, NULL, NULL },
 	{ TYPE(OPEN), OF(open), NULL, NULL, NULL },
 	{ TYPE(OPENED), OF(opened), NULL, NULL, NULL },
 	{ TYPE(RECORD), NULL, OF(envelope), OF(content), OF(record) },
