@@ -459,6 +459,28 @@ result_of(const struct engine *e, const uint8_t id[16], uint64_t seq)
 	return NULL;
 }
 
+/* A box repeats what it has not been told to forget; the item has been handed
+ * out again since then, perhaps to another one. */
+static bool
+overtaken(struct engine *e, const struct lookup *l, const struct msg *m)
+{
+	const Hopyard__V1__Result *res;
+
+	arena_reset(&e->result_arena);
+	res = frame_unpack(&e->result_arena, &hopyard__v1__result__descriptor,
+	    l->result, l->result_len);
+	assert(res != NULL); /* it was good when it came */
+	return res->code != HOPYARD__V1__RESULT__CODE__OK && res->has_attempt &&
+	    res->attempt < m->attempts;
+}
+
+static void
+lookup_settle(struct engine *e, const struct lookup *l)
+{
+	e->ops->settle(
+	    e->arg, l->peer, l->number, HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
+}
+
 static void
 apply_result(struct engine *e, const struct lookup *l, struct msg *m)
 {
@@ -488,7 +510,13 @@ start(struct engine *e, struct msg *m)
 		return;
 	}
 	memcpy(id, m->id, sizeof(id));
-	if ((l = result_of(e, id, seq)) == NULL) {
+	while ((l = result_of(e, id, seq)) != NULL && overtaken(e, l, m)) {
+		lookup_remove(e, l);
+		lookup_settle(e, l);
+		msg_free(l->msg);
+		free(l);
+	}
+	if (l == NULL) {
 		if (m->replaces && m->attempts == 0 && seq <= e->recovered_seq)
 			replace_loaded(e, m);
 		if (m->queue->target->schedules)
@@ -707,9 +735,10 @@ lookup_done(struct engine *e, struct lookup *l)
 		else if (l->closed)
 			engine_answer(
 			    e, l->number, 409, "too late: it was sent");
-	} else if (!l->found || l->closed) {
-		e->ops->settle(e->arg, l->peer, l->number,
-		    HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
+	} else if (!l->found || l->closed || overtaken(e, l, m)) {
+		lookup_settle(e, l);
+		msg_free(m);
+		return;
 	}
 	if (!l->found || l->closed) {
 		msg_free(m);

@@ -1031,6 +1031,63 @@ result_of_tomorrow(void **state)
 	all_over();
 }
 
+/* l1 gave it up, l2 has it; the bus is killed, and l1 says again what it was
+ * never told to forget, before or after the item is loaded. */
+static void
+old_result_after_a_restart(void **state)
+{
+	struct model_result old = { .code = RESULT(REROUTE), .attempt = 1 };
+	const struct msg *m;
+	uint8_t id[16];
+	uint64_t refs[1];
+	struct item it;
+
+	(void)state;
+	for (int page_first = 0; page_first < 2; page_first++) {
+		got_count = 0;
+		box_up("l1", 1, 11, true, 1000);
+		box_up("l2", 2, 12, true, 1000);
+		model_id(id, WALL + now, ++serial);
+		submit_mt(&(struct model_mt){
+		    .id = id, .account = "a", .to = "33612" });
+		commit();
+		refs[0] = old.ref = got[0].ref;
+		old.id = id;
+		result_of("l1", old.ref, RESULT(REROUTE));
+		commit();
+		commit();
+		assert_int_equal(got_count, 2);
+		assert_string_equal(got[1].target, "l2");
+		bus_restart();
+		box_up("l3", 3, 23, true, 1000); /* would take it */
+		engine_hello(e, target("l1"), 21, instance(1), true);
+		it = model_result(&buf, &old);
+		engine_result(e, target("l1"), 21, ++number, &it);
+		assert_true(asked_count > 1);
+		for (size_t i = 0; !page_first && i < asked_count / 2; i++) {
+			struct asked swap = asked[i];
+
+			asked[i] = asked[asked_count - 1 - i];
+			asked[asked_count - 1 - i] = swap;
+		}
+		pages();
+		commit();
+		assert_int_equal(code_of(number), ACK(ACK_OK));
+		engine_hello(e, target("l2"), 22, instance(2), true);
+		engine_in_hand(e, target("l2"), refs, 1);
+		engine_credit(e, target("l2"), 1000, 1 << 30);
+		pass(1000);
+		pages();
+		m = map_get_u64(&e->by_seq, old.ref);
+		assert_non_null(m);
+		assert_int_equal(m->state, MSG_INFLIGHT);
+		assert_ptr_equal(m->box, target("l2"));
+		assert_int_equal(got_count, 2);
+		result_of("l2", old.ref, RESULT(OK));
+		all_over();
+	}
+}
+
 /* --------------------------------------------------------- time and validity */
 
 static void
@@ -2712,6 +2769,7 @@ main(void)
 		TEST(throttled_keeps_its_place),
 		TEST(results_of_others),
 		TEST(result_of_tomorrow),
+		TEST(old_result_after_a_restart),
 		TEST(expires_wherever_it_is),
 		TEST(scheduled),
 		TEST(scheduled_across_a_restart),
