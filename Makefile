@@ -248,6 +248,15 @@ bench-store: $(BUILD)/bench/store_write
 	@$(PYTHON) test/bench/store_write.py $<
 bench-engine: $(BUILD)/bench/engine_bench
 	@$<
+# What TLS costs, with a certificate that lives as long as the run.
+bench-tls: $(BUILD)/bench/conn_bench
+	@openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+	    -days 1 -subj /CN=bench -addext subjectAltName=IP:127.0.0.1 \
+	    -keyout $<.key -out $<.crt 2>/dev/null
+	@$< $<.crt $<.key $<.crt; rc=$$?; rm -f $<.key $<.crt; exit $$rc
+$(BUILD)/bench/conn_bench: $(O)/test/bench/conn_bench.o $(BASE)
+	@mkdir -p $(@D)
+	@$(link) $(SYS_LIBS)
 $(BUILD)/bench/engine_bench: $(O)/test/bench/engine_bench.o $(O)/core.a $(LIBS_core)
 	@mkdir -p $(@D)
 	@$(link) $(EXTRA_core) $(SYS_LIBS)
@@ -305,7 +314,7 @@ clean:
 
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
 	check-peers check-san san fuzz fuzz-programs bench bench-quick \
-	bench-store bench-engine demo deps format format-check lint man install clean syntax
+	bench-store bench-engine bench-tls demo deps format format-check lint man install clean syntax
 .DELETE_ON_ERROR:
 .SECONDARY:
 

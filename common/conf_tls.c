@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/attr.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/conf.h"
@@ -116,6 +117,24 @@ conf_tls_has(const struct conf_group *g, const char *key)
 	return conf_table_find(g->table, key, strlen(key)) >= 0;
 }
 
+/* Who writes tls_ca believes that nobody listens. */
+static void
+conf_tls_warn_unused(const struct conf_group *g, bool client, struct buf *out)
+{
+	static const char *const keys[] = { "tls_ca", "tls_cert", "tls_name" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(keys); i++)
+		if (conf_tls_has(g, keys[i]) && conf_is_set(g, keys[i])) {
+			buf_printf(out,
+			    "%s: warning: %s is set, and there is no TLS "
+			    "without %s\n",
+			    conf_where(g, keys[i]), keys[i],
+			    client ? "tls = true" : "tls_listen");
+			return;
+		}
+}
+
 bool
 conf_tls_check(const struct conf_group *g, struct buf *out)
 {
@@ -124,8 +143,11 @@ conf_tls_check(const struct conf_group *g, struct buf *out)
 
 	if (!client && !conf_tls_has(g, "tls_listen"))
 		return true;
-	if (client ? !conf_bool(g, "tls") : conf_list_len(g, "tls_listen") == 0)
+	if (client ? !conf_bool(g, "tls")
+		   : conf_list_len(g, "tls_listen") == 0) {
+		conf_tls_warn_unused(g, client, out);
 		return true;
+	}
 	c = client ? conf_tls_client(g, out) : conf_tls_server(g, out);
 	if (c == NULL)
 		return false;

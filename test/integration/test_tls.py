@@ -443,6 +443,8 @@ def test_check_says_what_is_wrong(server, files, ca):
          % files["client"][1], tls_key=files["client"][1])
     says(2, "tls_cert: \"%s\": has nothing in PEM" % key, tls_cert=key)
     says(2, "tls_client_ca: \"%s\"" % key, tls_client_ca=key)
+    says(0, "warning: tls_cert is set, and there is no TLS without tls_listen",
+         tls_listen=[])
     says(0, "warning: tls_cert: the certificate in \"%s\" has expired, 2 days"
          % files["expired"][0], tls_cert=files["expired"][0],
          tls_key=files["expired"][1])
