@@ -118,6 +118,47 @@ def smpp_pdu():
             ">IIII", 16 + len(body), 5, 0, 7) + body
 
 
+def smpp_session():
+    """Scripts of fuzz_smpp_session.c, whose step() explains them."""
+    client, server = bytes([2 | 8 | 16 | 64]), bytes([3 | 8 | 32])
+    good = dict(data("smpp"))
+
+    def raw(octets):
+        return b"".join(bytes([0, len(octets[i:i + 200])]) + octets[i:i + 200]
+                        for i in range(0, len(octets), 200))
+
+    def pdu(command, status=0, seq=1, body=b""):
+        return bytes([1, command, status, seq, len(body)]) + body
+
+    request, tick, bind = b"\3", lambda n: bytes([4, n]), b"\x08"
+    yield "answered", client + request * 3 + b"".join(
+        pdu(3, 0, n, b"id\0") for n in (1, 2, 3))
+    yield "out-of-order", client + request * 3 + b"".join(
+        pdu(3, n & 1, n, b"id\0") for n in (3, 1, 2, 2))
+    yield "window-full", client + request * 9 + pdu(3, 0, 1) + request * 2
+    yield "never-answered", client + request * 2 + tick(120) * 3
+    yield "nacked", client + request + pdu(10, 3, 1)
+    yield "broken-answer", client + request + pdu(3, 0, 1, b"x" * 70)
+    yield "bind", bytes([2 | 8 | 16]) + bind + pdu(1, 0, 1, b"smsc\0") + \
+        b"\x09" + request + pdu(3, 0, 2, b"1\0")
+    yield "enquired", server + pdu(6, 0, 5) * 2 + tick(120) + pdu(7, 0, 1)
+    yield "silent", server + tick(120) + tick(41)
+    yield "probe", client + b"\7" + pdu(7, 0, 1) + b"\7" + pdu(10, 0, 2)
+    yield "deliver", client + raw(good["deliver_receipt"]) + \
+        raw(good["deliver_mo"])
+    yield "submit", server + b"\x09" + raw(good["submit_full"])
+    yield "half-a-pdu", server + raw(good["submit_plain"][:20]) + tick(41)
+    yield "too-long", bytes([0]) + raw(b"\0\0\x10\0" + bytes(20))
+    yield "too-short", server + raw(b"\0\0\0\x0f" + bytes(20))
+    yield "ten-bad", server + pdu(2, 0, 1, b"x") * 11
+    yield "unknown", server + pdu(14, 0, 1, b"x") * 12
+    yield "paused", server + b"\5" + pdu(6) + tick(200) + b"\6" + pdu(6)
+    yield "close", client + request + bytes([10, 0])
+    yield "close-flush", client + request + pdu(6) + bytes([10, 1, 0])
+    yield "peer-ends", client + request * 2 + bytes([11, 0]) + pdu(3)
+    yield "unbind", server + pdu(8, 0, 9) + pdu(9, 0, 9)
+
+
 def udh():
     for name, octets in (
             ("concat8", "0500034202010a"), ("concat16", "06080412340302"),
@@ -395,7 +436,7 @@ def proxy():
 
 
 def main():
-    for kind in (frame, smpp_pdu, udh, segment, gsm7, charset, receipt,
+    for kind in (frame, smpp_pdu, smpp_session, udh, segment, gsm7, charset, receipt,
                  smpp_time, form, conf, http, proxy):
         folder = os.path.join(HERE, "corpus", kind.__name__)
         os.makedirs(folder, exist_ok=True)
