@@ -76,6 +76,7 @@ struct conn {
 	bool paused;
 	bool reading; /* uv_read_start() is in effect */
 	bool eof;
+	bool ended; /* the peer has sent close_notify; `eof` may come later */
 	bool above_high; /* WRITABLE is owed */
 	bool in_flight;  /* libuv reads from `flying` */
 	bool has_timer;
@@ -114,6 +115,7 @@ static uint8_t conn_cipher[CONN_CIPHER]; /* between alloc and read callback */
 
 static void conn_enter_state(struct conn *, enum conn_state);
 static void conn_fail(struct conn *, int);
+static void conn_on_ended(struct conn *);
 static void conn_on_records(struct conn *, const uint8_t *, size_t);
 static void conn_say_bye(struct conn *);
 static void conn_update_reading(struct conn *);
@@ -419,6 +421,8 @@ conn_on_wake(void *arg)
 	case CONN_OPEN:
 		if (!c->paused && buf_len(&c->in) > 0)
 			c->cb(c, CONN_EV_DATA, c->arg);
+		if (c->ended)
+			conn_on_ended(c);
 		break;
 	case CONN_SHAKING:
 		early = c->in; /* what came with the PROXY header */
@@ -755,7 +759,7 @@ conn_resume(struct conn *c)
 		return;
 	c->paused = false;
 	conn_update_reading(c);
-	if (c->state == CONN_OPEN && buf_len(&c->in) > 0)
+	if (c->state == CONN_OPEN && (buf_len(&c->in) > 0 || c->ended))
 		turn_add(&c->wake);
 }
 
@@ -991,6 +995,15 @@ conn_say_bye(struct conn *c)
 		conn_try_wire(c);
 }
 
+/* Who has paused has not read what came before the end. */
+static void
+conn_on_ended(struct conn *c)
+{
+	c->ended = true;
+	if (!c->paused && !c->eof)
+		conn_on_eof(c);
+}
+
 static void
 conn_on_records(struct conn *c, const uint8_t *p, size_t n)
 {
@@ -1015,8 +1028,8 @@ conn_on_records(struct conn *c, const uint8_t *p, size_t n)
 		conn_update_reading(c);
 	if (c->state == CONN_OPEN && !c->paused && buf_len(&c->in) > 0)
 		c->cb(c, CONN_EV_DATA, c->arg);
-	if (progress == TLS_ENDED && !c->eof)
-		conn_on_eof(c);
+	if (progress == TLS_ENDED)
+		conn_on_ended(c);
 	if (buf_len(&c->in) == 0)
 		conn_give_back(c);
 }

@@ -210,6 +210,7 @@ struct end {
 	size_t bytes;
 	uint64_t sum;
 	bool echo;
+	bool pause; /* at data, which stays */
 	char tls[80], peer[80];
 };
 
@@ -245,6 +246,10 @@ end_cb(struct conn *c, enum conn_event ev, void *arg)
 		assert_false(conn_handshaking(c));
 		assert_true(conn_len(c) > 0);
 		conn_show_tls(c, e->tls, sizeof(e->tls));
+		if (e->pause) {
+			conn_pause(c);
+			break;
+		}
 		if (e->echo)
 			conn_send(c, conn_data(c), conn_len(c));
 		e->sum = checksum(e->sum, e->bytes, conn_data(c), conn_len(c));
@@ -577,6 +582,78 @@ test_pause(void **state)
 	conn_resume(client.conn);
 	RUN_UNTIL(client_has_data);
 	assert_int_equal(client.bytes, 5);
+}
+
+static bool
+server_paused(void)
+{
+	return server.seen[CONN_EV_DATA] == 1;
+}
+
+static bool
+server_accepted(void)
+{
+	return server.conn != NULL;
+}
+
+static bool
+server_saw_end(void)
+{
+	return server.seen[CONN_EV_EOF] == 1;
+}
+
+/* What came before the end is told before the end, also to who paused. */
+static void
+test_pause_end(void **state)
+{
+	struct tls_opts s, c = { .ca = path("ca.crt") };
+	struct conn_opts conn_opts = { 0 };
+	unsigned i;
+
+	(void)state;
+	good_server(&s);
+	listen_tls(&s, &conn_opts);
+	dial(&c);
+	RUN_UNTIL(server_accepted);
+	conn_pause(server.conn);
+	conn_send(client.conn, "last", 4);
+	RUN_UNTIL(client_connected);
+	conn_close_flush(client.conn);
+	for (i = 0; i < 20; i++)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(server.seen[CONN_EV_DATA], 0);
+	assert_int_equal(server.seen[CONN_EV_EOF], 0);
+	conn_resume(server.conn);
+	RUN_UNTIL(server_saw_end);
+	assert_int_equal(server.bytes, 4);
+	RUN_UNTIL(both_gone);
+}
+
+/* The same when data and end come in one read, and the data makes it pause. */
+static void
+test_pause_at_end(void **state)
+{
+	struct tls_opts s, c = { .ca = path("ca.crt") };
+	struct conn_opts conn_opts = { 0 };
+	unsigned i;
+
+	(void)state;
+	good_server(&s);
+	listen_tls(&s, &conn_opts);
+	dial(&c);
+	RUN_UNTIL(client_connected);
+	server.pause = true;
+	conn_send(client.conn, "last", 4);
+	conn_close_flush(client.conn);
+	RUN_UNTIL(server_paused);
+	for (i = 0; i < 20; i++)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(server.seen[CONN_EV_EOF], 0);
+	server.pause = false;
+	conn_resume(server.conn);
+	RUN_UNTIL(both_gone);
+	assert_int_equal(server.seen[CONN_EV_EOF], 1);
+	assert_int_equal(server.bytes, 4);
 }
 
 /* New certificates for who comes now; who is there notices nothing. */
@@ -1211,6 +1288,8 @@ main(void)
 		TEST(test_large),
 		TEST(test_watermarks),
 		TEST(test_pause),
+		TEST(test_pause_end),
+		TEST(test_pause_at_end),
 		TEST(test_swap),
 		TEST(test_expired),
 		TEST(test_not_yet),
