@@ -440,8 +440,8 @@ engine_forget(struct engine *e, struct msg *m)
 		map_put_u64(&e->due_gone, m->seq, e);
 	if (expired(e, m))
 		map_put_u64(&e->overdue[0], m->seq, e);
-	if (m->kind != HOPYARD__V1__KIND__DLR)
-		engine_overtake(e, m->id);
+	/* Two servers may have a word on one report, too. */
+	engine_overtake(e, m->id);
 	e->bytes -= msg_size(m);
 	if (m->from_due) {
 		TAILQ_REMOVE(&e->due_home, m, home_link);

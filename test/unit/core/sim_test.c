@@ -48,7 +48,8 @@ static const char sim_conf[] =
     " { name = \"f1\"; type = \"x\"; exec = \"/bin/x\"; role = \"front\"; },"
     " { name = \"l0\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";},"
     " { name = \"l1\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";},"
-    " { name = \"l2\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";},"
+    " { name = \"l2\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";"
+    " schedule = \"smsc\"; },"
     " { name = \"hook\"; type = \"hook\"; },"
     " { name = \"s0\"; type = \"smpps\"; listen = \"127.0.0.1:0\"; },"
     " { name = \"s1\"; type = \"smpps\"; listen = \"127.0.0.1:0\"; },"
@@ -77,6 +78,7 @@ struct message {
 	const char *account, *to;
 	uint32_t mask;
 	uint64_t delay_ms, validity_ms;
+	const struct message *replaces;
 	bool mo;
 	unsigned total, number; /* MO: one part of several */
 	uint64_t group;         /* and of which */
@@ -601,7 +603,8 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	m = message_of(s, r->id); /* NULL: of parts that were joined */
 	esme = m != NULL && m->esme;
 	if (r->kind == HOPYARD__V1__KIND__MT) {
-		if (WALL(s) < r->at + m->delay_ms)
+		/* Only the SMSC behind l2 waits. */
+		if (WALL(s) < r->at + m->delay_ms && strcmp(t->name, "l2") != 0)
 			fail_run(s, "%s sent before its time", hex(r->id));
 		if (r->expires_at != 0 && WALL(s) >= r->expires_at)
 			fail_run(s, "%s sent after its time", hex(r->id));
@@ -1242,6 +1245,9 @@ box_send_owed(struct sim *s, struct box *b, struct owed *o)
 			.mask = o->message->mask,
 			.delay_ms = o->message->delay_ms,
 			.validity_ms = o->message->validity_ms,
+			.replaces = o->message->replaces != NULL
+			    ? o->message->replaces->id
+			    : NULL,
 			.esme = o->message->esme,
 			.parts = 1 + (uint32_t)(o->message->serial % 3) });
 		break;
@@ -1463,6 +1469,23 @@ box_result(struct sim *s, int i, const struct held *h)
 		box_send_owed(s, b, o);
 }
 
+/* The old one is over before anybody hears of the new. */
+static void
+check_replaced(struct sim *s, const struct message *m)
+{
+	const struct db_row *old;
+
+	if (m->replaces == NULL)
+		return;
+	old = db_find(&s->db, m->replaces->id);
+	/* A killed bus may have sent it while it was being replaced. */
+	if (old == NULL ||
+	    (!s->faults.bus &&
+		(old->final != HOPYARD__V1__STATE__CANCELLED ||
+		    memcmp(old->other, m->id, 16) != 0)))
+		fail_run(s, "%s was accepted, and replaces nobody", hex(m->id));
+}
+
 static void
 box_ack(struct sim *s, int i, const struct packet *p)
 {
@@ -1483,10 +1506,15 @@ box_ack(struct sim *s, int i, const struct packet *p)
 		else
 			o->message->refused = true;
 		if (!ok && strcmp(o->message->to, "999") != 0 &&
-		    p->b != HOPYARD__V1__ACK__CODE__THROTTLED)
+		    p->b != HOPYARD__V1__ACK__CODE__THROTTLED &&
+		    (o->message->replaces == NULL ||
+			(p->b != HOPYARD__V1__ACK__CODE__INVALID &&
+			    p->b != HOPYARD__V1__ACK__CODE__UNAVAILABLE)))
 			fail_run(s, "refused with %d", (int)p->b);
 		if (ok && strcmp(o->message->to, "999") == 0)
 			fail_run(s, "accepted without a route");
+		if (ok)
+			check_replaced(s, o->message);
 	} else if (p->b != HOPYARD__V1__ACK__CODE__ACK_OK) {
 		fail_run(s, "a %s was refused with %d",
 		    o->kind == P_RESULT ? "result" : "receipt", (int)p->b);
@@ -1812,6 +1840,19 @@ bus_run(struct sim *s)
 
 /* ------------------------------------------------------------ what happens */
 
+/* m takes the place of another of its account, perhaps long gone. */
+static void
+replace_one(struct sim *s, struct message *m)
+{
+	uint64_t n = s->count - 1, back = rnd(s, n < 40 ? n + 1 : 40);
+	const struct message *old = s->message[n - back];
+
+	if (old != m && !old->mo)
+		m->replaces = old;
+	if (m->replaces != NULL)
+		m->account = old->account;
+}
+
 static void
 submit(struct sim *s)
 {
@@ -1839,6 +1880,8 @@ submit(struct sim *s)
 			m->delay_ms = 61000 + rnd(s, 60000);
 		if (chance(s, 150))
 			m->validity_ms = 2000 + rnd(s, 30000);
+		if (chance(s, 80))
+			replace_one(s, m);
 	}
 	o = xcalloc(1, sizeof(*o));
 	o->kind = P_SUBMIT;
@@ -2039,7 +2082,8 @@ at_rest(const struct sim *s)
 
 	if (e == NULL || !s->opened || !TAILQ_EMPTY(&s->pending) ||
 	    e->by_seq.count != 0 || e->ledger.ring_count != 0 ||
-	    e->lookups.count != 0 || s->cancels.count != 0)
+	    e->lookups.count != 0 || e->replacements.count != 0 ||
+	    s->cancels.count != 0)
 		return false;
 	for (int i = 0; i < BOXES; i++)
 		if (!TAILQ_EMPTY(&s->box[i].owed) ||
@@ -2080,8 +2124,15 @@ check_end(struct sim *s)
 {
 	const struct engine *e = s->e;
 	const struct queue *q;
-
 	count_told(s);
+	for (uint64_t seq = 1; seq <= s->db.durable; seq++) {
+		const struct db_row *r = db_row(&s->db, seq);
+		static const uint8_t nobody[16];
+
+		if (memcmp(r->other, nobody, 16) != 0 &&
+		    db_find(&s->db, r->other) == NULL)
+			fail_run(s, "%s was replaced by nobody", hex(r->id));
+	}
 	for (size_t i = 0; i < s->count; i++) {
 		const struct message *m = s->message[i];
 		const struct db_row *r = db_find(&s->db, m->id);
