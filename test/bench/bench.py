@@ -20,9 +20,10 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from peers import (BIN, Hopyard, Kannel, Sim, cpu_by_pid, cpu_of, free_ports,
-                   load, load_result, memory_of, name_of, shared_memory_of)
+                   load, load_result, load_smpp, memory_of, name_of, shared_memory_of)
 
 CONNECTIONS = 64
+BINDS, CUSTOMER_WINDOW = 8, 100
 WINDOW = 500
 TO = "&to=49151%n&text=Hello+%t"
 # Without the time, so that it counts in no latency.
@@ -137,6 +138,76 @@ class Bench:
         finally:
             gateway.close()
             smsc.stop()
+
+    def smpp(self, who="hopyard", rate=None):
+        """A customer's binds in, a carrier's binds out; flat out, or at a
+        rate for the latency of submit_sm_resp."""
+        count = 300000 // (4 if self.quick else 1)
+        if rate:
+            count = rate * (4 if self.quick else 15)
+        smsc = Sim("smsc", free_ports(1)[0] + 100, "--no-magic")
+        gateway = Hopyard(smsc.port, WINDOW)
+        binds = ["--binds", BINDS, "--window", CUSTOMER_WINDOW]
+        try:
+            wait_bound(smsc)
+            load_result(load_smpp(gateway.ready, "--count", 5000, "--text",
+                                  "Hello %n", *binds), 60)
+            smsc.wait_count(5000, 30)
+            settle(gateway)
+            base = smsc.count()
+            before = cpu_by_pid(gateway.pids())
+            start = time.monotonic()
+            process = load_smpp(
+                gateway.ready, "--count", count, "--first", 10**6, "--text",
+                "Hello %t", *(binds + (["--rate", rate] if rate else [])))
+            end = smsc.wait_count(base + count, 120)
+            result = load_result(process, 120)
+            settle(gateway)
+            after = cpu_by_pid(gateway.pids())
+            used = sum(after.values()) - sum(before.values())
+            if not self.exact(who, smsc, base + count, result, count,
+                              receipts=0) or end is None:
+                return None
+            speed = count / (end - start)
+            answer = result["latency_ms"]
+            self.say("%s: SMPP %.0f messages/s at the SMSC, %.2f s of CPU "
+                     "per 100,000; submit_sm_resp p50 %.2f p99 %.2f ms" % (
+                         who, speed, used * 1e5 / count, answer["p50"],
+                         answer["p99"]))
+            self.share(before, after, count)
+            return speed, used * 1e5 / count, answer
+        finally:
+            gateway.close()
+            smsc.stop()
+
+    def run_smpp(self):
+        """Kannel has no SMPP server: beside it stands its HTTP."""
+        kannel = self.rows["mt"].runs["kannel"] if "mt" in self.rows else []
+        mt = self.row("smpp", "SMPP to SMPP, Kannel by HTTP", "messages/s")
+        cpu = self.row("smpp_cpu", "CPU of the same", "s/100,000", True)
+        mt.runs["kannel"] = list(kannel)
+        if "mt_cpu" in self.rows:
+            cpu.runs["kannel"] = list(self.rows["mt_cpu"].runs["kannel"])
+        for _ in range(self.runs):
+            got = self.attempt_smpp()
+            if got:
+                mt.add("hopyard", got[0])
+                cpu.add("hopyard", got[1])
+        if not mt.runs["hopyard"]:
+            return
+        rate = int(statistics.median(mt.runs["hopyard"]) / 2)
+        for _ in range(self.runs):
+            got = self.attempt_smpp(rate)
+            for q in ("p50", "p99") if got else ():
+                self.row("smpp_" + q, "submit_sm_resp %s at %d/s" % (q, rate),
+                         "ms", True).add("hopyard", got[2][q])
+
+    def attempt_smpp(self, rate=None):
+        try:
+            return self.smpp("hopyard", rate)
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as e:
+            self.problem("hopyard, SMPP: %s" % e)
+            return None
 
     def cycle(self, make, who):
         """Accepted, sent, receipt, callback: the callbacks a second."""
@@ -328,6 +399,8 @@ class Bench:
                             who, got[0])
                         self.row("mt_cpu", "CPU of HTTP to SMPP",
                                  "s/100,000", True).add(who, got[1])
+        if self.wants("smpp"):
+            self.run_smpp()
         if self.wants("store") and not self.quick:
             for store in ("file", "spool"):
                 row = self.row("mt_" + store,
@@ -462,7 +535,7 @@ def main():
                         help="one short run each, about a minute")
     parser.add_argument("--runs", type=int, help="runs of each (5)")
     parser.add_argument("--only", action="append",
-                        choices=["flat", "store", "cycle", "latency",
+                        choices=["flat", "smpp", "store", "cycle", "latency",
                                  "memory", "mo", "restart"])
     parser.add_argument("--processes", action="store_true",
                         help="tell the CPU of each process")

@@ -224,6 +224,16 @@ def load(url, *options, **kwargs):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
 
 
+def load_smpp(ready, *options):
+    """The same over SMPP, as the customer of a demo."""
+    return start(
+        [os.path.join(BIN, "hopsim"), "load", "--smpp", ready["smpp"],
+         "--system-id", ready["username"], "--password", ready["password"],
+         "--to", "49151%n", "--from", "HOP", "--quiet",
+         "--drain", "60s"] + [str(o) for o in options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
 def load_result(process, seconds):
     try:
         out, err = process.communicate(timeout=seconds)

@@ -42,7 +42,7 @@ def demo_shift():
         shift = 100 + worker * 4400 + k * 100
         sockets = []
         try:
-            for port in (13000, 13013, 13075, 13080):
+            for port in (13000, 13013, 13027, 13075, 13080):
                 s = socket.socket()
                 sockets.append(s)
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -31,7 +31,8 @@ static const struct {
 		    sizeof(((struct credentials *)0)->field), prefix, n, b64   \
 	}
 	ROW("HOPYARD_USERNAME", username, "demo", 0, false),
-	ROW("HOPYARD_PASSWORD", password, "", 16, false),
+	/* A bind takes no longer one (SMPP 3.4, 4.1.1). */
+	ROW("HOPYARD_PASSWORD", password, "", 8, false),
 	ROW("HOPYARD_API_KEY", api_key, "hk_", 32, false),
 	ROW("HOPYARD_TOKEN", admin_token, "ht_", 32, false),
 	ROW("HOPYARD_WEBHOOK_SECRET", webhook_secret, "whsec_", 0, true),

@@ -222,6 +222,7 @@ say_commands(struct demo *d)
 	const char *dir = folder_show(p->folder.path);
 	char ctl[PATH_MAX + 16] = "";
 	const char *here = access("hopctl", X_OK) == 0 ? "./" : "";
+	const char *here_sim = access("hopsim", X_OK) == 0 ? "./" : "";
 
 	if (strcmp(dir, "hopyard-data") != 0)
 		(void)snprintf(ctl, sizeof(ctl), " -c '%s'",
@@ -244,6 +245,11 @@ say_commands(struct demo *d)
 	    "-d '{\"to\":\"+4915112345678\",\"from\":\"HOP\","
 	    "\"text\":\"Gr\u00fc\u00dfe \U0001F44B\"}'\n\n",
 	    c->api_key, http);
+	if (p->smpp != NULL)
+		say(d,
+		    "  %shopsim load --smpp %s --system-id %s --password %s "
+		    "--count 10 --rate 2 --dlr\n\n",
+		    here_sim, first_listen(p->smpp), c->username, c->password);
 	say(d,
 	    "  %shopctl%s messages show ID   # what became of one, step by "
 	    "step\n"
@@ -270,6 +276,8 @@ say_ready_json(struct demo *d)
 	json_open_object(&j, NULL);
 	json_bool(&j, "ready", true);
 	json_printf(&j, "http", "http://%s", first_listen(p->http));
+	if (p->smpp != NULL)
+		json_str(&j, "smpp", first_listen(p->smpp));
 	if (p->admin != NULL)
 		json_printf(&j, "admin", "http://%s", first_listen(p->admin));
 	json_str(&j, "username", c->username);

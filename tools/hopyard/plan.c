@@ -18,6 +18,7 @@
 /* All within one hundred, so that "--ports +100" is a demo beside it. */
 #define PORT_HTTP  13013
 #define PORT_ADMIN 13000
+#define PORT_SMPP  13027
 #define PORT_SMSC  13075
 #define PORT_SINK  13080
 #define PORT_STEP  100
@@ -28,7 +29,7 @@ static const char usage_text[] =
     "\n"
     "  --dir DIR          folder of the demo (hopyard-data)\n"
     "  --ports +N         add N to every port: 13000 admin, 13013 HTTP,\n"
-    "                     13075 simulated SMSC, 13080 sink for reports\n"
+    "                     13027 SMPP, 13075 simulated SMSC, 13080 sink for reports\n"
     "  --json             no terminal: one JSON object on stdout when all is "
     "up\n"
     "  --quiet            no line per message, neither here nor in the logs\n"
@@ -42,7 +43,7 @@ static const char usage_text[] =
     "  --window N         submit_sm without an answer, per bind\n"
     "  --set SECTION.KEY=VALUE\n"
     "                     any setting; sections are log, bus, the boxes store,\n"
-    "                     sim, http, admin and hook, account, webhook,\n"
+    "                     sim, http, smpp, admin and hook, account, webhook,\n"
     "                     route, inbound\n"
     "\n"
     "The folder keeps configuration, credentials, database and logs; a second\n"
@@ -220,12 +221,14 @@ static bool
 write_conf(struct plan *p, const char *path, char *err, size_t len)
 {
 	struct starter *s = &p->o.starter;
-	char http[32], admin[32], smsc[32], sink[32];
+	char http[32], smpp[32], admin[32], smsc[32], sink[32];
 	struct buf text, dsn;
 	bool ok;
 
 	snprintf(http, sizeof(http), "127.0.0.1:%u",
 	    port_shift(PORT_HTTP, p->o.shift));
+	snprintf(smpp, sizeof(smpp), "127.0.0.1:%u",
+	    port_shift(PORT_SMPP, p->o.shift));
 	snprintf(admin, sizeof(admin), "127.0.0.1:%u",
 	    port_shift(PORT_ADMIN, p->o.shift));
 	snprintf(smsc, sizeof(smsc), "127.0.0.1:%u",
@@ -240,6 +243,7 @@ write_conf(struct plan *p, const char *path, char *err, size_t len)
 	s->run = p->folder.run;
 	s->dsn = buf_str(&dsn);
 	s->http = http;
+	s->smpps = smpp;
 	s->admin = admin;
 	s->smsc = p->o.smsc != NULL ? p->o.smsc : smsc;
 	s->link = "sim";
@@ -304,6 +308,8 @@ look_at_box(struct plan *p, const struct conf_group *g)
 			add_port(p, supervisor_name(p->conf, g),
 			    conf_list_str(g, "listen", i));
 	} else if (strcmp(type, "smpps") == 0) {
+		if (p->smpp == NULL)
+			p->smpp = g;
 		for (size_t i = 0; i < conf_list_len(g, "listen"); i++)
 			add_port(p, supervisor_name(p->conf, g),
 			    conf_list_str(g, "listen", i));

@@ -40,7 +40,8 @@ struct plan {
 	struct conf *conf;
 	bool database; /* ours is to be started */
 	bool edited;   /* the configuration */
-	const struct conf_group *link, *http, *admin, *store; /* or NULL */
+	/* Or NULL. */
+	const struct conf_group *link, *http, *smpp, *admin, *store;
 	char smsc[300]; /* where the simulator listens; "": there is none */
 	char sink[300]; /* the same of the sink */
 	struct {

@@ -230,7 +230,7 @@ write_fronts(struct page *p, const struct credentials *c)
 		comment(p,
 		    "Customers bind here by SMPP, where a password has at most "
 		    "8 characters.");
-		open_box(p, "smpps", "smpps");
+		open_box(p, "smpp", "smpps");
 		put(p, "listen", p->s->smpps, NULL);
 		close_section(p, "},");
 	}

@@ -44,6 +44,7 @@ demo(void)
 		.run = "/tmp/a \"quoted\" path",
 		.dsn = "host=/x",
 		.http = "127.0.0.1:13013",
+		.smpps = "127.0.0.1:13027",
 		.admin = "127.0.0.1:13000",
 		.smsc = "127.0.0.1:13075",
 		.link = "sim",
