@@ -146,7 +146,7 @@ inbound = (
 {inbound}
 );
 """
-PROGRAMS = {"smppc": "hop-smppc", "http": "hop-http"}
+PROGRAMS = {"smppc": "hop-smppc", "smpps": "hop-smpps", "http": "hop-http"}
 
 
 class Gateway(suite.Suite):

@@ -21,7 +21,8 @@ sub say_event {
 # Submits, waits for the receipts, asks for the link, leaves.
 sub esme {
 	my ($smpp, $answer) = Net::SMPP->new_transceiver('127.0.0.1',
-	    port => $port, system_id => 'perl', password => 'perl',
+	    port => $port, system_id => 'perl',
+	    password => $ENV{SMPP_PASSWORD} || 'perl',
 	    interface_version => 0x34, async => 0)
 	    or die "bind: $!";
 	say_event('bound', status => $answer->{status},
