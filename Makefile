@@ -246,6 +246,9 @@ bench-quick: all
 # How the store writes, beside other ways.
 bench-store: $(BUILD)/bench/store_write
 	@$(PYTHON) test/bench/store_write.py $<
+# Thousands of customers that come back at once.
+bench-binds: all
+	@$(PYTHON) test/bench/binds.py
 bench-engine: $(BUILD)/bench/engine_bench
 	@$<
 # What TLS costs, with a certificate that lives as long as the run.
@@ -314,7 +317,8 @@ clean:
 
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
 	check-peers check-san san fuzz fuzz-programs bench bench-quick \
-	bench-store bench-engine bench-tls demo deps format format-check lint man install clean syntax
+	bench-store bench-engine bench-binds bench-tls demo deps format format-check \
+	lint man install clean syntax
 .DELETE_ON_ERROR:
 .SECONDARY:
 
