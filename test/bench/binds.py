@@ -143,7 +143,7 @@ class Suite:
         self.pg = Cluster().start()
         self.sim, self.smpp, self.tls = (free_port() for _ in range(3))
         hash_ = subprocess.run(
-            [os.path.join(BIN, "hopctl"), "secret", "hash"],
+            [os.path.join(BIN, "hopctl"), "password", "hash"],
             input=PASSWORD.encode(), stdout=subprocess.PIPE,
             check=True).stdout.decode().strip()
         accounts = "".join(
