@@ -144,11 +144,18 @@ class SmppLedger(Ledger):
                         FINAL[s] for s in stats if s in FINAL]
         return seen
 
+    def acknowledged(self):
+        """Only those whose answer came: without its id a receipt names
+        nothing."""
+        return super().acknowledged() & set(self.accepted)
+
     def balance(self, window):
         figures = super().balance(window)
         assert not self.strange, self.strange[:3]
         with self.lock:
             unknown = [i for i in self.receipts if i not in self.token_of]
-        # Of submits whose answer was lost with their bind.
-        assert len(unknown) <= len(self.silent), unknown[:5]
+        # Of submits whose answer was lost with their bind, or whose answer was
+        # ESME_RMSGQFUL since the store did not say in time.
+        assert len(unknown) <= len(self.silent) + self.refused[0x14], \
+            unknown[:5]
         return figures

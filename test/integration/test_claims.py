@@ -89,7 +89,7 @@ def test_claim_03_permanent_error_once(tmp_path):
 
 
 @pytest.mark.parametrize("query,want", [
-    ("text=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82&coding=2",
+    ("text=%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82&coding=2&charset=UTF-8",
      {"data_coding": 8, "body": "Привет".encode("utf-16-be").hex()}),
     ("text=now&mclass=0", {"data_coding": 0xf0, "body": b"now".hex()}),
     ("text=%00%01%FE&udh=%06%05%04%15%82%00%00",
