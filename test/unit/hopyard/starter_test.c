@@ -356,13 +356,13 @@ smpp_server(void **state)
 	(void)state;
 	conf = load(&s, err, sizeof(err));
 	assert_non_null(conf);
-	assert_null(conf_box(conf, "smpps"));
+	assert_null(conf_box(conf, "smpp"));
 	conf_free(conf);
 
 	s.smpps = "127.0.0.1:2775";
 	conf = load(&s, err, sizeof(err));
 	assert_non_null(conf);
-	g = conf_box(conf, "smpps");
+	g = conf_box(conf, "smpp");
 	assert_non_null(g);
 	assert_string_equal(conf_str(g, "type"), "smpps");
 	assert_string_equal(conf_list_str(g, "listen", 0), s.smpps);
