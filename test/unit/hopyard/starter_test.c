@@ -44,7 +44,6 @@ demo(void)
 		.run = "/tmp/a \"quoted\" path",
 		.dsn = "host=/x",
 		.http = "127.0.0.1:13013",
-		.smpps = "127.0.0.1:13027",
 		.admin = "127.0.0.1:13000",
 		.smsc = "127.0.0.1:13075",
 		.link = "sim",
@@ -89,7 +88,7 @@ loads(void **arg)
 	assert_non_null(conf);
 	assert_string_equal(conf_str(conf_section(conf, "bus"), "socket"),
 	    "/tmp/a \"quoted\" path/bus.sock");
-	assert_int_equal(conf_count(conf, "boxes"), 6);
+	assert_int_equal(conf_count(conf, "boxes"), 5);
 	g = conf_box(conf, "sim");
 	assert_string_equal(conf_list_str(g, "host", 0), "127.0.0.1:13075");
 	assert_string_equal(conf_secret(g, "password"), secret.smsc_password);
