@@ -151,7 +151,9 @@ $(O)/gen/%.pb-c.o: $(GEN)/%.pb-c.c
 $(O)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
 	@$(CC) $(ALL_CFLAGS) -w -DLLHTTP_STRICT_MODE=1 -c -o $@ $<
-$(O)/%.o: %.c | $(PB_C)
+# The dependency files leave out what comes by -isystem: a changed .proto makes
+# all anew.
+$(O)/%.o: %.c $(PB_C)
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
 	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
