@@ -76,8 +76,14 @@ class Authority:
         return base + ".crt", base + ".key"
 
 
+def _strict(context):
+    """The end of the connection without close_notify is an error."""
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    return context
+
+
 def server_context(cert, key, client_ca=None):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _strict(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     context.load_cert_chain(cert, key)
     if client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -86,7 +92,7 @@ def server_context(cert, key, client_ca=None):
 
 
 def client_context(ca, cert=None, key=None):
-    context = ssl.create_default_context(cafile=ca)
+    context = _strict(ssl.create_default_context(cafile=ca))
     if cert is not None:
         context.load_cert_chain(cert, key)
     return context
