@@ -331,9 +331,10 @@ def test_no_answer_gives_it_back_once(smpps):
 
 def test_window_of_unanswered_is_unbound(smpps):
     smpps.account("demo", "secret", window=3)
-    box = smpps.up(response_timeout="1s")
+    box = smpps.up(response_timeout="2s")
     dead, good = smpps.bind(auto=False), smpps.bind()
     smpps.wait_seat("demo", receivers=2)
+    at = time.monotonic()
     refs = smpps.hand(box, [smpps.dlr() for _ in range(6)])
     for _ in range(3):
         good.expect("deliver_sm")
@@ -341,6 +342,7 @@ def test_window_of_unanswered_is_unbound(smpps):
     assert sorted(r.code for r in smpps.results(box, refs)) == (
         [RESULT.OK] * 3 + [RESULT.RETRY] * 3)
     unbind = dead.expect("unbind")
+    assert time.monotonic() - at < 5      # and not for its silence
     dead.answer(unbind)
     dead.expect_close()
     smpps.wait_seat("demo", binds=1, receivers=1)
