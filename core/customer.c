@@ -12,6 +12,10 @@
 #define AWAY_AFTER 5000
 /* Items put out of memory in one tick, about. */
 #define EVICT_MAX 4096
+/* Queues looked at for expired items in one tick, and pages under way. */
+#define LOOK_QUEUES  256
+#define LOOK_PAGES   8
+#define LOOK_TIMEOUT 30000
 
 static bool
 seat_open(const struct seat *s)
@@ -256,11 +260,37 @@ customers_box_gone(struct engine *e, struct target *box)
 
 /* -------------------------------------------------------------- all of them */
 
+/* Nobody reads the queues that are away: what they hold must end in time all the
+ * same. */
+static void
+end_expired(struct engine *e)
+{
+	for (int i = 0; i < LOOK_QUEUES; i++) {
+		struct queue *q;
+
+		if (e->looked >= e->next_queue)
+			e->looked = 0;
+		q = map_get_u64(&e->queue_by_number, ++e->looked);
+		if (q == NULL || !q->away)
+			continue;
+		if (q->asked_at != 0 && e->now - q->asked_at >= LOOK_TIMEOUT) {
+			engine_page_abandon(e, q);
+			q->look_at = 0;
+		}
+		if (e->store && queue_deep(q) && q->asked_at == 0 &&
+		    q->look_at <= e->now && q->cursor < e->ledger.horizon &&
+		    e->pages[TARGET_ESME] < LOOK_PAGES && !engine_full(e))
+			engine_page_away(e, q);
+	}
+}
+
 void
 customers_tick(struct engine *e)
 {
 	struct queue *q, *next;
 	size_t n = 0;
+
+	end_expired(e);
 
 	TAILQ_FOREACH_SAFE(q, &e->customers->parked, active_link, next) {
 		if (!q->away || e->now - q->customer->left_at < AWAY_AFTER)

@@ -154,6 +154,7 @@ struct engine {
 	struct target *first_server; /* by next_server */
 	TAILQ_HEAD(customer_list, customer) customer_list;
 	struct map customer_by_account;
+	uint32_t looked; /* number of the last queue that was */
 
 	struct queue_list queues;
 	struct queue_list deep; /* may hold queues that no longer are */
@@ -402,6 +403,8 @@ void engine_spill(struct engine *, struct queue *, uint64_t seq);
 size_t engine_evict(struct engine *, struct queue *);
 /* To the due table, for the longest wait of the ladder; not counted. */
 void engine_postpone(struct engine *, struct msg *, const char *why);
+/* Ends what has expired at the head of a queue that is away. */
+void engine_page_away(struct engine *, struct queue *);
 /* How long a report of this queue is worth having. */
 uint64_t engine_dlr_validity(const struct queue *);
 void engine_page_queue(struct engine *, struct queue *);

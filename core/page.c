@@ -18,6 +18,8 @@
 #define PAGE_BYTES (1024 * 1024)
 /* With the memory full, and nothing else of this queue there. */
 #define PAGE_FEW 16
+/* Of a queue that nobody reads. */
+#define PAGE_AWAY 256
 /* How far ahead of their time due items are loaded. */
 #define DUE_AHEAD 5000
 /* They may fill so much more than ready_items. */
@@ -256,24 +258,16 @@ page_correlation(const struct queue *q)
 	    (uint64_t)(q->page & ENGINE_PAGE_COUNT) << 32 | q->number;
 }
 
-void
-engine_page_queue(struct engine *e, struct queue *q)
+static void
+page_ask(struct engine *e, struct queue *q, uint32_t limit)
 {
 	Hopyard__V1__Page p = HOPYARD__V1__PAGE__INIT;
-	size_t room;
 
-	if (engine_full(e) && q->ready_count > 0)
-		return;
-	room = e->limits.queue_items > q->ready_count
-	    ? e->limits.queue_items - q->ready_count
-	    : 1;
 	p.has_queue = true;
 	p.queue = q->number;
 	p.has_after = true;
 	p.after = q->cursor;
-	p.limit = (uint32_t)(room < PAGE_ITEMS ? room : PAGE_ITEMS);
-	if (engine_full(e))
-		p.limit = PAGE_FEW;
+	p.limit = limit;
 	p.has_bytes = true;
 	p.bytes = PAGE_BYTES;
 	p.has_verify = true;
@@ -283,6 +277,30 @@ engine_page_queue(struct engine *e, struct queue *q)
 	q->page_tail = q->tail;
 	e->pages[q->target->role]++;
 	e->ops->page(e->arg, page_correlation(q), &p);
+}
+
+void
+engine_page_queue(struct engine *e, struct queue *q)
+{
+	size_t room;
+
+	if (engine_full(e) && q->ready_count > 0)
+		return;
+	room = e->limits.queue_items > q->ready_count
+	    ? e->limits.queue_items - q->ready_count
+	    : 1;
+	if (engine_full(e))
+		room = PAGE_FEW;
+	page_ask(e, q, (uint32_t)(room < PAGE_ITEMS ? room : PAGE_ITEMS));
+}
+
+void
+engine_page_away(struct engine *e, struct queue *q)
+{
+	/* One tells when to look again; where one has expired there may be
+	 * many. */
+	page_ask(e, q, q->look_at == 0 ? 1 : PAGE_AWAY);
+	q->look_at = e->now;
 }
 
 /* ---------------------------------------------------------- the due table */
@@ -563,7 +581,8 @@ page_of_queue(struct engine *e, struct queue *q, struct items *its)
 	struct queue *where;
 	struct item it;
 	struct msg *m;
-	uint64_t upto;
+	uint64_t upto, expires;
+	bool fresh = false;
 
 	while (items_next(its, &it)) {
 		pg = paged_context(e, &it);
@@ -582,9 +601,15 @@ page_of_queue(struct engine *e, struct queue *q, struct items *its)
 		where = m->queue;
 		engine_keep(e, m, q, true);
 		m->queue = where;
+		expires = m->expires_at;
 		start(e, m);
 		if (q->spilled > 0)
 			q->spilled--;
+		/* The first that has not expired says when to look again. */
+		if (q->away && !fresh && expires > e->wall) {
+			q->look_at = e->now + (expires - e->wall);
+			fresh = true;
+		}
 	}
 	/* What lies beyond the tail of then is in memory, or comes with a
 	 * notice, or has spilled since and is for the next page. */

@@ -62,6 +62,7 @@ struct queue {
 	uint64_t kept_to;  /* highest seq that was kept while others spilled */
 	uint64_t verify;  /* pages starting below this leave out closed items */
 	uint64_t spilled; /* items between cursor and tail, an estimate */
+	uint64_t look_at; /* mono ms: what is away may have expired */
 	uint64_t asked_at;  /* mono ms of the page that is under way, 0 none */
 	uint32_t page;      /* its number, so that a late one is told apart */
 	uint64_t page_tail; /* the tail when it was asked for */

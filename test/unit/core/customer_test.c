@@ -482,7 +482,13 @@ unbound_waits_for_nothing(void **state)
 	}
 	assert_int_equal(e->by_seq.count, 0);
 	assert_int_equal(e->bytes, 0);
+	pass(20000);
+	assert_int_equal(queues_asked(), 1); /* has its head expired? */
+	for (size_t i = 0; i < asked_count; i++)
+		assert_true(asked[i].page.due || asked[i].page.limit == 1);
+	pages();
 	pass(60000);
+	assert_int_equal(e->by_seq.count, 0);
 	assert_int_equal(queues_asked(), 0);
 	queue_count = 0;
 	for (struct queue *q = TAILQ_FIRST(&e->deep); q != NULL;
@@ -976,19 +982,57 @@ many_unbound(void **state)
 		engine_spill(e, q, e->ledger.last_seq);
 	}
 	commit();
-	pass(30000);
+	pass(20000);
 	assert_int_equal(e->by_seq.count, 0);
 	assert_true(TAILQ_EMPTY(&e->deep));
 	assert_true(TAILQ_EMPTY(&e->customers->parked));
-	assert_int_equal(queues_asked(), 0);
+	assert_int_equal(queues_asked(), 8); /* a few at a time */
 	engine_checkpoint(e);
 	commit();
 	bus_restart();
-	pass(30000);
+	pass(20000);
 	assert_int_equal(e->queue_count, 10000);
 	assert_int_equal(e->by_seq.count, 0);
 	assert_true(TAILQ_EMPTY(&e->deep));
-	assert_int_equal(queues_asked(), 0);
+	assert_int_equal(queues_asked(), 8);
+}
+
+/* Its customer never comes: a report ends all the same, after a day. */
+static void
+expired_while_away(void **state)
+{
+	const uint64_t began = now;
+
+	(void)state;
+	for (int i = 0; i < 300; i++)
+		report("a");
+	pass(250);
+	pages();
+	while (now - began < 23 * 3600000ull) {
+		pass(60000);
+		pages();
+		commit();
+		assert_in_range(e->by_seq.count, 0, 1);
+	}
+	assert_int_equal(db.live, 300);
+	assert_in_range(db.pages, 1, 2);
+	report("a"); /* this one has still a day */
+	pass(10000);
+	while (now - began < 24 * 3600000ull + 60000) {
+		pass(1000);
+		pages();
+		commit();
+	}
+	pass(6000);
+	assert_int_equal(db.live, 1);
+	assert_int_equal(e->by_seq.count, 0);
+	assert_int_equal(got_count, 0);
+	server_up("s1", 1, PLENTY);
+	attach("s1", "a", 1, 1, 10);
+	pages();
+	assert_int_equal(got_count, 1);
+	result_of("s1", got[0].ref, RESULT(OK));
+	all_over();
 }
 
 int
@@ -1012,6 +1056,7 @@ main(void)
 		TEST(max_binds_over_two_servers),
 		TEST(allowed_destinations),
 		TEST(many_unbound),
+		TEST(expired_while_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -718,8 +718,6 @@ check_customers(struct sim *s)
 			    !TAILQ_LINKED(q, deep_link))
 				fail_run(s, "nobody will page in for %s",
 				    c->account);
-			if (!here && q->asked_at != 0)
-				fail_run(s, "a page for nobody");
 		}
 	}
 }
