@@ -255,8 +255,8 @@ static const struct conf_row conf_table_tlv_rows[] = {
 	  .max = 65535, .help = "Send it under this tag; 0: its own." },
 };
 static TABLE(conf_table_tlv, "tlv", NULL,
-    "What is done with one optional parameter of a submit_sm.  Rules are "
-    "applied in their order: drop, value, required, rename_to.");
+    "What is done with one optional parameter of a submit_sm; the rules are "
+    "applied one after the other, each as drop, value, required, rename_to.");
 
 static const struct conf_row conf_table_reason_rows[] = {
 	{ "error", CONF_STR, CONF_ANY, CONF_REBIND, .required = true,
