@@ -32,7 +32,7 @@ def part(form, ref, total, n, text):
 
 
 @pytest.mark.parametrize("form", ["udh8", "udh16", "sar"])
-def test_claim_07_parts_go_in_order_on_one_bind(link, form):
+def test_parts_go_in_order_on_one_bind(link, form):
     """20 messages of 5 parts, mixed, over 4 binds: each message is on one bind
     and in order, and not one bind has them all."""
     link.configure(sessions=4, window=3,

@@ -202,6 +202,7 @@ receipt(struct buf *b, const json_t *e)
 	say_word(b, e);
 	say(b, ", SMSC id ", e, "smsc_id", "");
 	say(b, ", err ", e, "error", "");
+	say(b, ", ", e, "reason", "");
 }
 
 static void
@@ -211,6 +212,7 @@ final(struct buf *b, const json_t *e)
 
 	say(b, "", e, "status", "");
 	say(b, ": ", e, "reason", "");
+	say(b, ", ", e, "code", "");
 	say(b, " by ", e, "replaced_by", "");
 	say_status(b, e);
 	if (by != NULL && strcmp(by, "receipt") == 0)

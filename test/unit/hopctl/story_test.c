@@ -58,6 +58,14 @@ test_words(void **state)
 		{ "{\"event\":\"receipt\",\"status\":\"undelivered\",\"text\":"
 		  "\"id:1 stat:UNDELIV err:069\",\"error\":\"069\"}",
 		    "undelivered (UNDELIV), err 069" },
+		{ "{\"event\":\"receipt\",\"status\":\"undelivered\",\"error\":"
+		  "\"27\",\"reason\":\"absent_subscriber\"}",
+		    "undelivered, err 27, absent_subscriber" },
+		{ "{\"event\":\"final\",\"status\":\"rejected\",\"by\":\"link\","
+		  "\"reason\":\"ESME_RINVDSTADR\",\"code\":"
+		  "\"invalid_destination\"}",
+		    "rejected: ESME_RINVDSTADR, invalid_destination, so says the "
+		    "link" },
 		{ "{\"event\":\"final\",\"status\":\"delivered\",\"by\":"
 		  "\"receipt\"}",
 		    "delivered, so says the receipt" },
