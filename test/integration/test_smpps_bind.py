@@ -59,6 +59,7 @@ def test_bind(server, role, version, shown):
         c.expect_close()
     server.wait_seat("demo", binds=0, receivers=0)
     assert server.sessions() == []
+    server.process.wait_log("event=smpp.unbound ")
     out = server.process.output()
     assert out.count("event=smpp.bound ") == 1
     assert out.count("event=smpp.unbound ") == 1
@@ -285,7 +286,7 @@ def test_half_a_pdu(server):
         c.send_raw(whole[:-3])
         c.expect_close(20)
         assert 9 < time.monotonic() - begun < 13
-    assert "begun and not completed" in server.process.output()
+    server.process.wait_log("begun and not completed")
 
 
 def test_octet_by_octet(server):
