@@ -229,6 +229,7 @@ struct sim {
 	struct map served;  /* refs that a customer has */
 	uint64_t last_token;
 	struct faults faults;
+	size_t replaced;
 	bool calm; /* nothing fails any more */
 	struct buf buf;
 	char failed[400];
@@ -2127,8 +2128,10 @@ check_end(struct sim *s)
 		const struct db_row *r = db_row(&s->db, seq);
 		static const uint8_t nobody[16];
 
-		if (memcmp(r->other, nobody, 16) != 0 &&
-		    db_find(&s->db, r->other) == NULL)
+		if (memcmp(r->other, nobody, 16) == 0)
+			continue;
+		s->replaced++;
+		if (db_find(&s->db, r->other) == NULL)
 			fail_run(s, "%s was replaced by nobody", hex(r->id));
 	}
 	for (size_t i = 0; i < s->count; i++) {
@@ -2245,6 +2248,7 @@ sim_fini(struct sim *s)
 
 struct totals {
 	uint64_t messages, records, pages, verified, served, kills;
+	uint64_t replaced, parts;
 };
 
 static bool
@@ -2301,6 +2305,9 @@ sim_run(uint64_t seed, struct totals *sum)
 	sum->verified += s->db.verified;
 	sum->kills += s->epoch - (s->epoch > 0);
 	sum->served += s->served.count;
+	sum->replaced += s->replaced;
+	for (size_t i = 0; i < s->count; i++)
+		sum->parts += s->message[i]->told;
 	ok = s->failed[0] == '\0';
 	if (!ok)
 		print_error("SEED=%llu step %u: %s\n", (unsigned long long)seed,
@@ -2327,11 +2334,12 @@ many_worlds(void **state)
 	for (uint64_t seed = first; seed < first + n && bad < 10; seed++)
 		bad += !sim_run(seed, &sum);
 	print_message("%llu runs: %llu messages, %llu records, %llu pages "
-		      "(%llu verified), %llu items to customers, bus killed "
-		      "%llu times\n",
+		      "(%llu verified), %llu items to customers, %llu parts "
+		      "of MO, %llu replaced, bus killed %llu times\n",
 	    (unsigned long long)n, (unsigned long long)sum.messages,
 	    (unsigned long long)sum.records, (unsigned long long)sum.pages,
 	    (unsigned long long)sum.verified, (unsigned long long)sum.served,
+	    (unsigned long long)sum.parts, (unsigned long long)sum.replaced,
 	    (unsigned long long)sum.kills);
 	assert_int_equal(bad, 0);
 }
