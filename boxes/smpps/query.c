@@ -349,15 +349,15 @@ static void
 query_found(
     struct query *q, const Hopyard__V1__Stored *stored, struct arena *arena)
 {
-	if (!query_matches(q, stored, arena)) {
-		query_fail(q, query_failed(q->command));
-	} else if (stored->other.len == UUID_LEN && q->hops < QUERY_HOPS) {
+	bool ours = query_matches(q, stored, arena);
+
+	if (ours && stored->other.len == UUID_LEN && q->hops < QUERY_HOPS) {
 		q->hops++;
 		memcpy(q->id, stored->other.data, UUID_LEN);
 		query_look(q);
-	} else if (q->command == SMPP_QUERY_SM) {
+	} else if (ours && q->command == SMPP_QUERY_SM) {
 		query_tell(q, stored);
-	} else if (stored->final) {
+	} else if (!ours || stored->final) {
 		query_fail(q, query_failed(q->command));
 	} else if (q->command == SMPP_CANCEL_SM) {
 		query_cancel(q);
