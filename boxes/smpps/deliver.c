@@ -512,10 +512,8 @@ delivery_new(const Hopyard__V1__Dispatch *dispatch, struct customer *c,
 	d->attempt = dispatch->attempt;
 	d->came_us = clock_mono_us();
 	d->customer = c;
-	if (c != NULL) {
-		c->came++;
+	if (c != NULL)
 		c->in_hand++;
-	}
 	map_put_u64(&deliver.by_ref, d->ref, d);
 	return d;
 }
@@ -540,15 +538,18 @@ deliver_accept(struct server *srv, const struct item *item)
 			log_error("esme.item", "err=%s", "malformed context");
 		return;
 	}
+	c = customer_find(srv, dispatch->account.data, dispatch->account.len);
+	if (c != NULL)
+		c->came++;
 	/* The bus was told that it is in hand and did not listen. */
-	if (map_get_u64(&deliver.by_ref, dispatch->ref) != NULL)
+	if (map_get_u64(&deliver.by_ref, dispatch->ref) != NULL) {
+		if (c != NULL)
+			customer_update(c);
 		return;
+	}
 	env = frame_unpack(&deliver.arena, &hopyard__v1__envelope__descriptor,
 	    item->envelope.p, item->envelope.len);
-	if (env != NULL)
-		c = customer_find(
-		    srv, dispatch->account.data, dispatch->account.len);
-	if (c != NULL && !srv->draining) {
+	if (c != NULL && env != NULL && !srv->draining) {
 		pin = deliver_pin_key(c, env);
 		/* What waits was here first. */
 		if (TAILQ_EMPTY(&c->waiting))
@@ -721,7 +722,7 @@ deliver_on_answer(
 		d->in_slot = false;
 		stat_histogram_add(&answer_stat, now_us - d->sent_us);
 		deliver_count(d, verdict);
-		if (verdict != DELIVER_OK || log_enabled(LOG_LEVEL_INFO))
+		if (log_enabled(LOG_LEVEL_INFO))
 			deliver_log_answer(d,
 			    smpp_status_str(pdu->command_status, name), now_us);
 		deliver_on_verdict(

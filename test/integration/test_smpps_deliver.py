@@ -550,6 +550,8 @@ def test_in_hand_over_a_new_connection(smpps):
     c.answer(pdus[1], message_id=b"")
     c.answer(pdus[2], message_id=b"")
     assert [new.wait_result(r).code for r in refs[1:]] == [RESULT.OK] * 2
+    # What came for nothing has not used up the credit.
+    smpps.wait_seat("demo", items=1 + 100)
     assert c.enquire().status == 0 and not c.inbox
     # Answers while the bus is away are told when it is back.
     ref, = smpps.hand(new, [smpps.dlr()])
