@@ -503,7 +503,7 @@ tls_expect(struct tls *t, const struct tls_config *c, const char *host)
 
 	(void)snprintf(t->wanted, sizeof(t->wanted), "%s", name);
 	if (!numeric)
-		(void)SSL_set_tlsext_host_name(t->ssl, name);
+		(void)SSL_set_tlsext_host_name(t->ssl, t->wanted);
 	if (!c->verify)
 		return;
 	X509_VERIFY_PARAM_set_hostflags(

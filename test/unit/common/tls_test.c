@@ -1166,7 +1166,7 @@ test_proxy_trickle(void **state)
 	RUN_UNTIL(client_connected);
 	for (i = 0; i < sizeof(TCP4) - 1; i++) {
 		assert_int_equal(accepted, 0);
-		conn_send(client.conn, TCP4 + i, 1);
+		conn_send(client.conn, &TCP4[i], 1);
 		uv_run(&loop, UV_RUN_NOWAIT);
 		uv_run(&loop, UV_RUN_NOWAIT);
 	}
