@@ -284,6 +284,8 @@ on_status(struct control *c)
 	json_uint(&j, "depth", depth);
 	json_uint(&j, "oldest_ms", oldest);
 	json_uint(&j, "stuck", stuck);
+	/* Messages from handsets of which parts are missing. */
+	json_uint(&j, "incomplete", parts_waiting(e));
 	json_close_object(&j);
 	json_open_object(&j, "counts");
 	json_uint(&j, "accepted", e->count.accepted);

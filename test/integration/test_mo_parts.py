@@ -205,6 +205,7 @@ def test_incomplete(hasty):
     ("sim", ["hop-smppc", "-n", "sim"])])
 def test_killed_between_parts(world, name, program):
     world.sent(**udh8(5, 2, 2, b"now"))
+    assert ", 1 incomplete" in world.hopctl("status").out
     old = world.smsc.live()[0]
     world.kill(name, *program)
     if name == "sim":

@@ -232,7 +232,11 @@ print_status(const struct request *r, const json_t *s)
 	else
 		buf_addc(&b, '-');
 	buf_printf(
-	    &b, ", %" JSON_INTEGER_FORMAT " stuck\n", number(queues, "stuck"));
+	    &b, ", %" JSON_INTEGER_FORMAT " stuck", number(queues, "stuck"));
+	if (number(queues, "incomplete") > 0)
+		buf_printf(&b, ", %" JSON_INTEGER_FORMAT " incomplete",
+		    number(queues, "incomplete"));
+	buf_addc(&b, '\n');
 	line(&b, "counts");
 	buf_printf(&b,
 	    "accepted %" JSON_INTEGER_FORMAT ", refused %" JSON_INTEGER_FORMAT
