@@ -352,7 +352,7 @@ report(const char *account)
 }
 
 static void
-mo(void)
+mo_come(void)
 {
 	uint8_t id[16];
 	struct item it;
@@ -360,6 +360,13 @@ mo(void)
 	model_id(id, WALL + now, ++serial);
 	it = model_mo(&buf, id, "777", "49151");
 	engine_inbound(e, target("l1"), 11, ++number, &it);
+	engine_dispatch(e);
+}
+
+static void
+mo(void)
+{
+	mo_come();
 	commit();
 	assert_int_equal(last_code, ACK(ACK_OK));
 }
@@ -563,6 +570,96 @@ evicted_and_back(void **state)
 	all_over();
 }
 
+/* The end of a backlog is not durable yet, so that what comes behind it is kept
+ * again; all of that goes back to the store. */
+static void
+evicted_behind_a_backlog(void **state)
+{
+	const struct queue *q;
+
+	(void)state;
+	server_up("s1", 1, PLENTY);
+	attach("s1", "a", 1, 1, 0);
+	for (int i = 0; i < 65; i++)
+		mo();
+	q = TAILQ_FIRST(&e->customers->parked);
+	assert_int_equal(q->ready_count, 64);
+	assert_true(queue_deep(q)); /* the last one */
+	attach("s1", "a", 1, 1, 64);
+	assert_int_equal(queues_asked(), 1);
+	mo_come(); /* spilled, too */
+	pages();
+	assert_true(queue_deep(q));
+	assert_true(q->caught_up);
+	mo_come(); /* kept */
+	commit();
+	assert_int_equal(q->ready_count, 2);
+	assert_true(queue_deep(q));
+	attach("s1", "a", 0, 0, 64);
+	pass(6000);
+	assert_int_equal(q->ready_count, 0);
+	attach("s1", "a", 1, 1, PLENTY);
+	for (int i = 0; i < 5; i++) {
+		pages();
+		commit();
+	}
+	assert_int_equal(got_count, 67);
+	for (size_t i = 0; i < 67; i++)
+		result_of("s1", got[i].ref, RESULT(OK));
+	all_over();
+}
+
+/* A report is on its way to the disk, and an MO behind it spills. */
+static void
+report_before_a_spilled_mo(void **state)
+{
+	size_t n;
+
+	(void)state;
+	server_up("s1", 1, PLENTY);
+	attach("s1", "a", 1, 1, 0);
+	for (int i = 0; i < 64; i++)
+		mo();
+	submit("a", "4915112345678");
+	commit();
+	n = --got_count;
+	result_of("l1", got[n].ref, RESULT(FAIL));
+	mo_come();
+	commit();
+	engine_checkpoint(e);
+	commit(); /* the model looks at the marks */
+	attach("s1", "a", 1, 1, PLENTY);
+	for (int i = 0; i < 5; i++) {
+		pages();
+		commit();
+	}
+	assert_int_equal(got_count, 66);
+	for (size_t i = 0; i < 66; i++)
+		result_of("s1", got[i].ref, RESULT(OK));
+	all_over();
+}
+
+/* What is not on record yet would be read again as it was before. */
+static void
+evicted_when_on_record(void **state)
+{
+	(void)state;
+	server_up("s1", 1, PLENTY);
+	server_up("s2", 2, PLENTY);
+	attach("s1", "a", 1, 1, 10);
+	report("a");
+	engine_gone(e, target("s1"));
+	pass(12000); /* given up, and nobody is there */
+	assert_int_equal(e->by_seq.count, 1);
+	attach("s2", "a", 1, 1, 10);
+	pages();
+	commit();
+	assert_int_equal(got_count, 2);
+	assert_int_equal(got[1].attempt, 2);
+	result_of("s2", got[1].ref, RESULT(OK));
+	all_over();
+}
+
 /* The due table gives back what the customer has refused; nobody is there. */
 static void
 due_while_away(void **state)
@@ -741,6 +838,35 @@ server_killed_with_items(void **state)
 	all_over();
 }
 
+/* An attempt that is only on its way to the disk is overtaken: what was kept for
+ * it is free again. */
+static void
+credit_of_an_attempt_that_is_off(void **state)
+{
+	const struct seat *seat;
+
+	(void)state;
+	server_up("s1", 1, PLENTY);
+	server_up("s2", 2, PLENTY);
+	attach("s1", "a", 1, 1, 10);
+	report("a");
+	engine_gone(e, target("s1"));
+	attach("s2", "a", 1, 1, 1);
+	seat = TAILQ_FIRST(&target("s2")->seats);
+	pass(11000); /* the next attempt is on its way to the disk */
+	assert_int_equal(seat->sent, 1);
+	assert_int_equal(target("s2")->sent_items, 1);
+	assert_false(seat->customer->open);
+	engine_hello(e, target("s1"), 21, instance(1), true);
+	result_of("s1", got[0].ref, RESULT(OK));
+	assert_int_equal(seat->sent, 0);
+	assert_int_equal(target("s2")->sent_items, 0);
+	assert_true(seat->customer->open);
+	commit();
+	assert_int_equal(got_count, 1);
+	all_over();
+}
+
 static void
 server_cut_and_back(void **state)
 {
@@ -774,6 +900,35 @@ server_cut_and_back(void **state)
 	result_of("s1", got[1].ref, RESULT(OK));
 	result_of("s2", got[3].ref, RESULT(OK));
 	all_over();
+}
+
+/* Given up, but not lost: when the other server gives it back it is where it
+ * was. */
+static void
+claimed_while_another_has_it(void **state)
+{
+	(void)state;
+	server_up("s1", 1, PLENTY);
+	server_up("s2", 2, PLENTY);
+	attach("s1", "a", 1, 1, 10);
+	report("a");
+	engine_gone(e, target("s1"));
+	attach("s2", "a", 1, 1, 10);
+	pass(11000);
+	commit();
+	assert_int_equal(got_count, 2);
+	engine_hello(e, target("s1"), 21, instance(1), true);
+	engine_in_hand(e, target("s1"), &got[0].ref, 1);
+	credit("s1", PLENTY);
+	attach("s1", "a", 1, 1, 10);
+	result_of("s2", got[1].ref, RESULT(NOT_NOW));
+	pass(1000);
+	commit();
+	assert_int_equal(got_count, 2);
+	assert_int_equal(target("s1")->inflight_count, 1);
+	result_of("s1", got[0].ref, RESULT(OK));
+	all_over();
+	assert_int_equal(target("s1")->in_hand.count, 0);
 }
 
 /* The bus is killed while s1 has items.  s2 is back first and must not get
@@ -1044,12 +1199,17 @@ main(void)
 		TEST(mo_by_inbound_smpp),
 		TEST(unbound_waits_for_nothing),
 		TEST(evicted_and_back),
+		TEST(evicted_behind_a_backlog),
+		TEST(report_before_a_spilled_mo),
+		TEST(evicted_when_on_record),
 		TEST(due_while_away),
 		TEST(retries_up_to_the_validity),
 		TEST(two_servers_take_turns),
 		TEST(slow_customer_holds_up_nobody),
 		TEST(server_killed_with_items),
+		TEST(credit_of_an_attempt_that_is_off),
 		TEST(server_cut_and_back),
+		TEST(claimed_while_another_has_it),
 		TEST(bus_killed_with_items_out),
 		TEST(result_of_an_unbound_customer),
 		TEST(poison_is_parked),
