@@ -394,19 +394,32 @@ esme_look_idle(struct esme *e)
 		esme_unbind(e, "all is answered");
 }
 
-void
-esme_request_begin(struct esme *e)
+static uint32_t
+esme_find_pending(const struct esme *e, uint32_t sequence)
 {
-	e->requests++;
+	uint32_t i = 0;
+
+	while (i < e->requests && e->pending[i] != sequence)
+		i++;
+	return i;
+}
+
+void
+esme_request_begin(struct esme *e, uint32_t sequence)
+{
+	assert(e->requests < e->window);
+	e->pending[e->requests++] = sequence;
 	if (e->requests == e->window)
 		session_pause(e->session);
 }
 
 void
-esme_request_done(struct esme *e)
+esme_request_done(struct esme *e, uint32_t sequence)
 {
-	assert(e->requests > 0);
-	e->requests--;
+	uint32_t i = esme_find_pending(e, sequence);
+
+	assert(i < e->requests);
+	e->pending[i] = e->pending[--e->requests];
 	if (e->requests + 1 == e->window)
 		session_resume(e->session);
 	esme_look_idle(e);
@@ -499,9 +512,11 @@ esme_pdu_cb(struct session *s, const struct smpp_pdu *pdu, void *arg)
 	status = row->status[e->state];
 	if (status == ESME_ROK && row->message && e->leaving)
 		status = ESME_RMSGQFUL;
-	/* SMPP 3.4, 3.2: numbers begin at 1. */
-	if (pdu->sequence == 0)
-		session_nack(s, 0, ESME_RINVCMDID);
+	/* SMPP 3.4, 3.2: numbers begin at 1, and one of a request that has no
+	 * answer yet would make the two answers one. */
+	if (pdu->sequence == 0 ||
+	    esme_find_pending(e, pdu->sequence) < e->requests)
+		session_nack(s, pdu->sequence, ESME_RUNKNOWNERR);
 	else if (status == ESME_ROK)
 		row->handler(e, pdu);
 	else
@@ -582,6 +597,7 @@ esme_closed_cb(struct session *session, const char *reason, void *arg)
 	map_del_u64(&s->by_id, e->number);
 	s->esme_count--;
 	free(e->default_from);
+	free(e->pending);
 	free(e);
 }
 
@@ -702,6 +718,7 @@ esme_bound(struct esme *e, const struct login *l)
 	e->default_from =
 	    l->default_from != NULL ? xstrdup(l->default_from) : NULL;
 	e->window = l->window;
+	e->pending = xcalloc(e->window, sizeof(*e->pending));
 	e->bound_at = clock_wall_ms();
 	esme_answer_bind(e, l, ESME_ROK);
 	session_bound(e->session);

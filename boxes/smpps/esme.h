@@ -71,6 +71,7 @@ struct esme {
 	uint32_t window;    /* either way */
 
 	uint32_t requests; /* of its own that we have not answered */
+	uint32_t *pending; /* their numbers; as many as the window */
 	uint64_t since_ms; /* of the state */
 	uint64_t bound_at; /* wall ms */
 	uint64_t n_submits, n_delivers, n_refused;
@@ -130,10 +131,11 @@ void esme_refuse(
 /*
  * A request that will be answered later begins: counts it against the window.
  * At the window's size reading stops (session_pause()), so that an ESME that
- * ignores its window is slowed by TCP.  esme_request_done() ends it.
+ * ignores its window is slowed by TCP.  esme_request_done() ends it, after its
+ * answer was sent; until then no other request may have its sequence number.
  */
-void esme_request_begin(struct esme *);
-void esme_request_done(struct esme *);
+void esme_request_begin(struct esme *, uint32_t sequence);
+void esme_request_done(struct esme *, uint32_t sequence);
 
 /* Our id in the form of this customer; dst is returned. */
 char *esme_write_id(

@@ -139,7 +139,7 @@ submit_batch_cb(struct batch *b, void *arg)
 	if (session_send(e->session, &resp) != 0)
 		log_error("smpp.answer", "esme=%llu reason=%s",
 		    (unsigned long long)e->number, "does not fit");
-	esme_request_done(e); /* may end the session */
+	esme_request_done(e, r->sequence); /* may end the session */
 }
 
 /* ---------------------------------------------------------------- requests */
@@ -161,7 +161,7 @@ submit_begin(struct esme *e, const struct smpp_pdu *pdu, const struct order *o,
 	r->v50 = e->interface_version >= 0x50;
 	r->dests = dests;
 	memcpy(r->message_id, o->message_id, sizeof(r->message_id));
-	esme_request_begin(e);
+	esme_request_begin(e, pdu->sequence);
 	return b;
 }
 

@@ -399,6 +399,36 @@ def test_window(server):
         assert [g.sequence for g in got] == list(range(2, 12))
 
 
+def test_sequence_numbers(server):
+    """R-9: 0, or the number of a request that has no answer yet, is answered
+    with generic_nack; afterwards the number is free again."""
+    server.bus.auto_ack.discard(pb.SUBMIT)
+    server.start()
+    with server.bound() as c:
+        for sequence in (7, 8, 0x7fffffff, 0xffffffff):
+            pdu = c.submit_pdu(b"4915112345678", b"n")
+            pdu.sequence = sequence
+            c.send(pdu)
+        server.box.wait(lambda: len(server.box.submits) == 4)
+        for command in ("submit_sm", "query_sm", "unbind"):
+            c.send(Pdu(command, sequence=8, destination_addr=b"4915112345678",
+                       message_id=b"1"))
+            resp = c.recv()
+            assert (resp.command, resp.status, resp.sequence) == (
+                "generic_nack", 0xff, 8)
+        c.send_raw(Pdu("submit_sm", destination_addr=b"49151").encode())
+        resp = c.recv()
+        assert (resp.command, resp.status, resp.sequence) == (
+            "generic_nack", 0xff, 0)
+        server.box.ack()
+        got = [c.recv() for _ in range(4)]
+        assert {(g.command, g.status) for g in got} == {("submit_sm_resp", 0)}
+        assert [g.sequence for g in got] == [7, 8, 0x7fffffff, 0xffffffff]
+        c.send(Pdu("unbind", sequence=8))
+        assert c.recv().status == ROK
+    assert len(server.box.submits) == 4
+
+
 # ------------------------------------------------------------------ the end
 
 def test_kick(server):
