@@ -435,9 +435,42 @@ def proxy():
     yield "one", b"PROXY TCP4 192.0.2.7 198.51.100.1 5 2775\r\n"
 
 
+def order():
+    def sm(text, dc=0, esm=0, tlvs=b"", source=b"\5\0HOP\0",
+           dest=b"\1\1491511\0", times=b"\0\0", registered=1):
+        body = (b"CMT\0" + source + dest + bytes([esm, 0, 1]) + times
+                + bytes([registered, 0, dc, 0, len(text)]) + text + tlvs)
+        return struct.pack(">IIII", 16 + len(body), 4, 0, 1) + body
+
+    account = b"\0\0\x0a\x34"
+    yield "gsm", account + sm(b"Hi \x1b\x65")
+    yield "not-gsm", account + sm(b"Gr\xfc")
+    yield "latin1", b"\1\1\0\x50" + sm(b"f\xeate")
+    yield "utf8", b"\2\2\0\x50" + sm("Grü".encode())
+    yield "ucs2", account + sm(b"\x04\x1c\xd8\x3d\xde\0", dc=8)
+    yield "ucs2-zero", b"\3\0\1\x33" + sm(b"\x04\x1c")
+    yield "binary", account + sm(bytes(range(200)), dc=0xf5)
+    yield "flash", b"\1\0\0\x34" + sm(b"f\xeate", dc=0xf0)
+    yield "udh", account + sm(b"\5\0\3\7\2\1abc", esm=0x40)
+    yield "udh-latin1", b"\1\0\0\x34" + sm(
+        b"\5\0\3\7\2\1\xfc", esm=0x43)
+    yield "sar", account + sm(b"part", tlvs=bytes.fromhex(
+        "020c00020102020e000103020f000102"))
+    yield "payload", account + sm(b"", tlvs=struct.pack(
+        ">HH", 0x424, 300) + b"x" * 300)
+    yield "times", account + sm(
+        b"x", times=b"000000010000000R\0" + b"251126163000000+\0")
+    yield "national", account + sm(
+        b"x", dest=b"\2\x080171\0", source=b"\0\0+4917\0")
+    for name, octets in data("smpp"):
+        if octets[4:8] in (b"\0\0\0\x04", b"\0\0\0\x07", b"\0\0\0\x21",
+                           b"\0\0\1\3"):
+            yield "pdu-" + name, account + octets
+
+
 def main():
     for kind in (frame, smpp_pdu, smpp_session, udh, segment, gsm7, charset, receipt,
-                 smpp_time, form, conf, http, proxy):
+                 smpp_time, form, conf, http, proxy, order):
         folder = os.path.join(HERE, "corpus", kind.__name__)
         os.makedirs(folder, exist_ok=True)
         for name, octets in kind():
