@@ -90,7 +90,8 @@ open_queue(struct engine *e, const Hopyard__V1__Queue *def, uint64_t last_seq)
 		return;
 	memcpy(target, def->target.data, def->target.len);
 	target[def->target.len] = '\0';
-	memcpy(account, def->account.data, def->account.len);
+	if (def->account.len > 0) /* that of parts has none */
+		memcpy(account, def->account.data, def->account.len);
 	account[def->account.len] = '\0';
 	q = engine_queue_known(
 	    e, def->queue, target, class_index(def->class_), account);
