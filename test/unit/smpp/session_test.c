@@ -29,7 +29,8 @@ struct fixture {
 	uv_loop_t loop;
 	int listener, fd; /* the peer's end */
 	struct session *session;
-	unsigned connected, answers, pdus, batches, lost, closed;
+	unsigned connected, answers, pdus, batches, lost, closed, writable;
+	unsigned sent, pause_at; /* pause when so many PDUs have come; 0: no */
 	struct window_slot last_slot;
 	struct smpp_pdu last_pdu;
 	char reason[128];
@@ -61,6 +62,8 @@ on_pdu(struct session *s, const struct smpp_pdu *pdu, void *arg)
 
 	f->pdus++;
 	f->last_pdu = *pdu;
+	if (f->pdus == f->pause_at)
+		session_pause(s);
 	if ((pdu->command_id & SMPP_RESP) == 0)
 		session_answer(s, pdu, ESME_ROK);
 }
@@ -70,6 +73,20 @@ on_batch(struct session *s, void *arg)
 {
 	(void)s;
 	((struct fixture *)arg)->batches++;
+}
+
+static void
+on_writable(struct session *s, void *arg)
+{
+	assert_true(session_room(s) > 0);
+	((struct fixture *)arg)->writable++;
+}
+
+static void
+on_sent(struct session *s UNUSED, uint32_t command UNUSED,
+    uint32_t status UNUSED, void *arg)
+{
+	((struct fixture *)arg)->sent++;
 }
 
 static void
@@ -99,6 +116,8 @@ static const struct session_ops ops = {
 	.answer = on_answer,
 	.pdu = on_pdu,
 	.batch = on_batch,
+	.writable = on_writable,
+	.sent = on_sent,
 	.lost = on_lost,
 	.closed = on_closed,
 };
@@ -470,6 +489,113 @@ every_command_broken(void **state)
 	assert_int_equal(f->closed, 0);
 }
 
+/*
+ * Whose window is full is not read, not even what has come already; and while
+ * he cannot be heard, neither his silence nor the half of a PDU counts.
+ */
+static void
+paused(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t two[32];
+
+	f->pause_at = 1;
+	put(two, SMPP_UNBIND, ESME_ROK, 1, NULL, 0);
+	put(two + 16, SMPP_UNBIND, ESME_ROK, 2, NULL, 0);
+	/* The second, and half of a third. */
+	assert_int_equal(write(f->fd, two, 32), 32);
+	assert_int_equal(write(f->fd, two, 8), 8);
+	run_until(f, &f->pdus, 1);
+	run_some(f);
+	assert_int_equal(f->pdus, 1);
+
+	tick(f, 1000000 + 25000);
+	tick(f, 1000000 + 60000);
+	tick(f, 1000000 + 120000);
+	run_some(f);
+	assert_int_equal(f->closed, 0);
+	assert_int_equal(f->sent, 1); /* the answer, and no enquire_link */
+
+	session_resume(f->session);
+	run_until(f, &f->pdus, 2);
+	assert_int_equal(f->last_pdu.sequence, 2);
+	/* Times begin anew: ten seconds for the half, thirty for silence. */
+	tick(f, 1000000 + 129000);
+	run_some(f);
+	assert_int_equal(f->closed, 0);
+	tick(f, 1000000 + 130000);
+	run_until(f, &f->closed, 1);
+	assert_string_equal(f->reason, "PDU begun and not completed");
+}
+
+static void
+window_of_another_size(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t seq = session_next_seq(f->session);
+
+	assert_int_equal(session_room(f->session), 4);
+	session_set_window(f->session, 100);
+	assert_int_equal(session_room(f->session), 100);
+	/* Numbers go on. */
+	assert_true(session_next_seq(f->session) > seq);
+}
+
+/* Requests to a peer that does not read: no more at the high watermark; he is
+ * cut off after thirty seconds, or all goes on. */
+static void
+fill(struct fixture *f)
+{
+	static uint8_t pdu[SMPP_MAX_PDU];
+
+	session_set_window(f->session, 4096);
+	put(pdu, SMPP_DELIVER_SM, ESME_ROK, 0, NULL, 0);
+	while (session_room(f->session) > 0) {
+		session_request(f->session, pdu, sizeof(pdu), f, 0);
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+		assert_true(session_in_flight(f->session) < 4096);
+	}
+}
+
+static void
+peer_does_not_read(void **state)
+{
+	struct fixture *f = *state;
+
+	fill(f);
+	/* Nor is what he sends answered, while he does not read. */
+	peer_send(f, SMPP_UNBIND, ESME_ROK, 1, NULL, 0);
+	run_some(f);
+	assert_int_equal(f->pdus, 0);
+	tick(f, 1000000 + 1000);
+	tick(f, 1000000 + 30900);
+	run_some(f);
+	assert_int_equal(f->closed, 0);
+	tick(f, 1000000 + 31000);
+	run_until(f, &f->closed, 1);
+	assert_string_equal(f->reason, "peer does not read");
+}
+
+static void
+peer_reads_again(void **state)
+{
+	static uint8_t drop[1 << 16];
+	struct fixture *f = *state;
+
+	fill(f);
+	peer_send(f, SMPP_UNBIND, ESME_ROK, 1, NULL, 0);
+	tick(f, 1000000 + 1000);
+	while (f->writable == 0) {
+		while (recv(f->fd, drop, sizeof(drop), MSG_DONTWAIT) > 0)
+			continue;
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+	}
+	run_until(f, &f->pdus, 1);
+	tick(f, 1000000 + 31500);
+	run_some(f);
+	assert_int_equal(f->closed, 0);
+}
+
 int
 main(void)
 {
@@ -486,6 +612,10 @@ main(void)
 		T(bad_pdus_are_forgotten),
 		T(unknown_commands),
 		T(every_command_broken),
+		T(paused),
+		T(window_of_another_size),
+		T(peer_does_not_read),
+		T(peer_reads_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
