@@ -468,6 +468,67 @@ hard_limit(void **state)
 	assert_int_equal(client.error, UV_ENOBUFS);
 }
 
+/* The limit can be another one than 64 times high. */
+static void
+hard_limit_of_its_own(void **state)
+{
+	struct conn_opts opts = { .high = 10000, .low = 5000, .hard = 60000 };
+	static uint8_t block[50000];
+
+	(void)state;
+	start(sock_path, NULL, &opts);
+	RUN_UNTIL(connected);
+	client.close_at = CONN_EV_ERROR;
+	conn_send(client.conn, block, sizeof(block));
+	assert_true(conn_above_high(client.conn));
+	assert_int_equal(conn_error(client.conn), 0);
+	/* In the same turn: nothing has left yet. */
+	conn_send(client.conn, block, sizeof(block));
+	RUN_UNTIL(client_closed);
+	assert_int_equal(client.error, UV_ENOBUFS);
+}
+
+static bool
+server_has_1000(void)
+{
+	return server.conn != NULL && conn_len(server.conn) == 1000;
+}
+
+static bool
+server_has_90000(void)
+{
+	return server.conn != NULL && conn_len(server.conn) == 90000;
+}
+
+/* What is kept is whole, and more can come. */
+static void
+shrink(void **state)
+{
+	static uint8_t block[90000];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(block); i++)
+		block[i] = (uint8_t)(i * 7 + i / 256);
+	start("127.0.0.1:0", NULL, NULL);
+	server.keep = true;
+	RUN_UNTIL(connected);
+	conn_send(client.conn, block, 1000);
+	RUN_UNTIL(server_has_1000);
+	conn_shrink(server.conn);
+	conn_shrink(server.conn);
+	assert_int_equal(conn_len(server.conn), 1000);
+	assert_memory_equal(conn_data(server.conn), block, 1000);
+	conn_send(client.conn, block + 1000, sizeof(block) - 1000);
+	RUN_UNTIL(server_has_90000);
+	assert_memory_equal(conn_data(server.conn), block, sizeof(block));
+	conn_shrink(server.conn); /* too much: stays as it is */
+	assert_memory_equal(conn_data(server.conn), block, sizeof(block));
+	conn_drop(server.conn, sizeof(block));
+	conn_shrink(server.conn); /* nothing there */
+	assert_int_equal(conn_len(server.conn), 0);
+}
+
 static bool
 server_has_read_max(void)
 {
@@ -768,6 +829,8 @@ main(void)
 		TEST(slow_reader),
 		TEST(reading_stops),
 		TEST(hard_limit),
+		TEST(hard_limit_of_its_own),
+		TEST(shrink),
 		TEST(read_limit_and_resume),
 		TEST(one_write_per_turn),
 		TEST(close_in_every_callback),
