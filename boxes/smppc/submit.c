@@ -560,11 +560,50 @@ submit_translate_part(
 	}
 }
 
+/*
+ * Septets of a part that the customer made, for a link whose data_coding 0 is
+ * another charset: the same text in that.  False: it has to go as it is.
+ */
+static bool
+submit_plan_septets(struct segment_plan *plan,
+    const struct segment_intent *intent, const struct segment_profile *profile)
+{
+	static uint8_t utf8[3 * SEGMENT_PUT_MAX], text[6 * SEGMENT_PUT_MAX];
+	struct segment_intent other = *intent;
+	enum dcs_alphabet alphabet = dcs_alphabet((uint8_t)intent->data_coding);
+	size_t len;
+
+	if (intent->coding == SEGMENT_BINARY ||
+	    intent->coding == SEGMENT_UCS2 || intent->data.len == 0 ||
+	    intent->data.len > SEGMENT_PUT_MAX ||
+	    (alphabet != DCS_DEFAULT && alphabet != DCS_GSM7) ||
+	    !segment_text_behind(0, SEGMENT_CHARSET_GSM, intent->udh,
+		intent->data, utf8, sizeof(utf8), &len))
+		return false;
+	other.data = bytes_of(NULL, 0);
+	other.text = bytes_of(utf8, len);
+	return segment_plan(plan, &other, profile, text, sizeof(text)) ==
+	    SEGMENT_OK &&
+	    plan->n_parts == 1;
+}
+
+static enum segment_error
+submit_make_plan(struct segment_plan *plan, const struct segment_intent *intent,
+    const struct segment_profile *profile)
+{
+	static uint8_t text[SEGMENT_BUF];
+
+	if (profile->charset != SEGMENT_CHARSET_GSM &&
+	    intent->data_coding != DCS_NONE &&
+	    submit_plan_septets(plan, intent, profile))
+		return SEGMENT_OK;
+	return segment_plan(plan, intent, profile, text, sizeof(text));
+}
+
 static enum segment_error
 submit_plan(
     struct segment_plan *plan, const struct profile *p, struct submit_input *in)
 {
-	static uint8_t text[SEGMENT_BUF];
 	enum segment_error error;
 	const Hopyard__V1__Content *c = in->content;
 	struct segment_intent intent = SEGMENT_INTENT_INIT;
@@ -597,19 +636,17 @@ submit_plan(
 	if (c->has_udh || c->n_tlv > 0)
 		submit_find_part(in);
 	if (in->key.kind == SEGMENT_WHOLE)
-		return segment_plan(
-		    plan, &intent, &profile, text, sizeof(text));
+		return submit_make_plan(plan, &intent, &profile);
 
 	submit_translate_part(in, p, &intent.udh);
 	if (in->to_sar)
 		intent.esm_class &= ~(unsigned)SMPP_ESM_UDHI;
-	error = segment_plan(plan, &intent, &profile, text, sizeof(text));
+	error = submit_make_plan(plan, &intent, &profile);
 	if (error == SEGMENT_TOO_LONG && in->to_udh) {
 		/* No room for a header; perhaps the SMSC knows what to do. */
 		in->to_udh = false;
 		intent.udh = bytes_of(NULL, 0);
-		error =
-		    segment_plan(plan, &intent, &profile, text, sizeof(text));
+		error = submit_make_plan(plan, &intent, &profile);
 	}
 	/* What is a part cannot be cut again. */
 	if (error == SEGMENT_OK && plan->n_parts > 1)

@@ -195,3 +195,26 @@ def test_a_part_is_not_cut_again(link):
             assert result.code == RESULT.FAIL
             assert b"too long" in result.detail
     assert not link.smsc.submits
+
+
+def test_septets_for_a_link_of_another_charset(link):
+    """data_coding 0 of the customer is GSM 03.38; of this carrier Latin-1."""
+    link.configure(charset="latin1")
+    box = link.up()
+    septets = b"\x00 \x7e \x11"  # @ ü _
+    box.deliver(ref=1, content=pb.Content(data=septets, data_coding=0,
+                                          udh=udh8(1, 2, 1)))
+    # A character that the charset lacks: as it came.
+    box.deliver(ref=2, content=pb.Content(data=b"\x10\x1b\x65",
+                                          data_coding=0, udh=udh8(1, 2, 2)))
+    # Other octets are nobody's text.
+    box.deliver(ref=3, content=pb.Content(data=septets, data_coding=4))
+    box.deliver(ref=4, content=pb.Content(data=septets, data_coding=0,
+                                          coding=pb.Content.BINARY))
+    for n in (1, 2, 3, 4):
+        assert box.wait_result(n).code == RESULT.OK
+    one, two, three, four = (p for _, p in link.smsc.submits)
+    assert one.text == "@ ü _".encode("latin-1") and one.udh == udh8(1, 2, 1)
+    assert two.text == b"\x10\x1b\x65" and two.dcs == 0
+    assert three.short_message == septets
+    assert four.short_message == septets
