@@ -95,8 +95,10 @@ seat_free(struct seat *s)
 void
 customer_free(struct customer *c)
 {
-	while (!TAILQ_EMPTY(&c->seats))
-		seat_free(TAILQ_FIRST(&c->seats));
+	struct seat *s, *next;
+
+	TAILQ_FOREACH_SAFE(s, &c->seats, link, next)
+		seat_free(s);
 	free(c->account);
 	free(c);
 }
@@ -248,9 +250,9 @@ engine_bind(struct engine *e, struct target *box, struct bytes account,
 void
 customers_box_gone(struct engine *e, struct target *box)
 {
-	struct seat *s;
+	struct seat *s, *next;
 
-	while ((s = TAILQ_FIRST(&box->seats)) != NULL) {
+	TAILQ_FOREACH_SAFE(s, &box->seats, box_link, next) {
 		struct customer *c = s->customer;
 
 		seat_free(s);

@@ -761,7 +761,7 @@ lookup_done(struct engine *e, struct lookup *l)
 		else if (l->closed)
 			engine_answer(
 			    e, l->number, 409, "too late: it was sent");
-	} else if (!l->found || l->closed || overtaken(e, l, m)) {
+	} else if (m == NULL || l->closed || overtaken(e, l, m)) {
 		lookup_settle(e, l);
 		msg_free(m);
 		return;
