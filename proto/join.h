@@ -5,8 +5,8 @@
  *
  * The joined one is the first with the text, or the octets, of all.  Where some
  * parts have text and others octets it has octets, text as UTF-8.  What made
- * the parts parts is left out: the concatenation IE of the header and the
- * sar_* TLVs.
+ * the parts parts is left out: the concatenation IE of the header and the * sar_* TLVs.  A character of which each of two parts has one half, which its
+ * text could not say, is made whole from the octets in `raw`.
  */
 #ifndef PROTO_JOIN_H
 #define PROTO_JOIN_H
@@ -21,7 +21,8 @@
 struct join {
 	uint8_t *dst;
 	size_t cap, len;
-	bool octets; /* a part had no text */
+	bool octets;   /* a part had no text */
+	uint16_t half; /* of a UTF-16 pair, at the end of the last part; or 0 */
 	uint8_t udh[UDH_MAX + 1];
 };
 

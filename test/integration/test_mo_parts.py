@@ -162,10 +162,13 @@ def test_any_order_and_twice(world, kind):
     assert world.app.requests[0].query["x"] == ""
 
 
-def test_ucs2(world):
-    text = ["Привет, ", "мир 👍"]
+@pytest.mark.parametrize("cut", [16, -2], ids=["between", "in_a_pair"])
+def test_ucs2(world, cut):
+    """Also when the handset has torn a character apart."""
+    octets = "Привет, мир 👍".encode("utf-16-be")
+    text = [octets[:cut], octets[cut:]]
     for n in (1, 0):
-        world.sent(dcs=8, **udh8(1, 2, n + 1, text[n].encode("utf-16-be")))
+        world.sent(dcs=8, **udh8(1, 2, n + 1, text[n]))
     assert world.texts(1) == [("/rest", "Привет, мир 👍")]
 
 

@@ -173,6 +173,74 @@ marks_of_a_part_are_gone(void **state)
 	}
 }
 
+/* A part of UCS-2, of which text is what can be said of it. */
+static Hopyard__V1__Content
+wide(const char *text, const char *raw, size_t len, bool udhi)
+{
+	Hopyard__V1__Content c = part('t', text);
+
+	c.has_raw = true;
+	c.raw = bytes(raw, len);
+	c.has_data_coding = true;
+	c.data_coding = 8;
+	c.esm_class = udhi ? 0x40 : 0;
+	return c;
+}
+
+static void
+halves_of_a_character(void **state)
+{
+#define FFFD "\xef\xbf\xbd"
+	static const char one[] = "\x05\x00\x03\x42\x02\x01\x00\x61\xd8\x3d";
+	static const char two[] = "\x05\x00\x03\x42\x02\x02\xdc\x4d\x00\x62";
+	static const char sar[] = "\xdc\x4d\x00\x62";
+	const struct {
+		Hopyard__V1__Content first, second;
+		const char *want;
+	} cases[] = {
+		{ wide("a" FFFD, one, 10, true), wide(FFFD "b", two, 10, true),
+		    "a\xf0\x9f\x91\x8d"
+		    "b" },
+		{ wide("a" FFFD, one, 10, true), wide(FFFD "b", sar, 4, false),
+		    "a\xf0\x9f\x91\x8d"
+		    "b" },
+		/* Not the other half, or none, or not from there. */
+		{ wide("a" FFFD, one, 10, true), wide(FFFD, one, 10, true),
+		    "a" FFFD FFFD },
+		{ wide("a" FFFD, one, 10, true), part('t', FFFD "b"),
+		    "a" FFFD FFFD "b" },
+		{ part('t', "a" FFFD), wide(FFFD "b", two, 10, true),
+		    "a" FFFD FFFD "b" },
+		{ wide("a", one, 10, true), wide("b", two, 10, true), "ab" },
+		{ wide("a" FFFD, one, 9, true), wide(FFFD "b", two, 10, true),
+		    "a" FFFD FFFD "b" },
+		{ wide("a" FFFD, "\x7f", 1, true), wide(FFFD, "", 0, true),
+		    "a" FFFD FFFD },
+	};
+	uint8_t dst[16];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		Hopyard__V1__Content c = cases[i].first;
+		size_t len = strlen(cases[i].want);
+		struct join j;
+
+		join_init(&j, dst, sizeof(dst));
+		assert_true(join_add(&j, &cases[i].first));
+		assert_true(join_add(&j, &cases[i].second));
+		join_finish(&j, &c);
+		assert_int_equal(c.text.len, len);
+		assert_memory_equal(c.text.data, cases[i].want, len);
+		/* It fits exactly, or not at all. */
+		join_init(&j, dst, len);
+		assert_true(join_add(&j, &cases[i].first));
+		assert_true(join_add(&j, &cases[i].second));
+		join_init(&j, dst, len - 1);
+		if (join_add(&j, &cases[i].first))
+			assert_false(join_add(&j, &cases[i].second));
+	}
+}
+
 int
 main(void)
 {
@@ -181,6 +249,7 @@ main(void)
 		cmocka_unit_test(neither_text_nor_octets),
 		cmocka_unit_test(what_does_not_fit_is_left_out),
 		cmocka_unit_test(marks_of_a_part_are_gone),
+		cmocka_unit_test(halves_of_a_character),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
