@@ -4,8 +4,11 @@
  * horizon, deliver, result, horizon, and the DLR to a hook; no sockets, no
  * store.  For a profiler rather than for figures of its own:
  *
- *	engine_bench [messages] [batch]
+ *	engine_bench [messages] [batch] [customers]
  *	valgrind --tool=callgrind --toggle-collect=run engine_bench 100000
+ *
+ * With a number of customers, 0 too, the DLR goes to a customer who is bound at
+ * an SMPP server, beside so many who are not and have a backlog.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +29,7 @@ static const char conf_text[] =
     "boxes = ( { name = \"front\"; type = \"http\"; },"
     " { name = \"l1\"; type = \"smppc\"; host = \"h:1\"; system_id = \"s\";},"
     " { name = \"hook\"; type = \"hook\"; },"
+    " { name = \"gate\"; type = \"smpps\"; listen = \"127.0.0.1:0\"; },"
     " { name = \"store\"; type = \"store\"; dsn = \"x\"; } );"
     "accounts = ( { id = \"demo\"; } );"
     "routes = ( { name = \"all\"; via = \"l1\"; } );";
@@ -68,7 +72,7 @@ static void
 on_deliver(void *arg, struct target *t, const struct item *it)
 {
 	(void)arg;
-	if (t->role == TARGET_HOOK) {
+	if (t->role != TARGET_CONNECTOR) {
 		reports[report_count++] = ref_of(it);
 		return;
 	}
@@ -159,11 +163,11 @@ make_id(uint8_t id[16], uint64_t wall, uint64_t n)
 		id[8 + i] = (uint8_t)((n * 0x9e3779b97f4a7c15u) >> 8 * i);
 }
 
-void run(struct engine *, uint64_t messages, uint64_t batch);
+void run(struct engine *, uint64_t messages, uint64_t batch, bool esme);
 
 /* Not static: the name is for the profiler. */
 void
-run(struct engine *e, uint64_t messages, uint64_t batch)
+run(struct engine *e, uint64_t messages, uint64_t batch, bool esme)
 {
 	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
 	Hopyard__V1__Result res = HOPYARD__V1__RESULT__INIT;
@@ -182,6 +186,7 @@ run(struct engine *e, uint64_t messages, uint64_t batch)
 	env.from = (ProtobufCBinaryData){ 3, (uint8_t *)from };
 	env.has_report_mask = true;
 	env.report_mask = 31;
+	env.has_esme = env.esme = esme;
 	res.code = HOPYARD__V1__RESULT__CODE__OK;
 	res.has_id = res.has_parts = true;
 	res.parts = 1;
@@ -223,12 +228,37 @@ run(struct engine *e, uint64_t messages, uint64_t batch)
 			it = (struct item){ .envelope = { result,
 						hopyard__v1__result__pack(
 						    &ok, result) } };
-			engine_result(
-			    e, engine_target(e, "hook"), 3, ++number, &it);
+			engine_result(e,
+			    engine_target(e, esme ? "gate" : "hook"), 3,
+			    ++number, &it);
 		}
 		report_count = 0;
 		commit(e);
 	}
+}
+
+/* The account is bound at an SMPP server; so many others are not, and have a
+ * backlog. */
+static void
+bind_customers(struct engine *e, uint64_t others)
+{
+	Hopyard__V1__Attach attach = HOPYARD__V1__ATTACH__INIT;
+	Hopyard__V1__Attach__Seat seat = HOPYARD__V1__ATTACH__SEAT__INIT;
+	Hopyard__V1__Attach__Seat *list[] = { &seat };
+	char account[] = "demo", name[32];
+
+	for (uint64_t i = 0; i < others; i++) {
+		snprintf(
+		    name, sizeof(name), "other%llu", (unsigned long long)i);
+		engine_spill(e, engine_queue(e, e->customers, 2, name),
+		    e->ledger.last_seq);
+	}
+	seat.account = (ProtobufCBinaryData){ 4, (uint8_t *)account };
+	seat.binds = seat.receivers = 1;
+	seat.items = 1ull << 60;
+	attach.n_seat = 1;
+	attach.seat = list;
+	engine_attach(e, engine_target(e, "gate"), &attach);
 }
 
 int
@@ -236,6 +266,7 @@ main(int argc, char **argv)
 {
 	uint64_t messages = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
 	uint64_t batch = argc > 2 ? strtoull(argv[2], NULL, 10) : 200;
+	bool esme = argc > 3;
 	Hopyard__V1__Opened opened = HOPYARD__V1__OPENED__INIT;
 	Hopyard__V1__LinkState up = HOPYARD__V1__LINK_STATE__INIT;
 	struct conf *conf = load();
@@ -256,8 +287,12 @@ main(int argc, char **argv)
 	engine_credit(e, engine_target(e, "l1"), 1ull << 60, 1ull << 60);
 	engine_hello(e, engine_target(e, "hook"), 3, instance, false);
 	engine_credit(e, engine_target(e, "hook"), 1ull << 60, 1ull << 60);
+	engine_hello(e, engine_target(e, "gate"), 4, instance, false);
+	engine_credit(e, engine_target(e, "gate"), 1ull << 60, 1ull << 60);
+	if (esme)
+		bind_customers(e, strtoull(argv[3], NULL, 10));
 	clock_gettime(CLOCK_MONOTONIC, &a);
-	run(e, messages, batch);
+	run(e, messages, batch, esme);
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	s = (double)(b.tv_sec - a.tv_sec) +
 	    (double)(b.tv_nsec - a.tv_nsec) / 1e9;
