@@ -388,11 +388,12 @@ repeated(struct engine *e, uint32_t peer, uint64_t number,
 	return true;
 }
 
-bool
-engine_enter(struct engine *e, const struct item *it, const char *front,
-    uint32_t peer, uint64_t number, Hopyard__V1__Ack__Code *told)
+static bool
+enter(struct engine *e, const Hopyard__V1__Envelope *env, const struct item *it,
+    const char *front, uint32_t peer, uint64_t number,
+    Hopyard__V1__Ack__Code *told)
 {
-	struct admission ad = { .item = it };
+	struct admission ad = { .item = it, .env = env };
 	struct entry entry = {
 		.kind = ENTRY_NONE, .peer = peer, .number = number
 	};
@@ -400,8 +401,6 @@ engine_enter(struct engine *e, const struct item *it, const char *front,
 	const char *say = NULL;
 	struct target *teller;
 
-	ad.env = engine_envelope(e, it->envelope);
-	assert(ad.env != NULL);
 	code = judge(e, &ad, &say);
 	if (code != HOPYARD__V1__ACK__CODE__ACK_OK) {
 		if (ad.account != NULL)
@@ -441,6 +440,16 @@ engine_enter(struct engine *e, const struct item *it, const char *front,
 	return true;
 }
 
+bool
+engine_enter(struct engine *e, const struct item *it, const char *front,
+    uint32_t peer, uint64_t number, Hopyard__V1__Ack__Code *told)
+{
+	const Hopyard__V1__Envelope *env = engine_envelope(e, it->envelope);
+
+	assert(env != NULL);
+	return enter(e, env, it, front, peer, number, told);
+}
+
 void
 engine_submit(struct engine *e, uint32_t peer, uint64_t number,
     const char *front, uint64_t max_age, const struct item *it)
@@ -475,7 +484,7 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 	if (env->has_replaces)
 		replace_submit(e, peer, number, front, env, it);
 	else
-		(void)engine_enter(e, it, front, peer, number, NULL);
+		(void)enter(e, env, it, front, peer, number, NULL);
 }
 
 /* --------------------------------------------------------------- inbound */
