@@ -13,6 +13,7 @@ import pytest
 from busclient import BusClient, MemoryStore, uuid7, wait_for_bus
 from harness import Process, wait_until
 from hopbus import pb
+from suite import run_hopctl
 
 CONFIG = """
 bus = { socket = "%(dir)s/bus.sock"; control = "%(dir)s/ctl.sock"; };
@@ -188,6 +189,11 @@ def test_report_finds_its_customer(world):
     row, = world.view("customers")
     assert row == {"account": "demo", "box": "door", "binds": 1,
                    "receivers": 1, "credit": 9, "queued": 0, "in_flight": 1}
+    table = run_hopctl("-s", world.ctl_path, "customers")
+    assert table.code == 0 and table.lines[0].split() == [
+        "ACCOUNT", "BOX", "BINDS", "RECEIVERS", "CREDIT", "QUEUED",
+        "IN-FLIGHT"]
+    assert table.lines[1].split() == ["demo", "door", "1", "1", "9", "0", "1"]
     text = world.view("prometheus")
     assert "\nhopyard_customers_bound 1\n" in text
     assert "\nhopyard_customers_seats 1\n" in text
