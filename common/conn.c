@@ -18,7 +18,6 @@
 #include <sys/socket.h>
 
 #include <assert.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +29,7 @@
 #include "common/address.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/dial.h"
 #include "common/tls.h"
 #include "common/turn.h"
 #include "common/xalloc.h"
@@ -55,12 +55,6 @@ enum conn_state {
 	CONN_FLUSHING, /* conn_close_flush(): writing the rest, deaf */
 	CONN_LINGERING, /* all written and shut down, waiting for the peer's end */
 	CONN_CLOSING, /* uv_close() called; CLOSED follows */
-};
-
-/* A name look-up outlives its conn: the thread pool cannot be hurried. */
-struct conn_lookup {
-	uv_getaddrinfo_t req;
-	struct conn *conn; /* NULL: closed meanwhile */
 };
 
 struct conn {
@@ -98,12 +92,8 @@ struct conn {
 	uint64_t last_read;
 
 	uv_write_t write;
-	uv_connect_t connect;
 	uv_timer_t timer;
-	struct conn_lookup *lookup;
-	struct addrinfo *addrs;        /* answer of the look-up, owned */
-	struct addrinfo *addr;         /* the one being tried */
-	struct sockaddr_storage local; /* family 0: none */
+	struct dial *dial; /* NULL: accepted, or not begun */
 
 	pid_t peer_pid;
 	uid_t peer_uid;
@@ -119,7 +109,6 @@ static void conn_on_ended(struct conn *);
 static void conn_on_records(struct conn *, const uint8_t *, size_t);
 static void conn_say_bye(struct conn *);
 static void conn_update_reading(struct conn *);
-static void conn_connect_cb(uv_connect_t *, int);
 static turn_cb conn_on_wake, conn_flush;
 
 /* ------------------------------------------------------------ life cycle */
@@ -170,7 +159,7 @@ conn_free(struct conn *c)
 	struct turn *turn = c->turn;
 
 	assert(!c->wake.queued && !c->dirty.queued && !c->in_flight);
-	uv_freeaddrinfo(c->addrs);
+	dial_free(c->dial);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	buf_fini(&c->flying);
@@ -339,15 +328,11 @@ conn_enter_state(struct conn *c, enum conn_state next)
 	case CONN_CLOSING:
 		turn_remove(&c->wake);
 		turn_remove(&c->dirty);
-		if (c->lookup != NULL) {
-			c->lookup->conn = NULL;
-			uv_cancel((uv_req_t *)&c->lookup->req);
-			c->lookup = NULL;
-		}
 		if (c->has_timer)
 			uv_close((uv_handle_t *)&c->timer, conn_close_cb);
-		/* Closing already: between two addresses of a name. */
-		if (!uv_is_closing(&c->u.handle))
+		if (c->dial != NULL)
+			dial_close(c->dial, conn_close_cb);
+		else
 			uv_close(&c->u.handle, conn_close_cb);
 		break;
 	}
@@ -441,38 +426,6 @@ conn_on_wake(void *arg)
 
 /* ------------------------------------------------------------ connecting */
 
-static void conn_next_address_cb(uv_handle_t *);
-
-static void
-conn_try_address(struct conn *c, const struct sockaddr *sa)
-{
-	int rc = 0;
-
-	if (c->local.ss_family != AF_UNSPEC)
-		rc = uv_tcp_bind(
-		    &c->u.tcp, (const struct sockaddr *)&c->local, 0);
-	if (rc == 0)
-		rc =
-		    uv_tcp_connect(&c->connect, &c->u.tcp, sa, conn_connect_cb);
-	if (rc != 0)
-		conn_connect_cb(&c->connect, rc);
-}
-
-static void
-conn_next_address_cb(uv_handle_t *handle)
-{
-	struct conn *c = handle->data;
-
-	if (c->state == CONN_CLOSING) {
-		conn_close_cb(handle);
-		return;
-	}
-	uv_tcp_init(c->loop, &c->u.tcp);
-	c->u.handle.data = c;
-	if (c->state == CONN_CONNECTING)
-		conn_try_address(c, c->addr->ai_addr);
-}
-
 static void
 conn_connected(struct conn *c)
 {
@@ -485,18 +438,12 @@ conn_connected(struct conn *c)
 }
 
 static void
-conn_connect_cb(uv_connect_t *req, int status)
+conn_on_dialled(int status, void *arg)
 {
-	struct conn *c = req->data;
+	struct conn *c = arg;
 
 	if (c->state != CONN_CONNECTING)
 		return;
-	if (status != 0 && c->addr != NULL && c->addr->ai_next != NULL) {
-		/* A socket cannot be connected twice: take a new one. */
-		c->addr = c->addr->ai_next;
-		uv_close(&c->u.handle, conn_next_address_cb);
-		return;
-	}
 	if (status != 0) {
 		conn_fail(c, status);
 		return;
@@ -508,90 +455,29 @@ conn_connect_cb(uv_connect_t *req, int status)
 		conn_connected(c);
 }
 
-static void
-conn_lookup_cb(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
-{
-	struct conn_lookup *lookup = CONTAINER_OF(req, struct conn_lookup, req);
-	struct conn *c = lookup->conn;
-
-	free(lookup);
-	if (c == NULL) {
-		uv_freeaddrinfo(res);
-		return;
-	}
-	c->lookup = NULL;
-	if (status != 0) {
-		uv_freeaddrinfo(res);
-		conn_fail(c, status);
-		return;
-	}
-	c->addrs = c->addr = res;
-	conn_try_address(c, c->addr->ai_addr);
-}
-
-static void
-conn_start_lookup(struct conn *c, const struct address *a)
-{
-	static const struct addrinfo hints = {
-		.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV,
-	};
-	struct conn_lookup *lookup;
-	int rc;
-
-	lookup = xcalloc(1, sizeof(*lookup));
-	lookup->conn = c;
-	rc = uv_getaddrinfo(
-	    c->loop, &lookup->req, conn_lookup_cb, a->host, a->port, &hints);
-	if (rc != 0) {
-		free(lookup);
-		conn_fail(c, rc);
-		return;
-	}
-	c->lookup = lookup;
-}
-
-static bool
-conn_parse_numeric(const char *host, int port, struct sockaddr_storage *ss)
-{
-	return uv_ip4_addr(host, port, (struct sockaddr_in *)ss) == 0 ||
-	    uv_ip6_addr(host, port, (struct sockaddr_in6 *)ss) == 0;
-}
-
 struct conn *
 conn_connect(uv_loop_t *loop, const char *address, const struct conn_opts *opts,
     conn_cb *cb, void *arg)
 {
-	struct sockaddr_storage ss, local = { .ss_family = AF_UNSPEC };
+	struct sockaddr_storage local = { .ss_family = AF_UNSPEC };
 	struct address a;
 	struct conn *c;
-	const char *host;
 
 	if (address_parse(&a, address) != 0)
 		return NULL;
 	if (opts != NULL && opts->local != NULL &&
-	    !conn_parse_numeric(opts->local, 0, &local))
+	    !dial_parse_numeric(opts->local, 0, &local))
 		return NULL;
+	if (a.kind == ADDRESS_TCP && a.host[0] == '\0')
+		snprintf(a.host, sizeof(a.host), "127.0.0.1");
 	c = conn_new(loop, a.kind == ADDRESS_UNIX, opts);
 	c->cb = cb;
 	c->arg = arg;
-	c->connect.data = c;
-	c->local = local;
-	host = a.host[0] != '\0' ? a.host : "127.0.0.1";
 	if (opts != NULL && opts->tls != NULL)
 		c->tls = tls_new(
-		    opts->tls, a.kind == ADDRESS_UNIX ? "localhost" : host);
+		    opts->tls, a.kind == ADDRESS_UNIX ? "localhost" : a.host);
 	snprintf(c->peer, sizeof(c->peer), "%s", address);
-	if (a.kind == ADDRESS_UNIX) {
-		uv_pipe_connect(
-		    &c->connect, &c->u.pipe, a.path, conn_connect_cb);
-		return c;
-	}
-	if (conn_parse_numeric(host, atoi(a.port), &ss))
-		conn_try_address(c, (struct sockaddr *)&ss);
-	else
-		conn_start_lookup(c, &a);
+	c->dial = dial_start(&c->u.stream, &a, &local, conn_on_dialled, c);
 	return c;
 }
 
