@@ -11,6 +11,7 @@ import re
 
 import pytest
 
+from certs import Authority
 from harness import free_port, wait_until
 from hook import Server
 from neighbours import Gateway, Kannel, Simulator, find_program
@@ -20,7 +21,9 @@ pytestmark = pytest.mark.peers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BOXES = """
-  {{ name = "smpp"; type = "smpps"; listen = "127.0.0.1:{smpp}"; }},
+  {{ name = "smpp"; type = "smpps"; listen = "127.0.0.1:{smpp}";
+     tls_listen = "127.0.0.1:{tls}"; tls_cert = "{cert}";
+     tls_key = "{key}"; }},
   {{ name = "smpp2"; type = "smpps"; listen = "127.0.0.1:{smpp2}"; }},
   {{ name = "sim"; type = "smppc"; host = "127.0.0.1:{sim}"; window = 50;
      system_id = "hop"; password = "hop"; reconnect = "50ms..500ms"; }}"""
@@ -57,9 +60,12 @@ def sim(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hop(server, sim):
+def hop(server, sim, tmp_path_factory):
+    cert, key = Authority(tmp_path_factory.mktemp("ca")).issue(
+        "server", "DNS:localhost,IP:127.0.0.1")
     g = Gateway(BOXES, ROUTES, INBOUND, ACCOUNTS, smpp=free_port(),
-                smpp2=free_port(), sim=sim.port, server=server.port)
+                smpp2=free_port(), tls=free_port(), sim=sim.port,
+                server=server.port, cert=cert, key=key)
     try:
         g.start()
         g.wait_bound("sim")
@@ -74,12 +80,12 @@ class Node(Talker):
     """A session of node-smpp; ask() gives the answer to one request."""
     count = 0
 
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, scheme="smpp"):
         Node.count += 1
         super().__init__(
             find_program("node", "nodejs"),
             [os.path.join(HERE, "node_esme.js"),
-             "smpp://127.0.0.1:%d" % port],
+             "%s://127.0.0.1:%d" % (scheme, port)],
             str(folder / ("node-%d.log" % Node.count)),
             {"NODE_PATH": node_modules()})
         self.asked = 0
@@ -101,7 +107,8 @@ def node(hop, tmp_path):
     open_ = []
 
     def make(box="smpp", bind="transceiver"):
-        n = Node(tmp_path, hop.ports[box])
+        n = Node(tmp_path, hop.ports[box],
+                 "ssmpp" if box == "tls" else "smpp")
         open_.append(n)
         if bind is not None:
             assert n.bind(bind)["command_status"] == 0
@@ -160,6 +167,17 @@ def test_node_submit_and_receipt(hop, sim, node, text):
     assert words.startswith("id:%s sub:001 dlvrd:001 submit date:" %
                             a["message_id"])
     assert " stat:DELIVRD err:000 text:" in words
+
+
+def test_node_over_tls(hop, sim, node):
+    n = node("tls")
+    a = submit(n, "491519990009", "over TLS")
+    assert a["command_status"] == 0
+    sim.wait_submits(1, dst="491519990009")
+    wait_until(lambda: receipts_of(n, a["message_id"]), 30, "a receipt")
+    session, = [s for s in json.loads(hop.hopctl(
+        "customers", "-o", "json").out)][:1]
+    assert session["account"] == "node"
 
 
 def test_node_unicode_arrives(hop, sim, node):
