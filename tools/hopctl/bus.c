@@ -19,6 +19,7 @@
 
 #define BUS_CONNECT_MS 5000
 #define BUS_ANSWER_MS  10000
+#define BUS_ANSWER_MAX ((size_t)64 << 20)
 
 struct bus {
 	uv_loop_t loop;
@@ -28,6 +29,7 @@ struct bus {
 	char name[32];
 	bool ready, lost;
 	struct answer *answer; /* of the call that is waited for */
+	struct buf pieces;     /* of its body */
 	bool answered;
 	bus_tap_cb *tap;
 	void *tap_arg;
@@ -265,6 +267,7 @@ bus_open(const struct request *r, struct bus **bus)
 		return rc;
 	}
 	b = xcalloc(1, sizeof(*b));
+	buf_init(&b->pieces);
 	b->timeout_ms = r->timeout_ms != 0 ? r->timeout_ms : BUS_ANSWER_MS;
 	snprintf(b->name, sizeof(b->name), "hopctl-%d", (int)getpid());
 	opts.name = b->name;
@@ -306,6 +309,7 @@ bus_close(struct bus *b)
 	for (int i = 0; i < 1000 && uv_run(&b->loop, UV_RUN_ONCE) != 0; i++)
 		continue;
 	(void)uv_loop_close(&b->loop);
+	buf_fini(&b->pieces);
 	free(b);
 }
 
@@ -327,18 +331,24 @@ bus_reply_cb(struct box *box, const Hopyard__V1__Reply *r, void *arg)
 	json_error_t err;
 
 	(void)box;
+	if (a == NULL)
+		return; /* pieces of an answer that was too long */
+	if (r->code == 0 && r->has_body && r->body.len > 0)
+		buf_add(&b->pieces, r->body.data, r->body.len);
+	if (r->code == 0 && r->more && buf_len(&b->pieces) <= BUS_ANSWER_MAX)
+		return;
 	a->code = r->code;
 	a->error = xstrdup(r->error != NULL ? r->error : "");
-	if (r->code == 0 && r->has_body && r->body.len > 0) {
-		a->body = json_loadb((const char *)r->body.data, r->body.len,
-		    JSON_DECODE_ANY, &err);
+	if (r->code == 0 && buf_len(&b->pieces) > 0) {
+		a->body = json_loadb((const char *)buf_data(&b->pieces),
+		    buf_len(&b->pieces), JSON_DECODE_ANY, &err);
 		if (a->body == NULL) {
 			free(a->error);
 			a->code = 502;
 			a->error = xstrdup("the answer is not JSON");
 		}
 	}
-	b->answered = !r->more;
+	b->answered = true;
 	uv_stop(&b->loop);
 }
 
@@ -362,6 +372,7 @@ bus_call(struct bus *b, const char *target, const char *method, json_t *args,
 	call.timeout_ms = (uint32_t)b->timeout_ms;
 	b->answer = a;
 	b->answered = false;
+	buf_clear(&b->pieces);
 	/* The bus's own time-out says more, so it comes first. */
 	box_call(b->box, &call, b->timeout_ms + 500, bus_reply_cb, b);
 	free(text);

@@ -8,6 +8,7 @@
 #include "tools/hopctl/message.h"
 #include "tools/hopctl/request.h"
 #include "tools/hopctl/secret.h"
+#include "tools/hopctl/session.h"
 #include "tools/hopctl/tap.h"
 #include "tools/hopctl/view.h"
 
@@ -68,6 +69,16 @@ const struct command commands[] = {
 	  "the account, at\nall servers; CREDIT is what it takes more at this "
 	  "one.",
 	  { OPTION_EVERY, OPTIONS } },
+	{ "sessions", NULL, "[BOX]", 0, 1, session_list,
+	  "sessions of SMPP customers, of all servers or of one",
+	  "WINDOW is what we have sent and what the customer has sent without "
+	  "an answer, of as\nmany each way.",
+	  { OPTION_ACCOUNT, OPTIONS } },
+	{ "sessions", "kick", "[BOX/NUMBER...]", 0, -1, session_kick,
+	  "unbind sessions; their customers may bind again",
+	  "With --account all sessions of the account.  To keep it out, set "
+	  "disabled or smpp =\nfalse in the configuration and reload.",
+	  { OPTION_ACCOUNT, OPTIONS } },
 
 	{ "messages", "find", "", 0, 0, message_find,
 	  "search, newest first",
