@@ -659,7 +659,7 @@ def test_timeline_with_callback(suite):
         assert sorted(told) == [("buffered", 200), ("delivered", 200),
                                 ("sent", 200)]
         out = suite.hopctl("messages", "show", id_).out
-        assert "callback: delivered by hooks, HTTP 200" in out
+        assert 'of "delivered" by hooks, HTTP 200' in out
         # The customer sees the story, not our side of it.
         code, mine = front.ask("message.show", "demo", dict(id=id_))
         assert code == 0 and mine["status"] == "delivered"

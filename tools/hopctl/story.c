@@ -224,10 +224,9 @@ final(struct buf *b, const json_t *e)
 static void
 notified(struct buf *b, const json_t *e)
 {
-	say(b, "callback: ", e, "report", "");
-	if (!has(e, "report"))
-		buf_addstr(b, "callback");
-	say(b, " by ", e, "link", "");
+	/* By a callback or a deliver_sm, as the box is one or the other. */
+	say(b, "of \"", e, "report", "\" ");
+	say(b, "by ", e, "link", "");
 	say_status(b, e);
 	say_attempt(b, e);
 }
@@ -235,7 +234,7 @@ notified(struct buf *b, const json_t *e)
 static void
 notify_failed(struct buf *b, const json_t *e)
 {
-	buf_addstr(b, "callback given up");
+	buf_addstr(b, "given up");
 	say(b, ": ", e, "reason", "");
 	say_status(b, e);
 }
@@ -272,9 +271,9 @@ static const struct {
 	{ "final", final, NULL },
 	{ "parked", final, NULL },
 	{ "notified", notified, NULL },
-	{ "notify_attempt", attempt, "callback" },
-	{ "notify_retry", retry, "callback" },
-	{ "notify_failed", notify_failed, "callback" },
+	{ "notify_attempt", attempt, "notify" },
+	{ "notify_retry", retry, "notify" },
+	{ "notify_failed", notify_failed, "notify" },
 	{ "replayed", replayed, NULL },
 	{ "joined", joined, NULL },
 	{ "duplicate", joined, NULL },

@@ -74,13 +74,13 @@ test_words(void **state)
 		    "expired: validity expired" },
 		{ "{\"event\":\"notified\",\"report\":\"delivered\",\"link\":"
 		  "\"hooks\",\"http_status\":200,\"attempt\":1}",
-		    "callback: delivered by hooks, HTTP 200" },
+		    "of \"delivered\" by hooks, HTTP 200" },
 		{ "{\"event\":\"notify_retry\",\"attempt\":1,\"wait_ms\":30000,"
 		  "\"why\":\"connection refused\"}",
 		    "in 30s: connection refused (after attempt 1)" },
 		{ "{\"event\":\"notify_failed\",\"reason\":\"410\","
 		  "\"http_status\":410}",
-		    "callback given up: 410, HTTP 410" },
+		    "given up: 410, HTTP 410" },
 		{ "{\"event\":\"replayed\",\"as\":\"0193\"}", "as 0193" },
 		/* Newer than we are. */
 		{ "{\"event\":\"teleported\"}", "" },
