@@ -200,19 +200,23 @@ session_send_bare(
 }
 
 void
-session_answer(
-    struct session *s, const struct smpp_pdu *request, uint32_t status)
-{
-	if (request->command_id != SMPP_OUTBIND &&
-	    request->command_id != SMPP_ALERT_NOTIFICATION)
-		session_send_bare(s, request->command_id | SMPP_RESP, status,
-		    request->sequence);
-}
-
-void
 session_nack(struct session *s, uint32_t seq, uint32_t status)
 {
 	session_send_bare(s, (uint32_t)SMPP_GENERIC_NACK, status, seq);
+}
+
+void
+session_answer(
+    struct session *s, const struct smpp_pdu *request, uint32_t status)
+{
+	bool one_way = request->command_id == SMPP_OUTBIND ||
+	    request->command_id == SMPP_ALERT_NOTIFICATION;
+
+	if (!one_way)
+		session_send_bare(s, request->command_id | SMPP_RESP, status,
+		    request->sequence);
+	else if (status != ESME_ROK)
+		session_nack(s, request->sequence, status);
 }
 
 void

@@ -101,7 +101,7 @@ uint32_t session_next_seq(struct session *);
 int session_send(struct session *, const struct smpp_pdu *) WARN_UNUSED;
 void session_nack(struct session *, uint32_t seq, uint32_t status);
 /* The answer to a PDU of the peer: command, status and sequence number.  Outbind
- * and alert_notification have none, whatever is wrong with them. */
+ * and alert_notification have none; what is wrong with them is generic_nack. */
 void session_answer(
     struct session *, const struct smpp_pdu *request, uint32_t status);
 

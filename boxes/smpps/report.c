@@ -8,6 +8,7 @@
 #include "proto/receipt.h"
 #include "proto/segment.h"
 #include "proto/smpp.h"
+#include "proto/udh.h"
 
 #define REPORT_ADDRESS_MAX 20  /* of a deliver_sm */
 #define REPORT_COUNT_MAX   999 /* three digits */
@@ -333,6 +334,66 @@ report_user_data(struct smpp_pdu *pdu, const Hopyard__V1__Content *c,
 	return true;
 }
 
+static bool
+report_tlv_uint(
+    const Hopyard__V1__Content *c, uint16_t tag, size_t len, unsigned *value)
+{
+	for (size_t i = 0; i < c->n_tlv; i++) {
+		const Hopyard__V1__Tlv *t = c->tlv[i];
+
+		if (t->tag != tag || t->value.len != len)
+			continue;
+		*value = t->value.data[0];
+		if (len == 2)
+			*value = *value << 8 | t->value.data[1];
+		return true;
+	}
+	return false;
+}
+
+/* Which part it is, in sar TLVs. */
+static bool
+report_part(const Hopyard__V1__Content *c, struct udh_concat *part)
+{
+	unsigned ref, total, seq;
+
+	if (!report_tlv_uint(c, SMPP_TLV_SAR_MSG_REF_NUM, 2, &ref) ||
+	    !report_tlv_uint(c, SMPP_TLV_SAR_TOTAL_SEGMENTS, 1, &total) ||
+	    !report_tlv_uint(c, SMPP_TLV_SAR_SEGMENT_SEQNUM, 1, &seq) ||
+	    seq < 1 || seq > total)
+		return false;
+	part->ref = (uint16_t)ref;
+	part->total = (uint8_t)total;
+	part->seq = (uint8_t)seq;
+	part->wide = ref > UINT8_MAX;
+	return true;
+}
+
+/* The same in a header: for who takes no TLVs.  What does not fit is then as
+ * long as if it did. */
+static void
+report_put_part(struct smpp_pdu *pdu, const Hopyard__V1__Content *c,
+    uint8_t *memory, size_t *len)
+{
+	bool udhi = (pdu->esm_class & SMPP_ESM_UDHI) != 0;
+	size_t old = udhi ? udh_size(memory, *len) : 0, head, n;
+	struct udh_concat part, other;
+	uint8_t ie[1 + UDH_CONCAT_MAX];
+
+	if (*len > SMPP_MAX_SHORT || udhi != (old > 0) ||
+	    !report_part(c, &part) ||
+	    (old > 0 && udh_get_concat(memory, old, &other)))
+		return;
+	/* A header of its own has a length octet in front. */
+	head = old > 0 ? 0 : 1;
+	n = udh_put_concat(ie + head, &part);
+	memmove(memory + old + head + n, memory + old, *len - old);
+	memcpy(memory + old + head, ie + head, n);
+	memory[0] = (uint8_t)((old > 0 ? memory[0] : 0) + n);
+	pdu->esm_class |= SMPP_ESM_UDHI;
+	*len += head + n;
+}
+
 static const char *
 report_content(struct smpp_pdu *pdu, const Hopyard__V1__Content *c,
     const struct report_opts *o, uint8_t *memory)
@@ -341,6 +402,8 @@ report_content(struct smpp_pdu *pdu, const Hopyard__V1__Content *c,
 
 	if (!report_user_data(pdu, c, o, memory, &len))
 		return "text too long, or not UTF-8";
+	if (!report_has_tlvs(o))
+		report_put_part(pdu, c, memory, &len);
 	if (len <= SMPP_MAX_SHORT)
 		pdu->short_message = bytes_of(memory, len);
 	else if (!report_has_tlvs(o))

@@ -460,8 +460,28 @@ unknown_commands(void **state)
 	assert_int_equal(session_bad_pdus(f->session), 0);
 }
 
-/* Whatever comes, and broken in whatever way: outbind and alert_notification
- * have no response that could be sent. */
+/* Outbind and alert_notification have no response of their own. */
+static void
+one_way_broken(void **state)
+{
+	static const uint32_t command[] = { SMPP_OUTBIND,
+		SMPP_ALERT_NOTIFICATION };
+	static const char body[] = "\1\1"
+				   "0123456789012345678901234567890123456789"
+				   "0123456789012345678901234567890123456789";
+	struct fixture *f = *state;
+	uint32_t seq;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(command); i++) {
+		peer_send(f, command[i], 0, 80 + i, body, sizeof(body));
+		peer_expect(f, (uint32_t)SMPP_GENERIC_NACK,
+		    i == 0 ? ESME_RINVSYSID : ESME_RINVSRCADR, &seq);
+		assert_int_equal(seq, 80 + i);
+	}
+	assert_int_equal(session_bad_pdus(f->session), 2);
+}
+
+/* Whatever comes, and broken in whatever way. */
 static void
 every_command_broken(void **state)
 {
@@ -611,6 +631,7 @@ main(void)
 		T(ten_bad_pdus),
 		T(bad_pdus_are_forgotten),
 		T(unknown_commands),
+		T(one_way_broken),
 		T(every_command_broken),
 		T(paused),
 		T(window_of_another_size),

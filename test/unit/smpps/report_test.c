@@ -607,6 +607,81 @@ test_mo_fields(void **state)
 	assert_non_null(report_mo(&out, &mo.env, c, &opts, memory));
 }
 
+/* A part whose sar TLVs 3.3 does not have. */
+static void
+test_mo_part_without_tlvs(void **state)
+{
+	static const struct {
+		const char *ref, *total, *seq;
+		const char *udh; /* as it came */
+		size_t udh_len;
+		const char *want;
+		size_t want_len;
+	} rows[] = {
+		{ "\0\x07", "\3", "\2", "", 0, "\x05\x00\x03\x07\x03\x02", 6 },
+		{ "\x01\x07", "\3", "\3", "", 0, "\x06\x08\x04\x01\x07\x03\x03",
+		    7 },
+		/* Beside ports. */
+		{ "\0\x07", "\3", "\2", "\x04\x04\x02\x01\x02", 5,
+		    "\x09\x04\x02\x01\x02\x00\x03\x07\x03\x02", 10 },
+		/* It says so already. */
+		{ "\0\x07", "\3", "\2", "\x05\x00\x03\x09\x02\x01", 6,
+		    "\x05\x00\x03\x09\x02\x01", 6 },
+		/* No part at all. */
+		{ "\0\x07", "\3", "\4", "", 0, "", 0 },
+		{ "\0\x07", "\3", "\0", "", 0, "", 0 },
+	};
+	static uint8_t octets[255];
+	Hopyard__V1__Tlv tlvs[3] = { HOPYARD__V1__TLV__INIT,
+		HOPYARD__V1__TLV__INIT, HOPYARD__V1__TLV__INIT };
+	Hopyard__V1__Tlv *tlv[3] = { &tlvs[0], &tlvs[1], &tlvs[2] };
+	struct report_opts opts;
+	struct smpp_pdu out;
+
+	(void)state;
+	memset(octets, 'x', sizeof(octets));
+	tlvs[0].tag = SMPP_TLV_SAR_MSG_REF_NUM;
+	tlvs[1].tag = SMPP_TLV_SAR_TOTAL_SEGMENTS;
+	tlvs[2].tag = SMPP_TLV_SAR_SEGMENT_SEQNUM;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t room = SMPP_MAX_SHORT - rows[i].want_len;
+
+		opts = (struct report_opts){ .interface_version = 0x33 };
+		for (size_t n = 0; n <= room + 1; n += n == 0 ? room : 1) {
+			mo_take(4, bytes_of(rows[i].udh, rows[i].udh_len),
+			    bytes_of(octets, n), SEGMENT_CHARSET_GSM);
+			tlvs[0].value = data(rows[i].ref, 2);
+			tlvs[1].value = data(rows[i].total, 1);
+			tlvs[2].value = data(rows[i].seq, 1);
+			mo.content.tlv = tlv;
+			mo.content.n_tlv = 3;
+			if (n > room) {
+				assert_non_null(report_mo(
+				    &out, &mo.env, &mo.content, &opts, memory));
+				continue;
+			}
+			assert_null(report_mo(
+			    &out, &mo.env, &mo.content, &opts, memory));
+			assert_int_equal(out.n_tlvs, 0);
+			assert_int_equal(out.esm_class,
+			    rows[i].want_len > 0 ? SMPP_ESM_UDHI : 0);
+			assert_int_equal(
+			    out.short_message.len, rows[i].want_len + n);
+			assert_memory_equal(out.short_message.p, rows[i].want,
+			    rows[i].want_len);
+			assert_memory_equal(
+			    out.short_message.p + rows[i].want_len, octets, n);
+		}
+		/* From 3.4 on as it came. */
+		opts.interface_version = 0x34;
+		assert_null(
+		    report_mo(&out, &mo.env, &mo.content, &opts, memory));
+		assert_true(out.n_tlvs >= 3);
+		assert_int_equal(
+		    out.esm_class, rows[i].udh_len > 0 ? SMPP_ESM_UDHI : 0);
+	}
+}
+
 /* short_message up to 254, message_payload from 255. */
 static void
 test_mo_long(void **state)
@@ -667,6 +742,7 @@ main(void)
 		cmocka_unit_test(test_mo_octets),
 		cmocka_unit_test(test_mo_charset),
 		cmocka_unit_test(test_mo_fields),
+		cmocka_unit_test(test_mo_part_without_tlvs),
 		cmocka_unit_test(test_mo_long),
 	};
 
