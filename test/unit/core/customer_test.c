@@ -4,9 +4,7 @@
  * while nobody takes them, and what becomes of them when servers, or the bus,
  * are killed.
  *
- * Two servers, s1 and s2; the store is the model of model.h: commit() makes
- * durable what was recorded and tells the horizon, pages() answers what was
- * asked.
+ * Two servers, s1 and s2, at the rig of rig.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,16 +17,10 @@
 #include <cmocka.h>
 
 #include "common/conf.h"
-#include "common/xalloc.h"
-#include "core/engine.h"
-#include "test/unit/core/model.h"
+#include "test/unit/core/rig.h"
 
-#define WALL   1800000000000ull
 #define MORE   16384
 #define PLENTY 1000000
-
-#define ACK(x)    HOPYARD__V1__ACK__CODE__##x
-#define RESULT(x) HOPYARD__V1__RESULT__CODE__##x
 
 static const char conf_text[] =
     "bus = { ready_items = 20000; queue_items = 64; reclaim = \"10s\";"
@@ -55,21 +47,10 @@ struct delivered {
 	uint8_t id[16];
 };
 
-static struct conf *conf;
-static struct engine *e;
-static struct db db;
-static struct buf buf;
-static uint64_t now, serial, epoch, number;
 static Hopyard__V1__Ack__Code last_code;
 static uint64_t last_settled;
 static struct delivered got[MORE];
 static size_t got_count;
-static struct {
-	uint64_t correlation;
-	Hopyard__V1__Page page;
-	uint8_t id[16];
-} asked[MORE];
-static size_t asked_count;
 
 /* --------------------------------------------------------------- effects */
 
@@ -88,19 +69,11 @@ static void
 on_deliver(void *arg, struct target *t, const struct item *it)
 {
 	struct delivered *d = &got[got_count++];
-	uint8_t memory[4096];
-	struct arena arena;
-	const Hopyard__V1__Dispatch *x;
 	const struct db_row *r;
+	const Hopyard__V1__Dispatch *x = dispatch_of(it, &r);
 
 	(void)arg;
 	assert_true(got_count < MORE);
-	arena_init(&arena, memory, sizeof(memory));
-	x = frame_unpack(&arena, &hopyard__v1__dispatch__descriptor,
-	    it->context.p, it->context.len);
-	assert_non_null(x);
-	r = db_row(&db, x->ref);
-	assert_non_null(r); /* durable */
 	assert_false(r->ended);
 	d->target = t->name;
 	d->ref = x->ref;
@@ -119,31 +92,12 @@ on_recall(void *arg, struct target *t, uint64_t ref)
 }
 
 static void
-on_page(void *arg, uint64_t correlation, const Hopyard__V1__Page *page)
-{
-	(void)arg;
-	assert_true(asked_count < MORE);
-	asked[asked_count].correlation = correlation;
-	asked[asked_count].page = *page;
-	if (page->has_id)
-		memcpy(asked[asked_count].id, page->id.data, 16);
-	asked_count++;
-}
-
-static void
 on_answer(void *arg, uint64_t token, unsigned code, const char *text)
 {
 	(void)arg;
 	(void)token;
 	(void)code;
 	(void)text;
-}
-
-static void
-on_note(void *arg, const struct engine_note *n)
-{
-	(void)arg;
-	assert_non_null(n->event);
 }
 
 static const struct engine_ops ops = {
@@ -157,90 +111,6 @@ static const struct engine_ops ops = {
 
 /* ---------------------------------------------------------------- the store */
 
-static void
-pass(uint64_t ms)
-{
-	while (ms > 0) {
-		uint64_t step = ms < 250 ? ms : 250;
-
-		now += step;
-		engine_time(e, now, WALL + now);
-		engine_tick(e);
-		engine_dispatch(e);
-		ms -= step;
-	}
-}
-
-static void
-opened_cb(void *arg, const Hopyard__V1__Opened *o)
-{
-	(void)arg;
-	engine_opened(e, o);
-}
-
-static void
-notice_cb(void *arg, const uint8_t *payload, size_t len)
-{
-	struct items its;
-
-	(void)arg;
-	assert_true(items_open(&its, payload, len));
-	engine_notice(e, &its);
-}
-
-static void
-commit(void)
-{
-	static uint8_t frame[FRAME_MAX_PAYLOAD];
-	Hopyard__V1__Horizon h = HOPYARD__V1__HORIZON__INIT;
-	struct db_news news = { 0 };
-	struct chunk *c;
-	struct items its;
-	struct item it;
-
-	while ((c = ledger_unsent(&e->ledger)) != NULL) {
-		size_t n = items_put_head(frame, c->first, 1, false, 0, 0);
-
-		memcpy(frame + n, c->data, c->len);
-		assert_true(items_open(&its, frame, n + c->len));
-		while (items_next(&its, &it))
-			db_commit(&db, its.number, &it, &news);
-		c->sent = true;
-	}
-	assert_string_equal(db.fault, "");
-	db_notices(&db, &news.notice, notice_cb, NULL);
-	h.seq = db.durable;
-	h.duplicate = news.duplicate.v;
-	h.n_duplicate = news.duplicate.count;
-	assert_true(engine_horizon(e, &h));
-	db_news_fini(&news);
-	engine_dispatch(e);
-}
-
-static void
-paged_cb(void *arg, const uint8_t *payload, size_t len)
-{
-	const uint64_t *correlation = arg;
-	struct items its;
-
-	assert_true(items_open(&its, payload, len));
-	engine_paged(e, *correlation, &its);
-}
-
-/* Answers all that was asked, also what the answers make it ask. */
-static void
-pages(void)
-{
-	for (size_t i = 0; i < asked_count; i++) {
-		Hopyard__V1__Page p = asked[i].page;
-
-		p.id.data = asked[i].id;
-		db_page(&db, &p, paged_cb, &asked[i].correlation);
-		engine_dispatch(e);
-	}
-	asked_count = 0;
-}
-
 static size_t
 queues_asked(void)
 {
@@ -252,24 +122,6 @@ queues_asked(void)
 }
 
 /* --------------------------------------------------------------- the boxes */
-
-static const uint8_t *
-instance(uint8_t n)
-{
-	static uint8_t id[16];
-
-	memset(id, n, sizeof(id));
-	return id;
-}
-
-static struct target *
-target(const char *name)
-{
-	struct target *t = engine_target(e, name);
-
-	assert_non_null(t);
-	return t;
-}
 
 static void
 attach(const char *box, const char *account, unsigned binds, unsigned receivers,
@@ -305,16 +157,6 @@ server_up(const char *name, uint8_t inst, uint64_t items)
 	engine_in_hand(e, target(name), NULL, 0);
 	if (items > 0)
 		credit(name, items);
-}
-
-static void
-result_of(const char *name, uint64_t ref, Hopyard__V1__Result__Code code)
-{
-	struct item it = model_result(
-	    &buf, &(struct model_result){ .ref = ref, .code = code });
-
-	engine_result(e, target(name), target(name)->peer, ++number, &it);
-	engine_dispatch(e);
 }
 
 static const uint8_t *
@@ -376,13 +218,8 @@ bus_start(void)
 {
 	Hopyard__V1__LinkState s = HOPYARD__V1__LINK_STATE__INIT;
 
-	epoch++;
-	e = engine_new(&ops, NULL, 42);
-	e->notes = true;
-	engine_time(e, now, WALL + now);
-	engine_configure(e, conf, epoch);
-	asked_count = 0;
-	db_opened(&db, epoch, opened_cb, NULL);
+	engine_start(&ops);
+	store_open();
 	engine_hello(e, target("l1"), 11, instance(99), true);
 	s.state = HOPYARD__V1__LINK_STATE__LINK__UP;
 	engine_link_state(e, target("l1"), &s);
@@ -402,13 +239,9 @@ static int
 setup(void **state)
 {
 	(void)state;
-	now = 1000;
-	serial = number = epoch = 0;
-	got_count = asked_count = 0;
+	got_count = 0;
 	last_settled = 0;
-	buf_init(&buf);
-	db_init(&db);
-	conf = model_conf(conf_text);
+	rig_init(conf_text);
 	bus_start();
 	return 0;
 }
@@ -417,10 +250,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
-	engine_free(e);
-	db_fini(&db);
-	buf_fini(&buf);
-	conf_free(conf);
+	rig_fini();
 	return 0;
 }
 

@@ -2,10 +2,7 @@
 /*
  * engine_test.c - one scenario a test: what the engine does with an event, when
  * it may say so, and what it hands to whom.
- *
- * The store is the model of model.h and does nothing by itself: commit() makes
- * durable what was recorded and tells the horizon, pages() answers what was
- * asked.  So every order of the two can be played.
+ * The rig of rig.h is between them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,15 +16,11 @@
 
 #include "common/conf.h"
 #include "common/xalloc.h"
-#include "core/engine.h"
-#include "test/unit/core/model.h"
+#include "test/unit/core/rig.h"
 
-#define WALL 1800000000000ull
 #define MORE 4096
 
-#define ACK(x)    HOPYARD__V1__ACK__CODE__##x
-#define RESULT(x) HOPYARD__V1__RESULT__CODE__##x
-#define STATE(x)  HOPYARD__V1__STATE__##x
+#define STATE(x) HOPYARD__V1__STATE__##x
 
 static const char conf_text[] =
     "bus = { ready_items = 100; queue_items = 16; reclaim = \"10s\";"
@@ -63,23 +56,10 @@ struct delivered {
 	size_t part_done, report, bytes;
 };
 
-struct asked {
-	uint64_t correlation;
-	Hopyard__V1__Page page;
-	uint8_t id[16];
-};
-
-static struct conf *conf;
-static struct engine *e;
-static struct db db;
-static struct buf buf;
-static uint64_t now, serial, epoch, number;
 static struct settled settled[MORE];
 static size_t settled_count;
 static struct delivered got[MORE];
 static size_t got_count;
-static struct asked asked[MORE];
-static size_t asked_count;
 static uint64_t recalled[16];
 static size_t recalled_count;
 static uint64_t answer_token;
@@ -102,19 +82,11 @@ static void
 on_deliver(void *arg, struct target *t, const struct item *it)
 {
 	struct delivered *d = &got[got_count++];
-	uint8_t memory[4096];
-	struct arena arena;
-	const Hopyard__V1__Dispatch *x;
 	const struct db_row *r;
+	const Hopyard__V1__Dispatch *x = dispatch_of(it, &r);
 
 	(void)arg;
 	assert_true(got_count < MORE);
-	arena_init(&arena, memory, sizeof(memory));
-	x = frame_unpack(&arena, &hopyard__v1__dispatch__descriptor,
-	    it->context.p, it->context.len);
-	assert_non_null(x);
-	r = db_row(&db, x->ref);
-	assert_non_null(r); /* durable */
 	memset(d, 0, sizeof(*d));
 	d->target = t->name;
 	d->ref = x->ref;
@@ -137,19 +109,6 @@ on_recall(void *arg, struct target *t, uint64_t ref)
 }
 
 static void
-on_page(void *arg, uint64_t correlation, const Hopyard__V1__Page *page)
-{
-	struct asked *a = &asked[asked_count++];
-
-	(void)arg;
-	assert_true(asked_count < MORE);
-	a->correlation = correlation;
-	a->page = *page;
-	if (page->has_id)
-		memcpy(a->id, page->id.data, 16);
-}
-
-static void
 on_answer(void *arg, uint64_t token, unsigned code, const char *text)
 {
 	(void)arg;
@@ -157,13 +116,6 @@ on_answer(void *arg, uint64_t token, unsigned code, const char *text)
 	answer_token = token;
 	answer_code = code;
 	answers++;
-}
-
-static void
-on_note(void *arg, const struct engine_note *n)
-{
-	(void)arg;
-	assert_non_null(n->event);
 }
 
 static const struct engine_ops ops = {
@@ -176,111 +128,6 @@ static const struct engine_ops ops = {
 };
 
 /* ---------------------------------------------------------------- the store */
-
-static void
-tick(uint64_t ms)
-{
-	now += ms;
-	engine_time(e, now, WALL + now);
-	engine_tick(e);
-	engine_dispatch(e);
-}
-
-/* A long time, in steps that a real timer would make. */
-static void
-pass(uint64_t ms)
-{
-	while (ms > 0) {
-		uint64_t step = ms < 250 ? ms : 250;
-
-		tick(step);
-		ms -= step;
-	}
-}
-
-static void
-opened_cb(void *arg, const Hopyard__V1__Opened *o)
-{
-	(void)arg;
-	engine_opened(e, o);
-}
-
-static void
-store_open(void)
-{
-	db_opened(&db, epoch, opened_cb, NULL);
-	engine_dispatch(e);
-}
-
-static void
-notice_cb(void *arg, const uint8_t *payload, size_t len)
-{
-	struct items its;
-
-	(void)arg;
-	assert_true(items_open(&its, payload, len));
-	engine_notice(e, &its);
-}
-
-static void
-tell(struct db_news *news, uint64_t seq)
-{
-	Hopyard__V1__Horizon h = HOPYARD__V1__HORIZON__INIT;
-
-	db_notices(&db, &news->notice, notice_cb, NULL);
-	h.seq = seq;
-	h.duplicate = news->duplicate.v;
-	h.n_duplicate = news->duplicate.count;
-	assert_true(engine_horizon(e, &h));
-	db_news_fini(news);
-}
-
-/* Records into the tables; the bus is not told. */
-static void
-commit_quietly(struct db_news *news, uint64_t upto)
-{
-	static uint8_t frame[FRAME_MAX_PAYLOAD];
-	struct chunk *c;
-	struct items its;
-	struct item it;
-
-	while ((c = ledger_unsent(&e->ledger)) != NULL) {
-		size_t n = items_put_head(frame, c->first, 1, false, 0, 0);
-
-		memcpy(frame + n, c->data, c->len);
-		assert_true(items_open(&its, frame, n + c->len));
-		while (items_next(&its, &it)) {
-			if (its.number > upto)
-				continue;
-			if (its.number <= db.durable)
-				db_again(&db, its.number, &it, news);
-			else
-				db_commit(&db, its.number, &it, news);
-		}
-		c->sent = true;
-	}
-	assert_string_equal(db.fault, "");
-}
-
-static void
-commit(void)
-{
-	struct db_news news = { 0 };
-
-	commit_quietly(&news, UINT64_MAX);
-	tell(&news, db.durable);
-	engine_dispatch(e);
-}
-
-static void
-paged_cb(void *arg, const uint8_t *payload, size_t len)
-{
-	const struct asked *a = arg;
-	struct items its;
-
-	assert_true(items_open(&its, payload, len));
-	engine_paged(e, a->correlation, &its);
-}
 
 /* Pages of queues that were asked for; those of the due table are left out. */
 static size_t
@@ -295,20 +142,6 @@ queues_asked(void)
 	return n;
 }
 
-/* Answers all that was asked, also what the answers make it ask. */
-static void
-pages(void)
-{
-	for (size_t i = 0; i < asked_count; i++) {
-		struct asked a = asked[i];
-
-		a.page.id.data = a.id;
-		db_page(&db, &a.page, paged_cb, &a);
-		engine_dispatch(e);
-	}
-	asked_count = 0;
-}
-
 static void
 overdue_cb(void *arg, const uint8_t *payload, size_t len)
 {
@@ -320,24 +153,6 @@ overdue_cb(void *arg, const uint8_t *payload, size_t len)
 }
 
 /* --------------------------------------------------------------- the boxes */
-
-static const uint8_t *
-instance(uint8_t n)
-{
-	static uint8_t id[16];
-
-	memset(id, n, sizeof(id));
-	return id;
-}
-
-static struct target *
-target(const char *name)
-{
-	struct target *t = engine_target(e, name);
-
-	assert_non_null(t);
-	return t;
-}
 
 static void
 link_state(const char *name, bool up)
@@ -361,16 +176,6 @@ box_up(const char *name, uint8_t inst, uint32_t peer, bool survived,
 		link_state(name, true);
 	if (credit > 0)
 		engine_credit(e, t, credit, 1 << 30);
-	engine_dispatch(e);
-}
-
-static void
-result_of(const char *name, uint64_t ref, Hopyard__V1__Result__Code code)
-{
-	struct item it = model_result(
-	    &buf, &(struct model_result){ .ref = ref, .code = code });
-
-	engine_result(e, target(name), target(name)->peer, ++number, &it);
 	engine_dispatch(e);
 }
 
@@ -423,24 +228,13 @@ last_got(void)
 	return &got[got_count - 1];
 }
 
-static void
-bus_start(void)
-{
-	epoch++;
-	e = engine_new(&ops, NULL, 42);
-	e->notes = true;
-	engine_time(e, now, WALL + now);
-	engine_configure(e, conf, epoch);
-	asked_count = 0;
-}
-
 /* The bus is killed and comes again; what was not committed is lost. */
 static void
 bus_restart(void)
 {
 	engine_free(e);
 	now += 1;
-	bus_start();
+	engine_start(&ops);
 	store_open();
 }
 
@@ -448,14 +242,10 @@ static int
 setup(void **state)
 {
 	(void)state;
-	now = 1000;
-	serial = number = epoch = 0;
-	settled_count = got_count = asked_count = recalled_count = 0;
+	settled_count = got_count = recalled_count = 0;
 	answers = 0;
-	buf_init(&buf);
-	db_init(&db);
-	conf = model_conf(conf_text);
-	bus_start();
+	rig_init(conf_text);
+	engine_start(&ops);
 	store_open();
 	return 0;
 }
@@ -464,10 +254,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
-	engine_free(e);
-	db_fini(&db);
-	buf_fini(&buf);
-	conf_free(conf);
+	rig_fini();
 	return 0;
 }
 
@@ -607,7 +394,7 @@ nothing_before_the_store_is_open(void **state)
 
 	(void)state;
 	engine_free(e);
-	bus_start();
+	engine_start(&ops);
 	submit("a", "491", 0);
 	assert_int_equal(code_of(number), ACK(UNAVAILABLE));
 	model_id(id, WALL + now, ++serial);
@@ -1384,7 +1171,7 @@ cancel_in_the_store(void **state)
 	asked_count = 0;
 	cancel(id);
 	pages();
-	db_page(&db, &page.page, paged_cb, &page);
+	answer_page(&page);
 	commit();
 	assert_true(canceled());
 	assert_int_equal(db_find(&db, id)->final, STATE(CANCELLED));
@@ -1404,7 +1191,6 @@ cancel_in_the_store(void **state)
 static void
 configure_schedules(const char *l1)
 {
-	struct conf *old = conf;
 	char text[512];
 
 	snprintf(text, sizeof(text),
@@ -1415,9 +1201,7 @@ configure_schedules(const char *l1)
 	    "accounts = ( { id = \"a\"; } ); routes = ( { name = \"r1\";"
 	    " via = [ \"l1\", \"l2\" ]; } );",
 	    l1);
-	conf = model_conf(text);
-	engine_configure(e, conf, 8);
-	conf_free(old);
+	engine_reload(text);
 }
 
 static void
@@ -1937,8 +1721,7 @@ late_page_is_ignored(void **state)
 	while (asked_count > 0)
 		pages();
 	assert_int_equal(got_count, 40);
-	db_page(&db, &old.page, paged_cb, &old);
-	engine_dispatch(e);
+	answer_page(&old);
 	assert_int_equal(got_count, 40);
 	for (int i = 0; i < 40; i++)
 		result_of("l1", got[i].ref, RESULT(OK));
@@ -2598,7 +2381,6 @@ checkpoint_beside_a_dlr(void **state)
 	all_over();
 }
 
-/* An item that ends the hook box each time is parked, not tried for ever. */
 /* The pauses are the hook box's own, also after a reload. */
 static void
 retries_of_a_hook(void **state)
@@ -2611,7 +2393,6 @@ retries_of_a_hook(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		struct conf *old = conf;
 		size_t n = i == 0 ? 2 : 1;
 		struct item it;
 
@@ -2622,9 +2403,7 @@ retries_of_a_hook(void **state)
 		    " \"a\"; } ); inbound = ( { name = \"in\"; account = \"a\";"
 		    " url = \"http://localhost/\"; } );",
 		    lists[i]);
-		conf = model_conf(text);
-		engine_configure(e, conf, 7 + i);
-		conf_free(old);
+		engine_reload(text);
 		if (i == 0)
 			box_up("hook", 2, 12, false, 100);
 		model_id(id, WALL + now, ++serial);
@@ -2654,6 +2433,7 @@ retries_of_a_hook(void **state)
 	}
 }
 
+/* An item that ends the hook box each time is parked, not tried for ever. */
 static void
 poison_is_parked(void **state)
 {

@@ -3,8 +3,7 @@
  * parts_test.c - messages from handsets in several parts: in any order, twice,
  * incomplete, and with the bus killed at each record on the way.
  *
- * The store is the model of model.h: commit() makes durable what was recorded,
- * up to a record of choice, and tells the horizon.
+ * At the rig of rig.h, whose commit_to() stops at a record of choice.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,14 +18,10 @@
 #include "common/conf.h"
 #include "common/inbound.h"
 #include "common/xalloc.h"
-#include "core/engine.h"
-#include "test/unit/core/model.h"
+#include "test/unit/core/rig.h"
 
-#define WALL   1800000000000ull
 #define MORE   1024
 #define MINUTE 60000u
-
-#define ACK(x) HOPYARD__V1__ACK__CODE__##x
 
 static const char conf_text[] =
     "bus = { ready_items = 400; queue_items = 64; checkpoint = \"10s\"; };"
@@ -53,20 +48,9 @@ struct got {
 	bool segment, data;
 };
 
-static struct conf *conf;
-static struct engine *e;
-static struct db db;
-static struct buf buf;
-static uint64_t now, serial, number, epoch;
 static struct got got[MORE];
 static size_t got_count;
 static Hopyard__V1__Ack__Code code[4096]; /* by number; -1: not yet */
-static struct {
-	uint64_t correlation;
-	Hopyard__V1__Page page;
-	uint8_t id[16];
-} asked[MORE];
-static size_t asked_count;
 
 /* --------------------------------------------------------------- effects */
 
@@ -87,7 +71,8 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 {
 	static uint8_t memory[256 * 1024];
 	struct got *g = &got[got_count++];
-	const Hopyard__V1__Dispatch *x;
+	const struct db_row *r;
+	const Hopyard__V1__Dispatch *x = dispatch_of(it, &r);
 	const Hopyard__V1__Envelope *env;
 	const Hopyard__V1__Content *c;
 	struct arena arena;
@@ -96,15 +81,11 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	assert_true(got_count < MORE);
 	assert_string_equal(t->name, "hook");
 	arena_init(&arena, memory, sizeof(memory));
-	x = frame_unpack(&arena, &hopyard__v1__dispatch__descriptor,
-	    it->context.p, it->context.len);
 	env = frame_unpack(&arena, &hopyard__v1__envelope__descriptor,
 	    it->envelope.p, it->envelope.len);
 	c = frame_unpack(&arena, &hopyard__v1__content__descriptor, it->body.p,
 	    it->body.len);
-	assert_non_null(x);
 	assert_non_null(env);
-	assert_non_null(db_row(&db, x->ref)); /* durable */
 	memset(g, 0, sizeof(*g));
 	g->ref = x->ref;
 	memcpy(g->id, env->id.data, 16);
@@ -134,18 +115,6 @@ on_recall(void *arg, struct target *t, uint64_t ref)
 }
 
 static void
-on_page(void *arg, uint64_t correlation, const Hopyard__V1__Page *page)
-{
-	(void)arg;
-	assert_true(asked_count < MORE);
-	asked[asked_count].correlation = correlation;
-	asked[asked_count].page = *page;
-	if (page->has_id)
-		memcpy(asked[asked_count].id, page->id.data, 16);
-	asked_count++;
-}
-
-static void
 on_answer(void *arg, uint64_t token, unsigned c, const char *text)
 {
 	(void)arg;
@@ -153,13 +122,6 @@ on_answer(void *arg, uint64_t token, unsigned c, const char *text)
 	(void)c;
 	(void)text;
 	fail();
-}
-
-static void
-on_note(void *arg, const struct engine_note *n)
-{
-	(void)arg;
-	assert_non_null(n->event);
 }
 
 static const struct engine_ops ops = {
@@ -174,73 +136,16 @@ static const struct engine_ops ops = {
 /* ----------------------------------------------------------- the surroundings */
 
 static void
-opened_cb(void *arg, const Hopyard__V1__Opened *o)
-{
-	(void)arg;
-	engine_opened(e, o);
-}
-
-static void
-bus_start(void)
-{
-	epoch++;
-	e = engine_new(&ops, NULL, 42);
-	e->notes = true;
-	asked_count = 0;
-	engine_time(e, now, WALL + now);
-	engine_configure(e, conf, epoch);
-	db_opened(&db, epoch, opened_cb, NULL);
-}
-
-static void
 hook_up(void)
 {
-	uint8_t instance[16];
-
-	memset(instance, (int)epoch, sizeof(instance));
-	engine_hello(e, engine_target(e, "hook"), 12, instance, false);
+	engine_hello(e, target("hook"), 12, instance((uint8_t)epoch), false);
 	engine_credit(e, engine_target(e, "hook"), 1000, 1 << 30);
-	engine_dispatch(e);
-}
-
-/* Records up to this one become durable, and the bus is told. */
-static void
-commit_to(uint64_t upto)
-{
-	static uint8_t frame[FRAME_MAX_PAYLOAD];
-	Hopyard__V1__Horizon h = HOPYARD__V1__HORIZON__INIT;
-	struct db_news news = { 0 };
-	struct chunk *c;
-	struct items its;
-	struct item it;
-
-	while ((c = ledger_unsent(&e->ledger)) != NULL) {
-		size_t n = items_put_head(frame, c->first, 1, false, 0, 0);
-
-		memcpy(frame + n, c->data, c->len);
-		assert_true(items_open(&its, frame, n + c->len));
-		while (items_next(&its, &it)) {
-			if (its.number > upto)
-				continue;
-			if (its.number <= db.durable)
-				db_again(&db, its.number, &it, &news);
-			else
-				db_commit(&db, its.number, &it, &news);
-		}
-		c->sent = true;
-	}
-	assert_string_equal(db.fault, "");
-	h.seq = db.durable;
-	h.duplicate = news.duplicate.v;
-	h.n_duplicate = news.duplicate.count;
-	assert_true(engine_horizon(e, &h));
-	db_news_fini(&news);
 	engine_dispatch(e);
 }
 
 /* Until nothing more is recorded of it. */
 static void
-commit(void)
+commit_all(void)
 {
 	do
 		commit_to(UINT64_MAX);
@@ -248,38 +153,13 @@ commit(void)
 }
 
 static void
-paged_cb(void *arg, const uint8_t *payload, size_t len)
-{
-	struct items its;
-
-	assert_true(items_open(&its, payload, len));
-	engine_paged(e, *(const uint64_t *)arg, &its);
-}
-
-static void
-pages(void)
-{
-	for (size_t i = 0; i < asked_count; i++) {
-		uint64_t correlation = asked[i].correlation;
-
-		asked[i].page.id.data = asked[i].id;
-		db_page(&db, &asked[i].page, paged_cb, &correlation);
-		engine_dispatch(e);
-	}
-	asked_count = 0;
-}
-
-static void
-pass(uint64_t ms)
+pass_all(uint64_t ms)
 {
 	for (uint64_t step; ms > 0; ms -= step) {
 		step = ms < 250 ? ms : 250;
-		now += step;
-		engine_time(e, now, WALL + now);
-		engine_tick(e);
-		engine_dispatch(e);
+		tick(step);
 		pages();
-		commit();
+		commit_all();
 	}
 }
 
@@ -289,8 +169,8 @@ bus_restart(void)
 {
 	engine_free(e);
 	now++;
-	bus_start();
-	engine_dispatch(e);
+	engine_start(&ops);
+	store_open();
 	pages();
 }
 
@@ -298,14 +178,11 @@ static int
 setup(void **state)
 {
 	(void)state;
-	now = 1000;
-	serial = number = epoch = 0;
 	got_count = 0;
 	memset(code, 0xff, sizeof(code));
-	buf_init(&buf);
-	db_init(&db);
-	conf = model_conf(conf_text);
-	bus_start();
+	rig_init(conf_text);
+	engine_start(&ops);
+	store_open();
 	hook_up();
 	return 0;
 }
@@ -314,10 +191,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
-	engine_free(e);
-	db_fini(&db);
-	buf_fini(&buf);
-	conf_free(conf);
+	rig_fini();
 	return 0;
 }
 
@@ -401,14 +275,14 @@ hook_takes_all(size_t from)
 
 		engine_result(e, engine_target(e, "hook"), 12, ++number, &it);
 	}
-	commit();
+	commit_all();
 }
 
 /* All that came is told and closed. */
 static void
 all_over(void)
 {
-	commit();
+	commit_all();
 	assert_int_equal(parts_waiting(e), 0);
 	assert_int_equal(e->by_seq.count, 0);
 	assert_int_equal(e->bytes, 0);
@@ -462,7 +336,7 @@ in_any_order(void **state)
 			commit_to(UINT64_MAX);
 			assert_int_equal((int)code[n], ACK(ACK_OK));
 		}
-		commit();
+		commit_all();
 		assert_int_equal(got_count, 1);
 		assert_string_equal(got[0].text, "stop all of that please");
 		assert_string_equal(got[0].keyword, "STOP");
@@ -498,7 +372,7 @@ octets_and_a_mixture(void **state)
 	    .number = 2,
 	    .text = "\x02",
 	    .data = true });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 2);
 	assert_string_equal(got[0].text, "\x01\x02");
 	assert_true(got[0].data);
@@ -535,12 +409,12 @@ apart_from_others(void **state)
 	}
 	part(&(struct mo){
 	    .to = "999", .total = 3, .number = 2, .text = "theirs" });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 0);
 	assert_int_equal(parts_waiting(e), 7);
 	part(&(struct mo){
 	    .to = "999", .total = 2, .number = 2, .text = "too" });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 1);
 	assert_string_equal(got[0].text, "mine too");
 	part(&(struct mo){ .link = "l3",
@@ -548,7 +422,7 @@ apart_from_others(void **state)
 	    .total = 2,
 	    .number = 1,
 	    .text = "still " });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 2);
 	assert_string_equal(got[1].text, "still theirs");
 	assert_string_equal(got[1].link, "l3");
@@ -560,7 +434,7 @@ one_is_no_part(void **state)
 	(void)state;
 	part(&(struct mo){
 	    .to = "999", .total = 1, .number = 1, .text = "whole" });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 1);
 	hook_takes_all(0);
 	all_over();
@@ -609,34 +483,34 @@ duplicates(void **state)
 	first.id = id;
 	part(&first);
 	part(&first);
-	commit();
+	commit_all();
 	part(&first);
 	assert_int_equal((int)code[number], ACK(ACK_OK));
 	first.id = NULL;
 	/* The same part again: the carrier missed the answer. */
 	part(&first);
-	commit();
+	commit_all();
 	assert_int_equal((int)code[number], ACK(ACK_OK));
 	assert_int_equal(parts_waiting(e), 1);
 	assert_int_equal(e->by_seq.count, 1); /* closed at once */
 	part(&second);
 	part(&second);
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 1);
 	assert_string_equal(got[0].text, "stop now");
 	hook_takes_all(0);
 	/* And after it went on. */
 	part(&second);
 	part(&first);
-	commit();
+	commit_all();
 	all_over();
-	pass(6 * MINUTE);
+	pass_all(6 * MINUTE);
 	all_over();
 	assert_int_equal(got_count, 1);
 	assert_int_equal(e->count.duplicates, 4);
 	/* After so long it is another message. */
 	part(&second);
-	commit();
+	commit_all();
 	assert_int_equal(parts_waiting(e), 1);
 }
 
@@ -645,21 +519,21 @@ reference_used_again(void **state)
 {
 	(void)state;
 	part(&(struct mo){ .to = "999", .total = 2, .number = 1, .text = "a" });
-	commit();
+	commit_all();
 	/* Nobody sends the rest of that any more. */
 	part(&(struct mo){ .to = "999", .total = 2, .number = 1, .text = "b" });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 1);
 	assert_string_equal(got[0].text, "a");
 	assert_int_equal(got[0].received, 1);
 	part(&(struct mo){ .to = "999", .total = 2, .number = 2, .text = "c" });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 2);
 	assert_string_equal(got[1].text, "bc");
 	/* At once, while the other is remembered. */
 	part(&(struct mo){ .to = "999", .total = 2, .number = 2, .text = "d" });
 	part(&(struct mo){ .to = "999", .total = 2, .number = 1, .text = "e" });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 3);
 	assert_string_equal(got[2].text, "ed");
 	hook_takes_all(0);
@@ -674,15 +548,15 @@ partial_after_a_while(void **state)
 	(void)state;
 	part(&(struct mo){
 	    .to = "777", .total = 3, .number = 3, .text = "please" });
-	commit();
-	pass(4 * MINUTE);
+	commit_all();
+	pass_all(4 * MINUTE);
 	/* Counted from the first that came. */
 	part(&(struct mo){
 	    .to = "777", .total = 3, .number = 1, .text = "stop" });
-	commit();
-	pass(MINUTE - 1000);
+	commit_all();
+	pass_all(MINUTE - 1000);
 	assert_int_equal(got_count, 0);
-	pass(2000);
+	pass_all(2000);
 	assert_int_equal(got_count, 1);
 	assert_string_equal(got[0].text, "stopplease");
 	assert_int_equal(got[0].parts, 3);
@@ -697,8 +571,8 @@ without_its_keyword(void **state)
 	(void)state;
 	part(&(struct mo){
 	    .to = "777", .total = 2, .number = 2, .text = "stop it" });
-	commit();
-	pass(5 * MINUTE + 1000);
+	commit_all();
+	pass_all(5 * MINUTE + 1000);
 	assert_int_equal(got_count, 0);
 	assert_non_null(parked());
 	all_over();
@@ -710,7 +584,7 @@ nobody_takes_it(void **state)
 	(void)state;
 	part(&(struct mo){ .to = "123", .total = 2, .number = 2, .text = "b" });
 	part(&(struct mo){ .to = "123", .total = 2, .number = 1, .text = "a" });
-	commit();
+	commit_all();
 	assert_non_null(parked());
 	all_over();
 }
@@ -720,14 +594,12 @@ no_timeout_without_a_store(void **state)
 {
 	(void)state;
 	part(&(struct mo){ .to = "999", .total = 2, .number = 2, .text = "b" });
-	commit();
+	commit_all();
 	engine_store_gone(e);
-	now += 10 * MINUTE;
-	engine_time(e, now, WALL + now);
-	engine_tick(e);
+	tick(10 * MINUTE);
 	assert_int_equal(parts_waiting(e), 1);
-	db_opened(&db, epoch, opened_cb, NULL);
-	pass(250);
+	store_open();
+	pass_all(250);
 	assert_int_equal(got_count, 1);
 }
 
@@ -742,7 +614,7 @@ each_by_itself(void **state)
 		    .total = 3,
 		    .number = i,
 		    .text = i == 1 ? "stop" : "more" });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 3);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_true(got[i].segment);
@@ -774,7 +646,7 @@ what_cannot_be_joined(void **state)
 	    .number = 2,
 	    .text = "b",
 	    .garbage = true });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 4);
 	hook_takes_all(0);
 	all_over();
@@ -792,15 +664,15 @@ bounded(void **state)
 		    .total = 2,
 		    .number = 2,
 		    .text = "b" });
-		commit();
+		commit_all();
 	}
 	assert_int_equal(parts_waiting(e), most);
 	assert_int_equal(got_count, 1); /* the oldest */
 	assert_int_equal(got[0].received, 1);
 	hook_takes_all(0);
-	pass(6 * MINUTE);
+	pass_all(6 * MINUTE);
 	hook_takes_all(1);
-	pass(1000);
+	pass_all(1000);
 	assert_int_equal(got_count, most + 1);
 	all_over();
 }
@@ -815,18 +687,18 @@ between_parts(void **state)
 	    .to = "777", .total = 3, .number = 2, .text = "it " });
 	part(&(struct mo){
 	    .to = "777", .total = 3, .number = 1, .text = "stop " });
-	commit();
+	commit_all();
 	engine_checkpoint(e);
-	commit();
+	commit_all();
 	bus_restart();
 	hook_up();
-	pass(1000);
+	pass_all(1000);
 	assert_int_equal(parts_waiting(e), 1);
 	part(&(struct mo){
 	    .to = "777", .total = 3, .number = 1, .text = "stop " });
 	part(&(struct mo){
 	    .to = "777", .total = 3, .number = 3, .text = "now" });
-	commit();
+	commit_all();
 	assert_int_equal(got_count, 1);
 	assert_string_equal(got[0].text, "stop it now");
 	hook_takes_all(0);
@@ -838,13 +710,13 @@ deadline_across_a_restart(void **state)
 {
 	(void)state;
 	part(&(struct mo){ .to = "999", .total = 2, .number = 2, .text = "b" });
-	commit();
-	pass(4 * MINUTE);
+	commit_all();
+	pass_all(4 * MINUTE);
 	bus_restart();
 	hook_up();
-	pass(MINUTE - 2000);
+	pass_all(MINUTE - 2000);
 	assert_int_equal(got_count, 0);
-	pass(3000);
+	pass_all(3000);
 	assert_int_equal(got_count, 1);
 	assert_int_equal(got[0].received, 1);
 }
@@ -857,7 +729,7 @@ part_not_durable(void **state)
 	(void)state;
 	part(&(struct mo){
 	    .to = "777", .total = 2, .number = 1, .text = "stop " });
-	commit();
+	commit_all();
 	n = part(
 	    &(struct mo){ .to = "777", .total = 2, .number = 2, .text = "it" });
 	bus_restart();
@@ -866,7 +738,7 @@ part_not_durable(void **state)
 	part(
 	    &(struct mo){ .to = "777", .total = 2, .number = 2, .text = "it" });
 	pages();
-	pass(500);
+	pass_all(500);
 	assert_int_equal(got_count, 1);
 	assert_string_equal(got[0].text, "stop it");
 }
@@ -891,7 +763,7 @@ torn(const char *to, unsigned records, size_t want, unsigned next)
 			    .text = "stop" });
 			part(&(struct mo){
 			    .to = to, .total = 2, .number = 2, .text = "x" });
-			commit();
+			commit_all();
 			hook_takes_all(0);
 		}
 		got_count = 0;
@@ -905,9 +777,9 @@ torn(const char *to, unsigned records, size_t want, unsigned next)
 		    .total = 3,
 		    .number = 1,
 		    .text = "stop " });
-		commit();
+		commit_all();
 		engine_checkpoint(e);
-		commit();
+		commit_all();
 		part(&(struct mo){ .to = to,
 		    .ref = 100 + cut,
 		    .total = 3,
@@ -919,7 +791,7 @@ torn(const char *to, unsigned records, size_t want, unsigned next)
 		assert_int_equal(e->ledger.last_seq, base + records);
 		before = got_count;
 		bus_restart();
-		pass(1000);
+		pass_all(1000);
 		/* Of another message, while the rest of that one lies there. */
 		part(&(struct mo){ .to = to,
 		    .ref = 100 + cut,
@@ -927,10 +799,10 @@ torn(const char *to, unsigned records, size_t want, unsigned next)
 		    .number = next,
 		    .text = "stop again" });
 		hook_up();
-		pass(1000);
-		pass(6 * MINUTE);
+		pass_all(1000);
+		pass_all(6 * MINUTE);
 		hook_takes_all(before);
-		pass(6 * MINUTE);
+		pass_all(6 * MINUTE);
 		all_over();
 		/* Not mixed with what was left of the first. */
 		for (size_t i = 0; i < got_count; i++)
