@@ -618,6 +618,18 @@ auth_check(struct auth *a, const struct auth_query *query,
 	return v;
 }
 
+enum auth_verdict
+auth_refuse(struct auth *a, const struct auth_query *q, const char *why,
+    auth_cb *cb, void *arg)
+{
+	struct attempt *t = attempt_new(a, q, cb, arg);
+	enum auth_verdict v = auth_fail(a, q, t, why);
+
+	if (v != AUTH_WAIT)
+		attempt_free(t);
+	return v;
+}
+
 void
 auth_keep(struct auth *a, struct bytes username)
 {

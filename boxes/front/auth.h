@@ -49,6 +49,14 @@ struct auth *auth_new(uv_loop_t *, struct accounts *, uint64_t keep_ms);
 enum auth_verdict auth_check(struct auth *, const struct auth_query *,
     const struct account **, auth_cb *, void *arg);
 /*
+ * Who was let in may not have what he wants: that must look like a wrong
+ * password, so it is counted and held back as one.  username and source are
+ * enough of a query.  AUTH_WAIT: cb comes later, with AUTH_DENIED; otherwise it
+ * is AUTH_DENIED now.
+ */
+enum auth_verdict auth_refuse(struct auth *, const struct auth_query *,
+    const char *why, auth_cb *, void *arg);
+/*
  * A session that began with this account's password ends now: who comes back
  * with the same one needs no new hash for the usual time, however long the
  * session was.

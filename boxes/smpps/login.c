@@ -50,6 +50,39 @@ login_refuse(struct login *l, enum meter_refusal kind, const char *why)
 	login_free(l);
 }
 
+static void
+login_denied(struct login *l)
+{
+	login_refuse(
+	    l, METER_PASSWORD, l->why != NULL ? l->why : "name or password");
+}
+
+static void
+login_refused_cb(
+    enum auth_verdict v UNUSED, const struct account *a UNUSED, void *arg)
+{
+	login_denied(arg);
+}
+
+/* The password is right, which he is not to learn; not even from the time. */
+static void
+login_hold_back(struct login *l, const char *why)
+{
+	const struct esme *e = login_esme(l);
+	struct auth_query q = { .username = bytes_str(l->system_id) };
+
+	if (e == NULL) {
+		login_free(l);
+		return;
+	}
+	l->why = why;
+	l->stage = LOGIN_REFUSED;
+	q.source = e->source;
+	if (auth_refuse(l->server->auth, &q, why, login_refused_cb, l) !=
+	    AUTH_WAIT)
+		login_denied(l);
+}
+
 /* ------------------------------------------------------------- the account */
 
 static const char *
@@ -125,7 +158,7 @@ login_bus_cb(struct box *box UNUSED, const Hopyard__V1__Reply *reply, void *arg)
 	if (reply->code == 409) {
 		login_refuse(l, METER_BINDS, "max_binds of the account");
 	} else if (reply->code == 403) {
-		login_refuse(l, METER_PASSWORD, "the bus does not allow it");
+		login_hold_back(l, "the bus does not allow it");
 	} else if (reply->code != 0) {
 		login_refuse(l, METER_LATER, "the bus did not answer");
 	} else {
@@ -169,7 +202,7 @@ login_on_verdict(struct login *l, enum auth_verdict v, const struct account *a)
 	case AUTH_OK:
 		why = login_may_bind(a, e->source, e->tls);
 		if (why != NULL) {
-			login_refuse(l, METER_PASSWORD, why);
+			login_hold_back(l, why);
 		} else if (!box_ready(l->server->box)) {
 			login_refuse(l, METER_LATER, "the bus is away");
 		} else {
@@ -178,7 +211,7 @@ login_on_verdict(struct login *l, enum auth_verdict v, const struct account *a)
 		}
 		break;
 	case AUTH_DENIED:
-		login_refuse(l, METER_PASSWORD, "name or password");
+		login_denied(l);
 		break;
 	case AUTH_BUSY:
 		login_refuse(l, METER_LATER, "cannot be checked now");

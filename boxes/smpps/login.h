@@ -26,6 +26,7 @@ struct server;
 enum login_stage {
 	LOGIN_AUTH = 0, /* auth.c has it */
 	LOGIN_BUS,      /* "smpp.bind" is asked */
+	LOGIN_REFUSED,  /* auth.c holds the refusal back */
 };
 
 /* Outlives its session: the answers always come. */
@@ -36,6 +37,7 @@ struct login {
 	uint32_t command, sequence;
 	char system_id[17];
 	uint8_t interface_version;
+	const char *why; /* it is refused although the password is right */
 	/* Of the account, once it is known. */
 	char *account;
 	char *default_from; /* or NULL */

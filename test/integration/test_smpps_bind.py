@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """hop-smpps: who may bind and how, what limits there are, how sessions end, and
 what remains while the bus is away."""
+import json
 import select
 import signal
 import socket
@@ -79,22 +80,26 @@ def test_account_decides(server):
 # ------------------------------------------------------------------- refusals
 
 def test_identity(server):
-    """One status for all that is wrong with who he is; the name that does not
-    exist takes as long as the wrong password."""
+    """One status for all that is wrong with who he is, after the same time as
+    for a wrong password."""
     server.account("tls", "secret", require_tls=True)
     server.account("no", "secret", smpp=False)
     server.account("off", "secret", disabled=True)
     server.account("far", "secret", source=["192.0.2.0/24", "2001:db8::/32"])
     server.account("near", "secret", source=["127.0.0.0/8"])
     server.start()
-    for name in (b"demo", b"nobody"):
+    took = {}
+    for name, password in (
+            (b"demo", b"wrong"), (b"nobody", b"wrong"), (b"tls", b"secret"),
+            (b"no", b"secret"), (b"off", b"secret"), (b"far", b"secret")):
         begun = time.monotonic()
-        refused(server, RBINDFAIL, system_id=name, password=b"wrong")
-        assert 2 <= time.monotonic() - begun < 4
-    refused(server, RBINDFAIL, system_id=b"tls", password=b"secret")
-    refused(server, RBINDFAIL, system_id=b"no", password=b"secret")
-    for name in (b"off", b"far"):
-        refused(server, RBINDFAIL, system_id=name, password=b"secret")
+        refused(server, RBINDFAIL, system_id=name, password=password)
+        took[name] = time.monotonic() - begun
+    assert all(2 <= t < 4 for t in took.values()), took
+    out = server.process.output()
+    for why in ("account requires TLS", "account may not bind"):
+        assert out.count("status=ESME_RBINDFAIL reason=" + json.dumps(why)) \
+            + out.count("status=ESME_RBINDFAIL reason=" + why) == 1, why
     refused(server, RBINDFAIL, system_id=b"", password=b"secret")
     refused(server, RBINDFAIL, system_id=b"demo", password=b"")
     with server.bound(system_id=b"near"):
@@ -102,6 +107,25 @@ def test_identity(server):
     # The bus counts no bind of those.
     assert server.binds == ["near"]
     assert server.metrics()['smpps_refused_total{reason="identity"}'] == 8
+
+
+def test_refused_by_the_bus(server):
+    """What only the bus knows looks the same, and is counted the same."""
+    server.start()
+    server.on_bind = lambda account: (403, "not allowed")
+    for seconds in (2, 4):
+        begun = time.monotonic()
+        refused(server, RBINDFAIL, system_id=b"demo", password=b"secret")
+        assert seconds <= time.monotonic() - begun < seconds + 2
+    # It has been told that this bind has come to nothing.
+    server.wait_seat("demo", binds=0, receivers=0)
+    # And who does not wait for it leaves nothing behind.
+    with server.connect() as c:
+        c.send(Pdu("bind_transceiver", system_id=b"demo", password=b"secret",
+                   interface_version=0x34))
+        wait_until(lambda: len(server.binds) == 3, 5, "the third bind")
+    wait_until(lambda: server.sessions() == [], 5, "no session")
+    assert server.metrics()['smpps_refused_total{reason="identity"}'] == 2
 
 
 def test_brute_force(server):
