@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "boxes/front/plan.h"
 
-static struct bytes
-plan_view(protobuf_c_boolean has, ProtobufCBinaryData b)
-{
-	return has ? bytes_of(b.data, b.len) : bytes_of(NULL, 0);
-}
+#include "boxes/front/pack.h"
 
 enum segment_error
 plan_content(const Hopyard__V1__Content *c, unsigned max_parts,
@@ -16,9 +12,9 @@ plan_content(const Hopyard__V1__Content *c, unsigned max_parts,
 	struct segment_intent in = SEGMENT_INTENT_INIT;
 	struct segment_profile profile = { .max_parts = max_parts };
 
-	in.text = plan_view(c->has_text, c->text);
-	in.data = plan_view(c->has_data, c->data);
-	in.udh = plan_view(c->has_udh, c->udh);
+	in.text = pack_view(c->has_text, c->text);
+	in.data = pack_view(c->has_data, c->data);
+	in.udh = pack_view(c->has_udh, c->udh);
 	if (c->has_coding)
 		in.coding = (enum segment_coding)c->coding;
 	if (c->has_data_coding)

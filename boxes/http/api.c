@@ -194,6 +194,12 @@ result_problem(enum submit_result v, const char *text, const char **code,
 	case SUBMIT_DENIED_DESTINATION:
 		*code = "denied";
 		return 403;
+	case SUBMIT_WITHDRAWN:
+		*code = "unavailable";
+		*detail = "It could not be confirmed in time that the message "
+			  "is stored, so it was withdrawn. Try again.";
+		*extra = "Retry-After: 5\r\n";
+		return 503;
 	case SUBMIT_TIMEOUT:
 		*code = "timeout";
 		*detail = "The message may have been accepted: this could not "
@@ -399,9 +405,9 @@ store_call(struct front *f, const char *method, const char *account,
 	call.target = (char *)(uintptr_t)f->store;
 	call.method = (char *)(uintptr_t)method;
 	call.has_body = 1;
-	call.body = draft_bytes(bytes_of(buf_data(body), buf_len(body)));
+	call.body = pack_bytes(bytes_of(buf_data(body), buf_len(body)));
 	call.has_account = 1;
-	call.account = draft_bytes(bytes_str(account));
+	call.account = pack_bytes(bytes_str(account));
 	box_call(f->box, &call, API_CALL_MS, cb, arg);
 }
 

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "boxes/front/pack.h"
 #include "common/attr.h"
 #include "common/uuid.h"
 #include "hopyard/v1/bus.pb-c.h"
@@ -46,12 +47,6 @@ struct draft {
 void draft_init(
     struct draft *, const struct account *, const struct draft_origin *);
 
-static inline ProtobufCBinaryData
-draft_bytes(struct bytes b)
-{
-	return (ProtobufCBinaryData){ b.len, (uint8_t *)(uintptr_t)b.p };
-}
-
 /*
  * Plans the parts for the standard profile and puts their number into the
  * envelope.  The plan is borrowed, valid until the next call.
@@ -63,6 +58,6 @@ enum segment_error draft_plan(
  * The item for SUBMIT, in memory that the next call uses again.  false when it
  * would not fit into a frame.
  */
-bool draft_item(struct draft *, struct item *) WARN_UNUSED;
+bool draft_item(const struct draft *, struct item *) WARN_UNUSED;
 
 #endif

@@ -125,7 +125,7 @@ read_to(struct reader *rd, const json_t *v)
 			FAIL(rd, "to", "holds no digit");
 		return;
 	}
-	SET(&rd->draft->env, to, draft_bytes(bytes_of(decoded.to, n)));
+	SET(&rd->draft->env, to, pack_bytes(bytes_of(decoded.to, n)));
 }
 
 static void
@@ -138,7 +138,7 @@ read_from(struct reader *rd, const json_t *v)
 		    "must be a number or up to 11 ASCII characters");
 		return;
 	}
-	SET(&rd->draft->env, from, draft_bytes(s));
+	SET(&rd->draft->env, from, pack_bytes(s));
 }
 
 static void
@@ -151,7 +151,7 @@ read_text(struct reader *rd, const json_t *v)
 	else if (s.len > MESSAGE_TEXT)
 		FAIL(rd, "text", "is longer than %d bytes", MESSAGE_TEXT);
 	else
-		SET(&rd->draft->content, text, draft_bytes(s));
+		SET(&rd->draft->content, text, pack_bytes(s));
 }
 
 static void
@@ -178,7 +178,7 @@ read_data(struct reader *rd, const json_t *v)
 		n -= s.p[s.len - 2] == '=';
 	}
 	SET(&rd->draft->content, data,
-	    draft_bytes(bytes_of(decoded.data, (size_t)n)));
+	    pack_bytes(bytes_of(decoded.data, (size_t)n)));
 }
 
 static void
@@ -196,7 +196,7 @@ read_udh(struct reader *rd, const json_t *v)
 		return;
 	}
 	SET(&rd->draft->content, udh,
-	    draft_bytes(bytes_of(decoded.udh, (size_t)n)));
+	    pack_bytes(bytes_of(decoded.udh, (size_t)n)));
 }
 
 static void
@@ -302,8 +302,8 @@ read_client_ref(struct reader *rd, const json_t *v)
 		    MESSAGE_CLIENT_REF);
 		return;
 	}
-	SET(&rd->draft->env, client_ref, draft_bytes(s));
-	SET(&rd->draft->report, client_ref, draft_bytes(s));
+	SET(&rd->draft->env, client_ref, pack_bytes(s));
+	SET(&rd->draft->report, client_ref, pack_bytes(s));
 }
 
 static void
@@ -368,7 +368,7 @@ read_metadata(struct reader *rd, const json_t *v)
 	rd->metadata = json_dumps(v, JSON_COMPACT);
 	if (rd->metadata != NULL)
 		SET(&rd->draft->report, metadata,
-		    draft_bytes(bytes_str(rd->metadata)));
+		    pack_bytes(bytes_str(rd->metadata)));
 }
 
 static void
@@ -379,7 +379,7 @@ read_via(struct reader *rd, const json_t *v)
 	if (s.p == NULL || s.len == 0 || s.len > 64)
 		FAIL(rd, "via", "must be the name of a link");
 	else
-		SET(&rd->draft->env, link, draft_bytes(s));
+		SET(&rd->draft->env, link, pack_bytes(s));
 }
 
 static void
@@ -415,7 +415,7 @@ read_tlvs(struct reader *rd, const json_t *v)
 		tlv = &rd->draft->tlv[i];
 		hopyard__v1__tlv__init(tlv);
 		tlv->tag = tag;
-		tlv->value = draft_bytes(bytes_of(decoded.tlv[i], (size_t)n));
+		tlv->value = pack_bytes(bytes_of(decoded.tlv[i], (size_t)n));
 		rd->draft->tlv_list[i] = tlv;
 	}
 	c->n_tlv = count;
@@ -461,7 +461,7 @@ read_smpp(struct reader *rd, const json_t *v)
 				FAIL(rd, "smpp/service_type",
 				    "must be a string of up to 5 bytes");
 			else
-				SET(c, service_type, draft_bytes(s));
+				SET(c, service_type, pack_bytes(s));
 			continue;
 		}
 		for (i = 0; i < ARRAY_LEN(row); i++) {
@@ -539,10 +539,10 @@ read_finish(struct reader *rd)
 	if (!env->has_from) {
 		if (a->pb->default_from != NULL)
 			SET(env, from,
-			    draft_bytes(bytes_str(a->pb->default_from)));
+			    pack_bytes(bytes_str(a->pb->default_from)));
 		else if (rd->src->front->default_sender.len > 0)
 			SET(env, from,
-			    draft_bytes(rd->src->front->default_sender));
+			    pack_bytes(rd->src->front->default_sender));
 		else
 			FAIL(rd, "from",
 			    "is missing, and the account has no "
@@ -569,9 +569,9 @@ read_finish(struct reader *rd)
 		return;
 	SET(rep, mask, env->report_mask);
 	if (rd->callback.p != NULL)
-		SET(rep, webhook, draft_bytes(rd->callback));
+		SET(rep, webhook, pack_bytes(rd->callback));
 	else if (a->pb->has_webhook && a->pb->webhook)
-		SET(rep, webhook, draft_bytes(bytes_str("account")));
+		SET(rep, webhook, pack_bytes(bytes_str("account")));
 	else
 		return;
 	SET(rep, account, env->account);

@@ -613,11 +613,11 @@ static void
 sms_content(const struct sms *s, Hopyard__V1__Content *c)
 {
 	if (s->binary)
-		SET(c, data, draft_bytes(s->text));
+		SET(c, data, pack_bytes(s->text));
 	else
-		SET(c, text, draft_bytes(s->text));
+		SET(c, text, pack_bytes(s->text));
 	if (s->udh.len > 0)
-		SET(c, udh, draft_bytes(s->udh));
+		SET(c, udh, pack_bytes(s->udh));
 	if (s->binary)
 		SET(c, coding, HOPYARD__V1__CONTENT__CODING__BINARY);
 	else if (s->ucs2)
@@ -639,7 +639,7 @@ sms_content(const struct sms *s, Hopyard__V1__Content *c)
 	if (s->priority >= 0)
 		SET(c, priority, (uint32_t)s->priority);
 	if (s->param[PARAM_BINFO].len > 0)
-		SET(c, service_type, draft_bytes(s->param[PARAM_BINFO]));
+		SET(c, service_type, pack_bytes(s->param[PARAM_BINFO]));
 	if (s->param[PARAM_META_DATA].len > 0)
 		sms_meta_data(c, s->param[PARAM_META_DATA]);
 }
@@ -652,37 +652,37 @@ sms_report(const struct sms *s, const struct account *a, struct draft *d)
 	SET(&d->env, report_mask, (uint32_t)s->mask & 31);
 	SET(r, mask, d->env.report_mask);
 	if (s->url.len > 0)
-		SET(r, url, draft_bytes(s->url));
+		SET(r, url, pack_bytes(s->url));
 	else if (a->pb->has_webhook && a->pb->webhook)
-		SET(r, webhook, draft_bytes(bytes_str("account")));
-	SET(r, account, draft_bytes(bytes_str(a->pb->id)));
+		SET(r, webhook, pack_bytes(bytes_str("account")));
+	SET(r, account, pack_bytes(bytes_str(a->pb->id)));
 	if (a->pb->username != NULL)
-		SET(r, username, draft_bytes(bytes_str(a->pb->username)));
-	SET(r, from, draft_bytes(s->from));
+		SET(r, username, pack_bytes(bytes_str(a->pb->username)));
+	SET(r, from, pack_bytes(s->from));
 	if (s->param[PARAM_ACCOUNT].len > 0)
-		SET(r, client_ref, draft_bytes(s->param[PARAM_ACCOUNT]));
+		SET(r, client_ref, pack_bytes(s->param[PARAM_ACCOUNT]));
 	if (s->param[PARAM_META_DATA].len > 0)
-		SET(r, metadata, draft_bytes(s->param[PARAM_META_DATA]));
+		SET(r, metadata, pack_bytes(s->param[PARAM_META_DATA]));
 	if (s->coding >= 0)
 		SET(r, coding, (uint32_t)s->coding);
 	if (s->param[PARAM_BINFO].len > 0)
-		SET(r, billing, draft_bytes(s->param[PARAM_BINFO]));
+		SET(r, billing, pack_bytes(s->param[PARAM_BINFO]));
 	if (s->param[PARAM_CHARSET].len > 0)
-		SET(r, charset, draft_bytes(s->param[PARAM_CHARSET]));
+		SET(r, charset, pack_bytes(s->param[PARAM_CHARSET]));
 }
 
 static void
 sms_draft(const struct sms *s, const struct account *a, struct draft *d)
 {
-	SET(&d->env, from, draft_bytes(s->from));
+	SET(&d->env, from, pack_bytes(s->from));
 	if (s->validity > 0)
 		SET(&d->env, validity_ms, (uint64_t)s->validity * MINUTE_MS);
 	if (s->deferred > 0)
 		SET(&d->env, delay_ms, (uint64_t)s->deferred * MINUTE_MS);
 	if (s->param[PARAM_SMSC].len > 0)
-		SET(&d->env, link, draft_bytes(s->param[PARAM_SMSC]));
+		SET(&d->env, link, pack_bytes(s->param[PARAM_SMSC]));
 	if (s->param[PARAM_ACCOUNT].len > 0)
-		SET(&d->env, client_ref, draft_bytes(s->param[PARAM_ACCOUNT]));
+		SET(&d->env, client_ref, pack_bytes(s->param[PARAM_ACCOUNT]));
 	sms_content(s, &d->content);
 	if (s->mask > 0)
 		sms_report(s, a, d);
@@ -714,8 +714,9 @@ batch_verdict(const struct batch *b)
 
 	for (i = 0; i < batch_count(b); i++) {
 		v = batch_result(b, i);
-		/* Not known for one is not known for all. */
-		if (v == SUBMIT_TIMEOUT)
+		/* Not known for one is not known for all; and all of them
+		 * are withdrawn. */
+		if (v == SUBMIT_TIMEOUT || v == SUBMIT_WITHDRAWN)
 			return v;
 		if (best == SUBMIT_PENDING || v == SUBMIT_ACCEPTED ||
 		    (v == SUBMIT_LATER && best != SUBMIT_ACCEPTED))
@@ -783,6 +784,7 @@ sendsms_batch_cb(struct batch *b, void *arg)
 	case SUBMIT_THROTTLED:
 	case SUBMIT_UNAVAILABLE:
 	case SUBMIT_TIMEOUT:
+	case SUBMIT_WITHDRAWN:
 		sendsms_refuse(r, NULL, 503, later_text);
 		break;
 	}
@@ -844,10 +846,11 @@ sendsms_go(struct http_request *r, struct front *f, struct sms *s,
 
 	http_set_arg(r, f);
 	b = batch_new(f->submitter, s->receiver_count, 0);
+	batch_bind(b);
 	for (i = 0; i < s->receiver_count; i++) {
 		if (i > 0)
 			uuid_new(d.id);
-		SET(&d.env, to, draft_bytes(s->receivers[i]));
+		SET(&d.env, to, pack_bytes(s->receivers[i]));
 		if (s->mask > 0)
 			SET(&d.report, to, d.env.to);
 		if (draft_item(&d, &item))

@@ -5,15 +5,13 @@
 #include <string.h>
 
 #include "boxes/front/number.h"
+#include "boxes/front/pack.h"
 #include "boxes/front/plan.h"
-#include "common/buf.h"
 #include "proto/charset.h"
 #include "proto/dcs.h"
 #include "proto/segment.h"
 #include "proto/smpp_time.h"
 
-/* Leaves room in a frame for what the other hops add. */
-#define ORDER_MAX      (FRAME_MAX_PAYLOAD - 8192)
 #define ORDER_PAST_MS  INT64_C(60000)
 #define ORDER_AHEAD_MS (INT64_C(7) * 24 * 3600 * 1000) /* as the bus keeps it */
 #define ORDER_ALPHA    11 /* characters of an alphanumeric sender */
@@ -24,18 +22,6 @@
 #define MASK_FAILURE  2u
 #define MASK_BUFFERED 4u
 #define MASK_REJECTED 16u
-
-static ProtobufCBinaryData
-order_bytes(struct bytes b)
-{
-	return (ProtobufCBinaryData){ b.len, (uint8_t *)(uintptr_t)b.p };
-}
-
-static struct bytes
-order_view(protobuf_c_boolean has, ProtobufCBinaryData b)
-{
-	return has ? bytes_of(b.data, b.len) : bytes_of(NULL, 0);
-}
 
 /* --------------------------------------------------------------- addresses */
 
@@ -107,10 +93,10 @@ order_source(struct order *o, const struct smpp_pdu *pdu)
 	if (status != ESME_ROK)
 		return status;
 	o->env.has_from = 1;
-	o->env.from = order_bytes(bytes_of(o->from, len));
+	o->env.from = pack_bytes(bytes_of(o->from, len));
 	if (len == 0 && instead != NULL && *instead != '\0') {
 		/* What it is, the connector sees. */
-		o->env.from = order_bytes(bytes_str(instead));
+		o->env.from = pack_bytes(bytes_str(instead));
 		return ESME_ROK;
 	}
 	c->has_source_ton = c->has_source_npi = 1;
@@ -140,7 +126,7 @@ order_to(struct order *o, uint8_t ton, uint8_t npi, struct bytes addr)
 	if (n == 0)
 		return ESME_RINVDSTADR;
 	r->has_to = r->has_dest_ton = r->has_dest_npi = 1;
-	r->to = order_bytes(addr);
+	r->to = pack_bytes(addr);
 	r->dest_ton = ton;
 	r->dest_npi = npi;
 	if (prefix)
@@ -149,7 +135,7 @@ order_to(struct order *o, uint8_t ton, uint8_t npi, struct bytes addr)
 	c->dest_ton = ton;
 	c->dest_npi = npi;
 	o->env.has_to = 1;
-	o->env.to = order_bytes(bytes_of(o->to, n));
+	o->env.to = pack_bytes(bytes_of(o->to, n));
 	return ESME_ROK;
 }
 
@@ -213,7 +199,7 @@ order_comes_back(const struct order *o, struct bytes octets, uint8_t dc)
 	struct segment_intent in = SEGMENT_INTENT_INIT;
 	struct segment_profile profile = { .charset = o->opts->charset };
 
-	in.text = order_view(o->content.has_text, o->content.text);
+	in.text = pack_view(o->content.has_text, o->content.text);
 	in.data_coding = dc;
 	return segment_plan(&plan, &in, &profile, encoded, sizeof(encoded)) ==
 	    SEGMENT_OK &&
@@ -239,7 +225,7 @@ order_text(struct order *o, struct bytes octets, uint8_t dc, bool split,
 	    !segment_text(dc, o->opts->charset, octets, utf8, sizeof(utf8), &n))
 		return false;
 	c->has_text = 1;
-	c->text = order_bytes(bytes_of(utf8, n));
+	c->text = pack_bytes(bytes_of(utf8, n));
 	c->has_data_coding = dc != 0 || split;
 	c->data_coding = dc;
 	if (foreign && !order_comes_back(o, octets, dc))
@@ -319,11 +305,11 @@ order_content(struct order *o, const struct smpp_pdu *pdu)
 		return ESME_RINVDFTMSGID;
 	split = sar || user.udh.len > 0;
 	c->has_udh = user.udh.len > 0;
-	c->udh = order_bytes(user.udh);
+	c->udh = pack_bytes(user.udh);
 	if (!order_text(o, user.data, pdu->data_coding, split, &plan, &error)) {
 		c->has_text = c->has_message_class = c->has_mwi = 0;
 		c->has_data = c->has_data_coding = 1;
-		c->data = order_bytes(user.data);
+		c->data = pack_bytes(user.data);
 		c->data_coding = pdu->data_coding;
 		error = plan_content(c, o->opts->max_parts, &plan);
 	}
@@ -358,7 +344,7 @@ order_tlvs(struct order *o, const struct smpp_pdu *pdu)
 		hopyard__v1__tlv__init(out);
 		v = smpp_tlv_value(t);
 		out->tag = t->tag;
-		out->value = order_bytes(v);
+		out->value = pack_bytes(v);
 		o->tlv_list[c->n_tlv++] = out;
 	}
 }
@@ -431,7 +417,7 @@ order_flags(struct order *o, const struct smpp_pdu *pdu)
 	c->has_protocol_id = pdu->protocol_id != 0;
 	c->protocol_id = pdu->protocol_id;
 	c->has_service_type = pdu->service_type.len > 0;
-	c->service_type = order_bytes(pdu->service_type);
+	c->service_type = pack_bytes(pdu->service_type);
 	c->has_replace_if_present = pdu->replace_if_present != 0;
 	c->replace_if_present = pdu->replace_if_present;
 	c->has_default_msg_id = pdu->sm_default_msg_id != 0;
@@ -461,9 +447,9 @@ order_report(struct order *o, const struct smpp_pdu *pdu)
 
 	esme_write_id(o->opts->id_form, o->id, o->message_id);
 	r->has_message_id = r->has_account = r->has_from = 1;
-	r->message_id = order_bytes(bytes_str(o->message_id));
+	r->message_id = pack_bytes(bytes_str(o->message_id));
 	r->account = o->env.account;
-	r->from = order_bytes(pdu->source_addr);
+	r->from = pack_bytes(pdu->source_addr);
 	r->has_source_ton = r->has_source_npi = 1;
 	r->source_ton = pdu->source_addr_ton;
 	r->source_npi = pdu->source_addr_npi;
@@ -472,7 +458,7 @@ order_report(struct order *o, const struct smpp_pdu *pdu)
 	snprintf(o->client_ref, sizeof(o->client_ref), "%u", ref);
 	r->has_client_ref = o->env.has_client_ref = 1;
 	r->client_ref = o->env.client_ref =
-	    order_bytes(bytes_str(o->client_ref));
+	    pack_bytes(bytes_str(o->client_ref));
 }
 
 /* ----------------------------------------------------------------- the whole */
@@ -486,15 +472,15 @@ order_begin(struct order *o, const struct order_opts *opts)
 	hopyard__v1__content__init(&o->content);
 	hopyard__v1__report__init(&o->report);
 	order_again(o);
-	o->env.id = order_bytes(bytes_of(o->id, UUID_LEN));
+	o->env.id = pack_bytes(bytes_of(o->id, UUID_LEN));
 	o->env.kind = HOPYARD__V1__KIND__MT;
 	o->env.has_account = 1;
-	o->env.account = order_bytes(bytes_str(opts->account));
+	o->env.account = pack_bytes(bytes_str(opts->account));
 	o->env.has_esme = o->env.esme = 1;
 	o->env.origin = &o->origin;
 	o->origin.has_source = o->origin.has_credential = 1;
-	o->origin.source = order_bytes(bytes_str(opts->source));
-	o->origin.credential = order_bytes(bytes_str(opts->credential));
+	o->origin.source = pack_bytes(bytes_str(opts->source));
+	o->origin.credential = pack_bytes(bytes_str(opts->credential));
 }
 
 uint32_t
@@ -526,39 +512,11 @@ order_again(struct order *o)
 	uuid_new(o->id);
 }
 
-static void
-order_put(struct buf *b, const ProtobufCMessage *m, size_t size)
-{
-	protobuf_c_message_pack(m, buf_reserve(b, size));
-	buf_commit(b, size);
-}
-
 bool
-order_item(struct order *o, struct item *item)
+order_item(const struct order *o, struct item *item)
 {
-	static struct buf b;
-	size_t env, content, report = 0;
-	bool reports = o->report.mask != 0;
-
-	env = hopyard__v1__envelope__get_packed_size(&o->env);
-	content = hopyard__v1__content__get_packed_size(&o->content);
-	if (reports)
-		report = hopyard__v1__report__get_packed_size(&o->report);
-	if (env > ORDER_MAX || content > ORDER_MAX - env ||
-	    report > ORDER_MAX - env - content)
-		return false;
-
-	buf_clear(&b);
-	order_put(&b, &o->env.base, env);
-	order_put(&b, &o->content.base, content);
-	if (reports)
-		order_put(&b, &o->report.base, report);
-	memset(item, 0, sizeof(*item));
-	item->envelope = bytes_of(buf_data(&b), env);
-	item->body = bytes_of(buf_data(&b) + env, content);
-	if (reports)
-		item->report = bytes_of(buf_data(&b) + env + content, report);
-	return true;
+	return pack_item(item, &o->env, &o->content,
+	    o->report.mask != 0 ? &o->report : NULL);
 }
 
 /* -------------------------------------------------------------- replacing */
@@ -600,7 +558,7 @@ order_report_anew(struct order *o, struct bytes message_id)
 	r->account = o->env.account;
 	r->to = o->env.to;
 	r->from = o->env.from;
-	r->message_id = order_bytes(message_id);
+	r->message_id = pack_bytes(message_id);
 	r->has_client_ref = o->env.has_client_ref;
 	r->client_ref = o->env.client_ref;
 	r->has_source_ton = c->has_source_ton;
@@ -654,7 +612,7 @@ order_replace(struct order *o, const struct smpp_pdu *replace,
 	if (!order_unpack_old(o, old, arena))
 		return ESME_RREPLACEFAIL;
 	was = o->env;
-	o->env.id = order_bytes(bytes_of(o->id, UUID_LEN));
+	o->env.id = pack_bytes(bytes_of(o->id, UUID_LEN));
 	o->env.origin = &o->origin;
 	o->env.has_replaces = 1;
 	o->env.replaces = was.id;
@@ -664,7 +622,7 @@ order_replace(struct order *o, const struct smpp_pdu *replace,
 	c->has_text = c->has_data = c->has_udh = 0;
 	/* A part stays that part. */
 	for (size_t i = 0; i < c->n_tlv && pdu.n_tlvs < SMPP_MAX_TLVS; i++) {
-		v = order_view(true, c->tlv[i]->value);
+		v = pack_view(true, c->tlv[i]->value);
 		if (c->tlv[i]->tag == SMPP_TLV_SAR_MSG_REF_NUM ||
 		    c->tlv[i]->tag == SMPP_TLV_SAR_TOTAL_SEGMENTS ||
 		    c->tlv[i]->tag == SMPP_TLV_SAR_SEGMENT_SEQNUM)

@@ -76,7 +76,7 @@ uint32_t order_to(struct order *, uint8_t ton, uint8_t npi, struct bytes addr);
 void order_again(struct order *);
 /* The item for SUBMIT, in memory that the next call uses again.  false when it
  * would not fit into a frame. */
-bool order_item(struct order *, struct item *) WARN_UNUSED;
+bool order_item(const struct order *, struct item *) WARN_UNUSED;
 
 /* For replace_sm: what it replaces in a message of before.  env, content and
  * report are the old ones, unpacked; changed here. */

@@ -32,12 +32,12 @@ test_item(void **state)
 	draft_init(&d, &a, &origin);
 	memset(text, 'a', sizeof(text));
 	d.content.has_text = 1;
-	d.content.text = draft_bytes(bytes_of(text, 161));
+	d.content.text = pack_bytes(bytes_of(text, 161));
 	assert_int_equal(draft_plan(&d, 1, &plan), SEGMENT_TOO_MANY);
 	assert_int_equal(draft_plan(&d, 8, &plan), SEGMENT_OK);
 	assert_int_equal(d.parts, 2);
 	assert_string_equal(d.encoding, "gsm7");
-	d.content.text = draft_bytes(bytes_str("\xe2\x82\xac\xf0\x9f\x91\x8b"));
+	d.content.text = pack_bytes(bytes_str("\xe2\x82\xac\xf0\x9f\x91\x8b"));
 	assert_int_equal(draft_plan(&d, 8, &plan), SEGMENT_OK);
 	assert_int_equal(d.parts, 1);
 	assert_string_equal(d.encoding, "ucs2");
@@ -77,7 +77,7 @@ test_too_large(void **state)
 	pb.id = id;
 	draft_init(&d, &a, &origin);
 	d.report.has_url = 1;
-	d.report.url = draft_bytes(bytes_of(url, sizeof(url)));
+	d.report.url = pack_bytes(bytes_of(url, sizeof(url)));
 	assert_false(draft_item(&d, &item));
 	d.report.url.len = 4096;
 	assert_true(draft_item(&d, &item));
