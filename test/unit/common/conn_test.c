@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * conn_test.c - connections over real sockets: order of events, watermarks,
- * closing from every callback.  Each test ends with an empty loop: a handle
- * that is left over fails uv_loop_close().
+ * closing from every callback.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,39 +21,10 @@
 
 #include "common/attr.h"
 #include "common/conn.h"
+#include "test/unit/common/ends.h"
 
-#define EVENTS 6
-
-/* One end of a connection, and what happened to it. */
-struct end {
-	struct conn *conn;
-	unsigned seen[EVENTS];
-	int error;
-	size_t bytes;
-	uint64_t sum;     /* over position and value of every byte */
-	int close_at;     /* event at which it closes itself, -1 = none */
-	bool flush_close; /* with conn_close_flush() */
-	bool echo;
-	bool keep; /* do not consume */
-	char peer[80];
-};
-
-static uv_loop_t loop;
-static struct listener *listener;
-static struct end server, client;
 static struct end *more_servers;
-static unsigned accepted;
 static char sock_path[64];
-
-static uint64_t
-checksum(uint64_t sum, size_t pos, const uint8_t *p, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		sum += (uint64_t)p[i] * (pos + i + 1);
-	return sum;
-}
 
 static void
 end_cb(struct conn *c, enum conn_event ev, void *arg)
@@ -69,11 +39,7 @@ end_cb(struct conn *c, enum conn_event ev, void *arg)
 		assert_true(conn_len(c) > 0);
 		if (e->keep)
 			break;
-		if (e->echo)
-			conn_send(c, conn_data(c), conn_len(c));
-		e->sum = checksum(e->sum, e->bytes, conn_data(c), conn_len(c));
-		e->bytes += conn_len(c);
-		conn_drop(c, conn_len(c));
+		end_take(e);
 		break;
 	case CONN_EV_ERROR:
 		e->error = conn_error(c);
@@ -117,13 +83,8 @@ static int
 setup(void **state)
 {
 	(void)state;
-	uv_loop_init(&loop);
-	memset(&server, 0, sizeof(server));
-	memset(&client, 0, sizeof(client));
-	server.close_at = client.close_at = -1;
-	accepted = 0;
+	ends_init();
 	more_servers = NULL;
-	listener = NULL;
 	snprintf(sock_path, sizeof(sock_path), "/tmp/hopyard-conn-%d.sock",
 	    (int)getpid());
 	return 0;
@@ -135,51 +96,12 @@ teardown(void **state)
 	char lock[80];
 
 	(void)state;
-	if (listener != NULL)
-		listener_close(listener);
-	if (server.conn != NULL)
-		conn_close(server.conn);
-	if (client.conn != NULL)
-		conn_close(client.conn);
-	uv_run(&loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&loop), 0);
+	ends_fini();
 	snprintf(lock, sizeof(lock), "%s.lock", sock_path);
 	unlink(lock);
 	free(more_servers);
 	return 0;
 }
-
-static void
-deadline_cb(uv_timer_t *timer)
-{
-	*(bool *)timer->data = true;
-}
-
-static void
-closed_cb(uv_handle_t *handle)
-{
-	handle->data = NULL;
-}
-
-/* Runs the loop until the expression is true, at most five seconds. */
-static void
-run_until_true(bool (*done)(void), const char *what)
-{
-	uv_timer_t timer;
-	bool late = false;
-
-	uv_timer_init(&loop, &timer);
-	timer.data = &late;
-	uv_timer_start(&timer, deadline_cb, 5000, 0);
-	while (!done() && !late)
-		uv_run(&loop, UV_RUN_ONCE);
-	uv_close((uv_handle_t *)&timer, closed_cb);
-	while (timer.data != NULL)
-		uv_run(&loop, UV_RUN_NOWAIT);
-	if (late)
-		fail_msg("not within five seconds: %s", what);
-}
-#define RUN_UNTIL(f) run_until_true(f, #f)
 
 static void
 start(const char *address, const struct conn_opts *server_opts,

@@ -2,7 +2,7 @@
 /*
  * tls_test.c - TLS between two ends of our own over real sockets, what each
  * side refuses and in which words, and PROXY headers before it.  Certificates
- * are made here.  Each test ends with an empty loop.
+ * are made here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,9 +25,9 @@
 #include "common/conn.h"
 #include "common/network.h"
 #include "common/tls.h"
+#include "test/unit/common/ends.h"
 
-#define EVENTS 6
-#define DAY    (24L * 3600)
+#define DAY (24L * 3600)
 
 /* ---------------------------------------------------------- certificates */
 
@@ -202,33 +202,7 @@ remove_files(void **state)
 
 /* ------------------------------------------------------------ both ends */
 
-struct end {
-	struct conn *conn;
-	unsigned seen[EVENTS];
-	int error;
-	char text[300];
-	size_t bytes;
-	uint64_t sum;
-	bool echo;
-	bool pause; /* at data, which stays */
-	char tls[80], peer[80];
-};
-
-static uv_loop_t loop;
-static struct listener *listener;
-static struct end server, client;
-static unsigned accepted;
 static struct tls_config *server_tls, *client_tls;
-
-static uint64_t
-checksum(uint64_t sum, size_t pos, const uint8_t *p, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		sum += (uint64_t)p[i] * (pos + i + 1);
-	return sum;
-}
 
 static void
 end_cb(struct conn *c, enum conn_event ev, void *arg)
@@ -250,11 +224,7 @@ end_cb(struct conn *c, enum conn_event ev, void *arg)
 			conn_pause(c);
 			break;
 		}
-		if (e->echo)
-			conn_send(c, conn_data(c), conn_len(c));
-		e->sum = checksum(e->sum, e->bytes, conn_data(c), conn_len(c));
-		e->bytes += conn_len(c);
-		conn_drop(c, conn_len(c));
+		end_take(e);
 		break;
 	case CONN_EV_ERROR:
 		e->error = conn_error(c);
@@ -289,11 +259,7 @@ static int
 setup(void **state)
 {
 	(void)state;
-	uv_loop_init(&loop);
-	memset(&server, 0, sizeof(server));
-	memset(&client, 0, sizeof(client));
-	accepted = 0;
-	listener = NULL;
+	ends_init();
 	server_tls = client_tls = NULL;
 	return 0;
 }
@@ -302,50 +268,11 @@ static int
 teardown(void **state)
 {
 	(void)state;
-	if (listener != NULL)
-		listener_close(listener);
-	if (server.conn != NULL)
-		conn_close(server.conn);
-	if (client.conn != NULL)
-		conn_close(client.conn);
-	uv_run(&loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&loop), 0);
+	ends_fini();
 	tls_config_unref(server_tls);
 	tls_config_unref(client_tls);
 	return 0;
 }
-
-static void
-deadline_cb(uv_timer_t *timer)
-{
-	*(bool *)timer->data = true;
-}
-
-static void
-closed_cb(uv_handle_t *handle)
-{
-	handle->data = NULL;
-}
-
-static void
-run_until_true(bool (*done)(void), const char *what)
-{
-	uv_timer_t timer;
-	bool late = false;
-
-	uv_timer_init(&loop, &timer);
-	timer.data = &late;
-	uv_timer_start(&timer, deadline_cb, 5000, 0);
-	while (!done() && !late)
-		uv_run(&loop, UV_RUN_ONCE);
-	uv_close((uv_handle_t *)&timer, closed_cb);
-	while (timer.data != NULL)
-		uv_run(&loop, UV_RUN_NOWAIT);
-	if (late)
-		fail_msg("not within five seconds: %s (server: %s, client: %s)",
-		    what, server.text, client.text);
-}
-#define RUN_UNTIL(f) run_until_true(f, #f)
 
 static struct tls_config *
 config(struct tls_config *(*make)(const struct tls_opts *, struct buf *),
