@@ -263,6 +263,23 @@ box_send_hello(struct box *b)
 	free(type);
 }
 
+/* What was withdrawn goes out of the way. */
+static void
+box_close_ranks(struct box *b)
+{
+	size_t last;
+
+	if (b->outbox.dropped == 0)
+		return;
+	outbox_close_ranks(&b->outbox);
+	if (b->state != BOX_WELCOMED)
+		return;
+	/* At worst a little more than what is meant goes before ready(). */
+	last =
+	    outbox_count_to_last(&b->outbox, HOPYARD__V1__FRAME_TYPE__RESULT);
+	b->resend_left = last > b->outbox.sent ? last - b->outbox.sent : 0;
+}
+
 /* One frame per run of items; stops at credit and at the high watermark. */
 static void
 box_flush_items(struct box *b)
@@ -272,6 +289,7 @@ box_flush_items(struct box *b)
 	size_t head;
 	uint8_t *dst, *p;
 
+	box_close_ranks(b);
 	while (!conn_above_high(b->conn)) {
 		limits = (struct outbox_limits){
 			.items = b->credit_items - b->used_items,
@@ -700,6 +718,31 @@ box_send_item(
 	if (box_welcomed(b))
 		turn_add(&b->task);
 	return 0;
+}
+
+uint64_t
+box_last_item(const struct box *b)
+{
+	return b->outbox.serial;
+}
+
+enum box_withdrawn
+box_withdraw(struct box *b, uint64_t item)
+{
+	enum outbox_withdrawn was = outbox_withdraw(&b->outbox, item);
+
+	/* Perhaps there is room again. */
+	if (b->outbox.dropped > 0 && b->state != BOX_CLOSING)
+		turn_add(&b->task);
+	switch (was) {
+	case OUTBOX_SETTLED:
+		break;
+	case OUTBOX_SENT:
+		return BOX_SENT;
+	case OUTBOX_UNSENT:
+		return BOX_UNSENT;
+	}
+	return BOX_SETTLED;
 }
 
 /* After acks: room for a quarter again, so that it does not come and go. */
@@ -1339,6 +1382,10 @@ box_turn_cb(void *arg)
 	struct box *b = arg;
 
 	box_answer_failed(b);
+	if (b->outbox.dropped > 0) {
+		box_close_ranks(b);
+		box_check_room(b);
+	}
 	if (!box_welcomed(b))
 		return;
 	box_advance(b);

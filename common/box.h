@@ -85,6 +85,21 @@ unsigned box_fill(const struct box *);
 int box_send_item(struct box *, uint16_t type, const struct item *,
     uint64_t cookie) WARN_UNUSED;
 
+/* Names the item that box_send_item() has just taken. */
+uint64_t box_last_item(const struct box *);
+
+enum box_withdrawn {
+	BOX_SETTLED = 0, /* acked() has been called for it */
+	BOX_SENT,   /* the bus has it, or had it at an earlier connection */
+	BOX_UNSENT, /* the bus never saw it, and will not */
+};
+
+/*
+ * An item is not wanted any more: it is not sent, and not repeated after a
+ * reconnect.  acked() may still come for one that was sent.
+ */
+enum box_withdrawn box_withdraw(struct box *, uint64_t item);
+
 /* Any other frame with a protobuf payload; dropped while not connected.
  * false when it was. */
 bool box_send(struct box *, uint16_t type, uint16_t flags, uint64_t correlation,

@@ -6,7 +6,9 @@
  * filled with one copy per chunk and not one per item.  Entries leave in order
  * at the head; a chunk goes when its last entry has left.  The number of the
  * i-th entry is base + i: entries that were refused stay as holes until they
- * reach the head, or until outbox_restart() closes the ranks.
+ * reach the head, or until outbox_restart() closes the ranks.  Entries that are
+ * withdrawn before they are sent have no number, and leave when the next ones
+ * are to be sent.
  */
 #include "common/outbox.h"
 
@@ -34,7 +36,10 @@ struct outbox_entry {
 	uint32_t size;  /* encoded */
 	uint32_t bytes; /* what Credit counts */
 	uint16_t type;
-	bool refused;
+	bool refused;   /* or dropped, which is the same behind the sent ones */
+	bool withdrawn; /* not to be sent again */
+	bool left;      /* sent on an earlier connection */
+	uint64_t serial; /* grows along the ring */
 };
 
 static inline struct outbox_entry *
@@ -154,6 +159,7 @@ outbox_add(
 		.size = (uint32_t)size,
 		.bytes = (uint32_t)item_bytes(item),
 		.type = type,
+		.serial = ++o->serial,
 	};
 	item_put(e->data, item);
 	c->used += size;
@@ -174,7 +180,10 @@ outbox_restart(struct outbox *o)
 
 	for (i = 0; i < o->count; i++) {
 		e = outbox_entry(o, i);
-		if (e->refused)
+		e->left |= i < o->sent;
+		if (e->withdrawn && !e->refused)
+			o->live--;
+		if (e->refused || e->withdrawn)
 			outbox_release(o, e);
 		else
 			*outbox_entry(o, kept++) = *e;
@@ -182,7 +191,64 @@ outbox_restart(struct outbox *o)
 	assert(kept == o->live);
 	o->count = kept;
 	o->sent = 0;
+	o->dropped = 0;
 	o->base = 1;
+}
+
+void
+outbox_close_ranks(struct outbox *o)
+{
+	struct outbox_entry *e;
+	size_t i, kept = o->sent;
+
+	if (o->dropped == 0)
+		return;
+	for (i = o->sent; i < o->count; i++) {
+		e = outbox_entry(o, i);
+		if (e->refused)
+			outbox_release(o, e);
+		else
+			*outbox_entry(o, kept++) = *e;
+	}
+	assert(o->count - kept == o->dropped);
+	o->count = kept;
+	o->dropped = 0;
+}
+
+/* Index of the entry, or o->count. */
+static size_t
+outbox_find(const struct outbox *o, uint64_t serial)
+{
+	size_t low = 0, high = o->count, mid;
+
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		if (outbox_entry(o, mid)->serial < serial)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < o->count && outbox_entry(o, low)->serial == serial
+	    ? low
+	    : o->count;
+}
+
+enum outbox_withdrawn
+outbox_withdraw(struct outbox *o, uint64_t serial)
+{
+	size_t i = outbox_find(o, serial);
+	struct outbox_entry *e;
+
+	if (i == o->count || outbox_entry(o, i)->refused)
+		return OUTBOX_SETTLED;
+	e = outbox_entry(o, i);
+	e->withdrawn = true;
+	if (i < o->sent)
+		return OUTBOX_SENT;
+	e->refused = true;
+	o->live--;
+	o->dropped++;
+	return e->left ? OUTBOX_SENT : OUTBOX_UNSENT;
 }
 
 bool
@@ -192,6 +258,7 @@ outbox_next(const struct outbox *o, const struct outbox_limits *limits,
 	const struct outbox_entry *e;
 	size_t i;
 
+	assert(o->dropped == 0);
 	memset(run, 0, sizeof(*run));
 	for (i = o->sent; i < o->count; i++) {
 		e = outbox_entry(o, i);

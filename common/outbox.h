@@ -22,13 +22,15 @@ struct outbox_entry;
 
 struct outbox {
 	struct outbox_entry *ring;
-	size_t cap;    /* power of two, or 0 */
-	size_t head;   /* index of the oldest entry */
-	size_t count;  /* entries in the ring */
-	size_t sent;   /* of these, sent on this connection */
-	size_t live;   /* of these, not refused yet */
-	uint64_t base; /* number of the oldest entry on this connection */
-	size_t bytes;  /* encoded, of all entries */
+	size_t cap;      /* power of two, or 0 */
+	size_t head;     /* index of the oldest entry */
+	size_t count;    /* entries in the ring */
+	size_t sent;     /* of these, sent on this connection */
+	size_t live;     /* of these, not refused and not dropped */
+	size_t dropped;  /* unsent ones that are out, but still in the ring */
+	uint64_t serial; /* of the last entry that was added */
+	uint64_t base;   /* number of the oldest entry on this connection */
+	size_t bytes;    /* encoded, of all entries */
 	size_t max_items, max_bytes;
 	struct outbox_chunk *first, *last, *spare;
 };
@@ -58,6 +60,22 @@ bool outbox_full(const struct outbox *);
  */
 int outbox_add(struct outbox *, uint16_t type, const struct item *,
     uint64_t cookie) WARN_UNUSED;
+
+enum outbox_withdrawn {
+	OUTBOX_SETTLED = 0, /* the bus has had its say */
+	OUTBOX_SENT,        /* perhaps with the bus */
+	OUTBOX_UNSENT,      /* it never left, and will not */
+};
+
+/*
+ * The entry that had this o->serial when it was added is not wanted any more: it
+ * is not sent, or not again; one that is on this connection already is still
+ * settled as usual.
+ */
+enum outbox_withdrawn outbox_withdraw(struct outbox *, uint64_t serial);
+/* Entries that were taken out unsent leave the ring: call before the rest is
+ * sent. */
+void outbox_close_ranks(struct outbox *);
 
 /* A new connection: nothing is sent, numbers start again at 1. */
 void outbox_restart(struct outbox *);

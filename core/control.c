@@ -24,9 +24,10 @@
 #include "core/broker.h"
 #include "proto/segment.h"
 
-#define CALLS_MAX   4096
-#define TIMEOUT_MS  10000
-#define TIMEOUT_MAX 120000
+#define CALLS_MAX    4096
+#define TIMEOUT_MS   10000
+#define TIMEOUT_MAX  120000
+#define WITHDRAW_MAX 1000 /* ids of one call */
 /* A list ends here, so that the answer fits one frame. */
 #define LIST_BYTES (FRAME_MAX_PAYLOAD - 8192)
 /* What follows the list of queues in the metrics. */
@@ -40,6 +41,8 @@ struct pending_call {
 	uint64_t deadline;
 	uint8_t id[16]; /* of the message, for cancel and send */
 	bool has_id;
+	/* For withdraw: messages without an answer, and what it was. */
+	size_t left, withdrawn, sent, unknown, again;
 };
 
 /* One call that is answered here. */
@@ -160,6 +163,41 @@ forget(struct broker *b, struct pending_call *pc)
 	free(pc);
 }
 
+/* One of its messages; all of them are answered at once. */
+static void
+answer_withdrawal(struct broker *b, struct pending_call *pc, unsigned code)
+{
+	struct peer *p = broker_peer(b, pc->asker);
+	struct json j;
+	struct buf out;
+
+	if (code == 0)
+		pc->withdrawn++;
+	else if (code == 404)
+		pc->unknown++;
+	else if (code == 409)
+		pc->sent++;
+	else
+		pc->again++;
+	if (--pc->left > 0)
+		return;
+	if (p != NULL && pc->again > 0) {
+		reply_bytes(p, pc->asked, 503, "ask again", NULL, 0);
+	} else if (p != NULL) {
+		buf_init(&out);
+		json_init(&j, &out);
+		json_open_object(&j, NULL);
+		json_uint(&j, "withdrawn", pc->withdrawn);
+		json_uint(&j, "sent", pc->sent);
+		json_uint(&j, "unknown", pc->unknown);
+		json_close_object(&j);
+		reply_bytes(
+		    p, pc->asked, 0, NULL, buf_data(&out), buf_len(&out));
+		buf_fini(&out);
+	}
+	forget(b, pc);
+}
+
 void
 control_answer(
     struct broker *b, uint64_t token, unsigned code, const char *text)
@@ -172,6 +210,10 @@ control_answer(
 
 	if (pc == NULL)
 		return;
+	if (pc->left > 0) {
+		answer_withdrawal(b, pc, code);
+		return;
+	}
 	p = broker_peer(b, pc->asker);
 	if (p != NULL && code != 0) {
 		reply_bytes(p, pc->asked, code, text, NULL, 0);
@@ -298,6 +340,7 @@ on_status(struct control *c)
 	json_uint(&j, "rerouted", e->count.rerouted);
 	json_uint(&j, "expired", e->count.expired);
 	json_uint(&j, "duplicates", e->count.duplicates);
+	json_uint(&j, "withdrawn", e->count.withdrawn);
 	json_uint(&j, "paged", e->count.paged);
 	json_close_object(&j);
 	json_open_object(&j, "memory");
@@ -771,6 +814,39 @@ on_cancel(struct control *c)
 }
 
 static void
+on_withdraw(struct control *c)
+{
+	const json_t *ids = json_object_get(c->args, "ids");
+	size_t n = json_array_size(ids);
+	struct pending_call *pc;
+	uint64_t token;
+	uint8_t id[16];
+
+	for (size_t i = 0; i < n && n <= WITHDRAW_MAX; i++) {
+		const char *s = json_string_value(json_array_get(ids, i));
+
+		if (s == NULL || !uuid_parse(s, strlen(s), id))
+			n = 0;
+	}
+	if (n == 0 || n > WITHDRAW_MAX) {
+		fail(c, 400, "\"ids\" is not 1 to 1000 message ids");
+		return;
+	}
+	pc = wait_for(c, NULL, c->call->timeout_ms);
+	if (pc == NULL)
+		return;
+	pc->left = n;
+	/* It may end with the last answer. */
+	token = pc->correlation;
+	for (size_t i = 0; i < n; i++) {
+		const char *s = json_string_value(json_array_get(ids, i));
+
+		if (uuid_parse(s, strlen(s), id))
+			engine_withdraw(c->b->engine, id, token);
+	}
+}
+
+static void
 on_replay(struct control *c)
 {
 	bool force = json_is_true(json_object_get(c->args, "force"));
@@ -1120,6 +1196,7 @@ static const struct {
 	{ "queue.hold", on_queue_hold, "C", true },
 	{ "queue.release", on_queue_release, "C", true },
 	{ "message.cancel", on_cancel, "CFS", true },
+	{ "message.withdraw", on_withdraw, "FS", true },
 	{ "message.replay", on_replay, "C", true },
 	{ "send", on_send, "C", true },
 	{ "account.get", on_account_get, "FS", false },

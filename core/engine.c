@@ -67,6 +67,7 @@ engine_new(const struct engine_ops *ops, void *arg, uint64_t seed)
 	map_init(&e->overdue[0]);
 	map_init(&e->overdue[1]);
 	e->parts = parts_new();
+	buf_init(&e->early);
 	buf_init(&e->scratch);
 	arena_init(&e->arena, e->arena_memory, sizeof(e->arena_memory));
 	arena_init(
@@ -129,6 +130,7 @@ engine_free(struct engine *e)
 	map_fini(&e->overdue[1]);
 	parts_free(e->parts);
 	ledger_fini(&e->ledger);
+	buf_fini(&e->early);
 	buf_fini(&e->scratch);
 	free(e->heap);
 	inbound_free(e->inbound);
@@ -1085,6 +1087,9 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 	struct target *t;
 
 	switch (en->kind) {
+	case ENTRY_LOOKUP:
+		engine_look_up_now(e, en->number);
+		break;
 	case ENTRY_NONE:
 	case ENTRY_SPILLED:
 		break;

@@ -130,6 +130,7 @@ struct engine_counters {
 	uint64_t submitted, retries, rerouted, notified, expired;
 	uint64_t paged;
 	uint64_t duplicates; /* found by the store */
+	uint64_t withdrawn;  /* by front ends */
 };
 
 struct engine {
@@ -204,6 +205,7 @@ struct engine {
 	struct map lookups;      /* by correlation */
 	struct map lookup_by_id; /* the first of each id */
 	uint64_t next_lookup;
+	struct buf early; /* withdrawals that came before the store */
 
 	/* Items whose time was over, by seq: the store may still repeat them.
 	 * The young ones and the old ones. */
@@ -294,6 +296,14 @@ void engine_store_gone(struct engine *);
 void engine_cancel(struct engine *, const uint8_t id[16], struct bytes account,
     uint64_t token);
 /*
+ * The front end has refused this message after it had handed it over: it is
+ * ended if nothing of it is on the wire, and nobody gets a report.  Answers: 0,
+ * or it ended otherwise without being sent; 404: not stored; 409: sent; 503: ask
+ * again.  token is below WITHDRAW_TOKEN.
+ */
+#define WITHDRAW_TOKEN (1ull << 62)
+void engine_withdraw(struct engine *, const uint8_t id[16], uint64_t token);
+/*
  * Submit the content of a message that has ended without success again, under
  * new_id; with `force` also one that was sent.  The answer as above.
  */
@@ -370,6 +380,8 @@ void engine_answer(
 bool engine_cancel_now(struct engine *, struct msg *, uint32_t peer,
     uint64_t number, const Hopyard__V1__Result *, struct bytes raw);
 void engine_cancel_late(struct engine *, struct msg *);
+/* The withdrawals that came before the store was there. */
+void engine_withdraw_early(struct engine *);
 /* An item of its home queue stays in memory while others are left out. */
 void engine_kept(struct queue *, uint64_t seq);
 /* The time of a row in the due table. */
@@ -380,6 +392,8 @@ void engine_due_written(struct engine *, uint64_t due_at, uint64_t seq);
 void engine_overtake(struct engine *, const uint8_t id[16]);
 /* Ask the store for the message of a look-up; takes it. */
 void engine_look_up(struct engine *, struct lookup *);
+/* One that was deferred, by its correlation, if it is still there. */
+void engine_look_up_now(struct engine *, uint64_t correlation);
 /* Its box may have it from an earlier bus, and cannot be asked. */
 bool engine_unsure(
     const struct engine *, const struct msg *, const struct target *);

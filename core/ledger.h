@@ -28,13 +28,14 @@ enum entry_kind {
 	ENTRY_SPILLED,  /* a message that only the store keeps */
 	ENTRY_ATTEMPT,  /* msg may go to the wire */
 	ENTRY_CLOSE,    /* msg is over: free it */
+	ENTRY_LOOKUP,   /* look-up `number` may be asked */
 };
 
 struct entry {
 	uint64_t seq;
 	enum entry_kind kind;
 	uint32_t peer;   /* to be told, 0 nobody */
-	uint64_t number; /* of the peer's item */
+	uint64_t number; /* of the peer's item, or of the look-up */
 	Hopyard__V1__Ack__Code code;
 	struct msg *msg;
 	struct msg *notice; /* DLR item that this event makes, or NULL */

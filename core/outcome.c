@@ -859,16 +859,18 @@ engine_answer(struct engine *e, uint64_t token, unsigned code, const char *text)
 	if (token >= REPLACE_TOKEN)
 		replace_failed(e, token, code, text);
 	else
-		e->ops->answer(e->arg, token, code, text);
+		e->ops->answer(e->arg, token & ~WITHDRAW_TOKEN, code, text);
 }
 
 static void
 look_up_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
     uint64_t token, bool deferred)
 {
+	struct entry entry = { .kind = ENTRY_LOOKUP };
 	struct lookup *l;
 
-	if (!e->open || e->lookups.count >= LOOKUPS_MAX) {
+	/* The other half is for results. */
+	if (!e->open || e->lookups.count >= LOOKUPS_MAX / 2) {
 		engine_answer(e, token, 503, "try again later");
 		return;
 	}
@@ -880,7 +882,20 @@ look_up_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 	l->result_len = account.len;
 	if (account.len > 0)
 		memcpy(l->result, account.p, account.len);
+	if ((token & WITHDRAW_TOKEN) == 0 ||
+	    e->ledger.last_seq <= e->ledger.horizon) {
+		engine_look_up(e, l);
+		return;
+	}
+	/* Nobody was told that it is stored: its record may still be on the
+	 * way. */
+	l->deferred = true;
 	engine_look_up(e, l);
+	if (deferred)
+		return;
+	entry.seq = e->ledger.last_seq;
+	entry.number = l->correlation;
+	ledger_expect(&e->ledger, &entry);
 }
 
 void
@@ -951,8 +966,17 @@ engine_cancel_now(struct engine *e, struct msg *m, uint32_t peer,
 	m->cancel_token = 0;
 	if (en.number >= REPLACE_TOKEN)
 		return replace_now(e, en.number, m, peer, number, res, raw);
-	engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED, "canceled", peer,
-	    number, res, raw);
+	if (en.number & WITHDRAW_TOKEN) {
+		/* To its customer it was never there. */
+		m->report_mask = 0;
+		m->withdrawn = true;
+		e->count.withdrawn++;
+		en.number &= ~WITHDRAW_TOKEN;
+	}
+	engine_make_final(e, m, HOPYARD__V1__STATE__CANCELLED,
+	    m->withdrawn ? "withdrawn: the front end had to refuse it"
+			 : "canceled",
+	    peer, number, res, raw);
 	en.seq = e->ledger.last_seq;
 	ledger_expect(&e->ledger, &en);
 	return true;
@@ -967,6 +991,64 @@ engine_cancel_late(struct engine *e, struct msg *m)
 		return;
 	m->cancel_token = 0;
 	engine_answer(e, token, 409, "too late: it was sent");
+}
+
+/* ------------------------------------------------------------- withdrawal */
+
+/* Before the store is there; more are refused. */
+#define EARLY_MAX 65536
+
+struct early {
+	uint8_t id[16];
+	uint64_t token;
+};
+
+void
+engine_withdraw(struct engine *e, const uint8_t id[16], uint64_t token)
+{
+	struct msg *m = map_get(&e->by_id, id, 16);
+	struct bytes none = { NULL, 0 };
+	struct early early = { .token = token };
+
+	assert(token < WITHDRAW_TOKEN);
+	if (!e->open) {
+		if (buf_len(&e->early) >= EARLY_MAX * sizeof(early)) {
+			engine_answer(e, token, 503, "try again later");
+			return;
+		}
+		memcpy(early.id, id, sizeof(early.id));
+		buf_add(&e->early, &early, sizeof(early));
+		return;
+	}
+	if (m != NULL && m->withdrawn) {
+		engine_answer(e, token, 0, NULL);
+		return;
+	}
+	/* Asked again, because the answer was lost or took long. */
+	if (m != NULL && m->cancel_token < REPLACE_TOKEN &&
+	    (m->cancel_token & WITHDRAW_TOKEN) != 0) {
+		uint64_t old = m->cancel_token;
+
+		m->cancel_token = token | WITHDRAW_TOKEN;
+		engine_answer(e, old, 503, "it was asked again");
+		return;
+	}
+	engine_cancel(e, id, none, token | WITHDRAW_TOKEN);
+}
+
+void
+engine_withdraw_early(struct engine *e)
+{
+	struct buf all = e->early;
+	struct early early;
+
+	buf_init(&e->early);
+	for (size_t i = 0; i + sizeof(early) <= buf_len(&all);
+	     i += sizeof(early)) {
+		memcpy(&early, (const char *)buf_data(&all) + i, sizeof(early));
+		engine_withdraw(e, early.id, early.token);
+	}
+	buf_fini(&all);
 }
 
 /* ---------------------------------------------------------------- replay */

@@ -63,6 +63,23 @@ engine_look_up(struct engine *e, struct lookup *l)
 		lookup_ask(e, l);
 }
 
+static void
+lookup_undefer(struct engine *e, struct lookup *l)
+{
+	l->deferred = false;
+	if (e->store)
+		lookup_ask(e, l);
+}
+
+void
+engine_look_up_now(struct engine *e, uint64_t correlation)
+{
+	struct lookup *l = map_get_u64(&e->lookups, correlation);
+
+	if (l != NULL && l->deferred)
+		lookup_undefer(e, l);
+}
+
 void
 engine_overtake(struct engine *e, const uint8_t id[16])
 {
@@ -70,11 +87,8 @@ engine_overtake(struct engine *e, const uint8_t id[16])
 
 	for (l = map_get(&e->lookup_by_id, id, 16); l != NULL; l = l->same) {
 		l->overtaken = true;
-		if (!l->deferred)
-			continue;
-		l->deferred = false;
-		if (e->store)
-			lookup_ask(e, l);
+		if (l->deferred)
+			lookup_undefer(e, l);
 	}
 }
 
@@ -142,6 +156,7 @@ engine_opened(struct engine *e, const Hopyard__V1__Opened *o)
 	/* Rows that an earlier bus wrote may lie anywhere ahead. */
 	e->due_tail_at = UINT64_MAX;
 	parts_opened(e);
+	engine_withdraw_early(e);
 }
 
 static void
@@ -516,6 +531,24 @@ apply_result(struct engine *e, const struct lookup *l, struct msg *m)
 	l->target->lost_seq = e->ledger.last_seq;
 }
 
+/* Its front end has withdrawn it: the look-up has no more to find out. */
+static void
+take_withdrawal(struct engine *e, struct msg *m)
+{
+	struct lookup *l = map_get(&e->lookup_by_id, m->id, sizeof(m->id));
+
+	while (l != NULL &&
+	    (l->why != LOOKUP_CANCEL || (l->number & WITHDRAW_TOKEN) == 0))
+		l = l->same;
+	if (l == NULL || m->kind != HOPYARD__V1__KIND__MT ||
+	    m->cancel_token != 0)
+		return;
+	m->cancel_token = l->number;
+	lookup_remove(e, l);
+	msg_free(l->msg);
+	free(l);
+}
+
 /* A page has brought it: into its list, unless its result is known. */
 static void
 start(struct engine *e, struct msg *m)
@@ -529,6 +562,7 @@ start(struct engine *e, struct msg *m)
 		return;
 	}
 	memcpy(id, m->id, sizeof(id));
+	take_withdrawal(e, m);
 	while ((l = result_of(e, id, seq)) != NULL && overtaken(e, l, m)) {
 		lookup_remove(e, l);
 		lookup_settle(e, l);
@@ -540,7 +574,9 @@ start(struct engine *e, struct msg *m)
 			replace_loaded(e, m);
 		if (m->queue->target->schedules)
 			m->scheduled = false;
-		if (m->scheduled)
+		if (m->cancel_token != 0)
+			engine_ready(e, m, false);
+		else if (m->scheduled)
 			engine_wait(e, m, m->due - e->now);
 		else if (m->from_due && m->due_at > e->wall)
 			engine_wait(e, m, m->due_at - e->wall);
@@ -716,6 +752,15 @@ keep_looked_up(struct engine *e, struct msg *m, struct queue *q)
 	engine_keep(e, m, q, true);
 }
 
+/* A final state of a message that no handset gets. */
+static bool
+unsent(Hopyard__V1__State state)
+{
+	return state == HOPYARD__V1__STATE__CANCELLED ||
+	    state == HOPYARD__V1__STATE__REJECTED ||
+	    state == HOPYARD__V1__STATE__EXPIRED;
+}
+
 static void
 lookup_done(struct engine *e, struct lookup *l)
 {
@@ -758,6 +803,9 @@ lookup_done(struct engine *e, struct lookup *l)
 	if (l->why == LOOKUP_CANCEL) {
 		if (!l->found)
 			engine_answer(e, l->number, 404, "no such message");
+		else if (l->closed && (l->number & WITHDRAW_TOKEN) != 0 &&
+		    unsent(l->state))
+			engine_answer(e, l->number, 0, "it has ended");
 		else if (l->closed)
 			engine_answer(
 			    e, l->number, 409, "too late: it was sent");

@@ -2,11 +2,14 @@
 #include "boxes/front/submit.h"
 
 #include <assert.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/box.h"
+#include "common/buf.h"
 #include "common/clock.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/queue.h"
 #include "common/stats.h"
@@ -15,11 +18,17 @@
 #define SUBMIT_SLOTS 32768 /* handed over and not acknowledged */
 #define SUBMIT_HELD  16384 /* waiting for the bus */
 #define SUBMIT_BYTES ((size_t)32 * 1024 * 1024)
+/* Withdrawals without an answer, and how they are asked for. */
+#define WITHDRAW_MAX      65536
+#define WITHDRAW_CALL     1000
+#define WITHDRAW_CALL_MS  60000
+#define WITHDRAW_AGAIN_MS 1000
 
 struct message {
 	enum submit_result result;
 	uint32_t slot;     /* index + 1 while the bus has it */
 	struct held *held; /* while it waits here */
+	uint64_t item;     /* of the box, once it was handed over */
 	char *text;
 	uint8_t id[UUID_LEN];
 };
@@ -42,6 +51,7 @@ struct batch {
 	uint64_t deadline;
 	unsigned cap, count, settled;
 	bool waiting; /* in the list */
+	bool keep, bound;
 	TAILQ_ENTRY(batch) link;
 	struct message message[];
 };
@@ -57,10 +67,25 @@ struct slot {
 	uint32_t next_free; /* index + 1 */
 };
 
+/* Ids that the bus has been asked to take back. */
+struct withdrawal {
+	struct submitter *owner;
+	size_t count;
+	TAILQ_ENTRY(withdrawal) link;
+	uint8_t id[][UUID_LEN];
+};
+
+TAILQ_HEAD(withdrawal_list, withdrawal);
+
 struct submitter {
 	struct box *box;
 	uint64_t hold_ms;
 	uv_timer_t timer;
+	/* Refused, and perhaps with the bus: to be asked for, and asked. */
+	struct buf refused; /* ids */
+	struct withdrawal_list withdrawals;
+	size_t withdrawing; /* ids in both */
+	uv_timer_t again;
 	struct batch_list waiting; /* by deadline, as all wait equally long */
 	unsigned waiting_count;
 	struct held_list held;
@@ -92,7 +117,24 @@ static struct stat_value submit_counts[] = {
 	[SUBMIT_DENIED_SENDER] = COUNT("denied_sender"),
 	[SUBMIT_DENIED_DESTINATION] = COUNT("denied_destination"),
 	[SUBMIT_TIMEOUT] = COUNT("timeout"),
+	[SUBMIT_WITHDRAWN] = COUNT("withdrawn"),
 #undef COUNT
+};
+
+static struct stat_value submit_withdrawn = {
+	.name = "front_withdrawn_total",
+	.help = "Refused messages that the bus had and did not send",
+	.type = STAT_COUNTER,
+};
+static struct stat_value submit_but_sent = {
+	.name = "front_refused_but_sent_total",
+	.help = "Messages that were sent, though they had been refused",
+	.type = STAT_COUNTER,
+};
+static struct stat_value submit_but_kept = {
+	.name = "front_refused_but_kept_total",
+	.help = "Refused messages for whose withdrawal there was no room",
+	.type = STAT_COUNTER,
 };
 
 static void submitter_timer_cb(uv_timer_t *);
@@ -228,6 +270,7 @@ batch_hand_over(struct batch *b, unsigned i, const struct item *item)
 		return false;
 	}
 	b->message[i].slot = n;
+	b->message[i].item = box_last_item(s->box);
 	return true;
 }
 
@@ -295,6 +338,18 @@ batch_refuse(struct batch *b, enum submit_result result, const char *text)
 }
 
 void
+batch_keep(struct batch *b)
+{
+	b->keep = true;
+}
+
+void
+batch_bind(struct batch *b)
+{
+	b->bound = true;
+}
+
+void
 batch_wait(struct batch *b, submit_cb *cb, void *arg)
 {
 	struct submitter *s = b->owner;
@@ -337,6 +392,147 @@ batch_text(const struct batch *b, unsigned i)
 	return b->message[i].text;
 }
 
+/* ---------------------------------------------------------- withdrawal */
+
+static void withdraw_again_cb(uv_timer_t *);
+
+/* To be asked for once more. */
+static void
+withdrawal_again(struct withdrawal *w)
+{
+	struct submitter *s = w->owner;
+
+	buf_add(&s->refused, w->id, w->count * UUID_LEN);
+	if (!uv_is_closing((uv_handle_t *)&s->again) &&
+	    !uv_is_active((uv_handle_t *)&s->again))
+		uv_timer_start(
+		    &s->again, withdraw_again_cb, WITHDRAW_AGAIN_MS, 0);
+}
+
+static void
+withdrawal_reply_cb(
+    struct box *box UNUSED, const Hopyard__V1__Reply *reply, void *arg)
+{
+	struct withdrawal *w = arg;
+	struct submitter *s = w->owner;
+	json_t *answer = NULL;
+
+	if (reply->code == 0 && reply->has_body)
+		answer = json_loadb(
+		    (const char *)reply->body.data, reply->body.len, 0, NULL);
+	if (answer == NULL) {
+		withdrawal_again(w);
+	} else {
+		submit_withdrawn.value += (uint64_t)json_integer_value(
+		    json_object_get(answer, "withdrawn"));
+		submit_but_sent.value += (uint64_t)json_integer_value(
+		    json_object_get(answer, "sent"));
+		s->withdrawing -= w->count;
+	}
+	json_decref(answer);
+	TAILQ_REMOVE(&s->withdrawals, w, link);
+	free(w);
+}
+
+static void
+withdrawal_ask(struct submitter *s, const uint8_t *ids, size_t count)
+{
+	Hopyard__V1__Call call = HOPYARD__V1__CALL__INIT;
+	struct withdrawal *w;
+	struct json j;
+	struct buf body;
+
+	w = xcalloc(1, sizeof(*w) + count * UUID_LEN);
+	w->owner = s;
+	w->count = count;
+	memcpy(w->id, ids, count * UUID_LEN);
+	TAILQ_INSERT_TAIL(&s->withdrawals, w, link);
+	buf_init(&body);
+	json_init(&j, &body);
+	json_open_object(&j, NULL);
+	json_open_array(&j, "ids");
+	for (size_t i = 0; i < count; i++)
+		json_uuid(&j, NULL, w->id[i]);
+	json_close_array(&j);
+	json_close_object(&j);
+	call.target = (char *)(uintptr_t) "bus";
+	call.method = (char *)(uintptr_t) "message.withdraw";
+	call.has_body = true;
+	call.body =
+	    (ProtobufCBinaryData){ buf_len(&body), (uint8_t *)buf_data(&body) };
+	box_call(s->box, &call, WITHDRAW_CALL_MS, withdrawal_reply_cb, w);
+	buf_fini(&body);
+}
+
+/* At once and all of them: what is released in the bus leaves it soon. */
+static void
+submitter_withdraw(struct submitter *s)
+{
+	struct buf all = s->refused;
+	size_t n = buf_len(&all) / UUID_LEN, k;
+	const uint8_t *ids = (const uint8_t *)buf_data(&all);
+
+	if (n == 0 || !box_ready(s->box))
+		return; /* when it is */
+	buf_init(&s->refused);
+	for (; n > 0; n -= k, ids += k * UUID_LEN) {
+		k = n < WITHDRAW_CALL ? n : WITHDRAW_CALL;
+		withdrawal_ask(s, ids, k);
+	}
+	buf_fini(&all);
+}
+
+static void
+withdraw_again_cb(uv_timer_t *timer)
+{
+	submitter_withdraw(timer->data);
+}
+
+/* What is said of a message that the box took and the bus has not confirmed,
+ * or of one that is to go with such a one. */
+static enum submit_result
+message_withdraw(struct submitter *s, const struct message *m)
+{
+	if (s->withdrawing == WITHDRAW_MAX) {
+		submit_but_kept.value++;
+		return SUBMIT_TIMEOUT;
+	}
+	if (box_withdraw(s->box, m->item) == BOX_UNSENT)
+		return SUBMIT_UNAVAILABLE;
+	buf_add(&s->refused, m->id, UUID_LEN);
+	s->withdrawing++;
+	return SUBMIT_WITHDRAWN;
+}
+
+/* The time is over.  What never left is certainly not accepted. */
+static void
+batch_expire(struct batch *b)
+{
+	enum submit_result result;
+	bool withdrawn = false;
+	struct message *m;
+	unsigned i;
+
+	for (i = 0; i < b->count; i++) {
+		m = &b->message[i];
+		if (m->result != SUBMIT_PENDING)
+			continue;
+		if (m->held != NULL)
+			result = SUBMIT_UNAVAILABLE;
+		else if (b->keep)
+			result = SUBMIT_TIMEOUT;
+		else
+			result = message_withdraw(b->owner, m);
+		withdrawn |= result == SUBMIT_WITHDRAWN;
+		batch_settle(b, i, result, NULL);
+	}
+	for (i = 0; i < b->count && withdrawn && b->bound; i++) {
+		m = &b->message[i];
+		if (m->result == SUBMIT_ACCEPTED || m->result == SUBMIT_LATER)
+			m->result = message_withdraw(b->owner, m);
+	}
+}
+
 /* ----------------------------------------------------------- submitter */
 
 /* The time of the oldest is over. */
@@ -346,20 +542,12 @@ submitter_timer_cb(uv_timer_t *timer)
 	struct submitter *s = timer->data;
 	struct batch *b;
 	uint64_t now = clock_mono_ms();
-	unsigned i;
 
 	while ((b = TAILQ_FIRST(&s->waiting)) != NULL && b->deadline <= now) {
-		for (i = 0; i < b->count; i++) {
-			if (b->message[i].result != SUBMIT_PENDING)
-				continue;
-			/* What never left is certainly not accepted. */
-			batch_settle(b, i,
-			    b->message[i].held != NULL ? SUBMIT_UNAVAILABLE
-						       : SUBMIT_TIMEOUT,
-			    NULL);
-		}
+		batch_expire(b);
 		batch_finish(b);
 	}
+	submitter_withdraw(s);
 	if (b != NULL)
 		uv_timer_start(timer, submitter_timer_cb, b->deadline - now, 0);
 }
@@ -371,6 +559,7 @@ submitter_on_ready(struct submitter *s)
 	struct batch *b;
 	unsigned i;
 
+	submitter_withdraw(s);
 	while (box_ready(s->box) && (h = TAILQ_FIRST(&s->held)) != NULL) {
 		b = h->batch;
 		i = h->index;
@@ -440,9 +629,16 @@ submitter_new(uv_loop_t *loop, uint64_t hold_ms)
 	TAILQ_INIT(&s->held);
 	uv_timer_init(loop, &s->timer);
 	s->timer.data = s;
+	uv_timer_init(loop, &s->again);
+	s->again.data = s;
+	buf_init(&s->refused);
+	TAILQ_INIT(&s->withdrawals);
 	for (i = SUBMIT_PENDING + 1; i < ARRAY_LEN(submit_counts); i++)
 		stat_register(&submit_counts[i]);
 	stat_register(&submit_late);
+	stat_register(&submit_withdrawn);
+	stat_register(&submit_but_sent);
+	stat_register(&submit_but_kept);
 	return s;
 }
 
@@ -463,14 +659,23 @@ submitter_close(struct submitter *s)
 {
 	if (!uv_is_closing((uv_handle_t *)&s->timer))
 		uv_close((uv_handle_t *)&s->timer, NULL);
+	if (!uv_is_closing((uv_handle_t *)&s->again))
+		uv_close((uv_handle_t *)&s->again, NULL);
 }
 
 void
 submitter_free(struct submitter *s)
 {
+	struct withdrawal *w;
+
 	while (!TAILQ_EMPTY(&s->waiting))
 		/* It leaves the list.  NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		batch_free(TAILQ_FIRST(&s->waiting));
+	while ((w = TAILQ_FIRST(&s->withdrawals)) != NULL) {
+		TAILQ_REMOVE(&s->withdrawals, w, link);
+		free(w);
+	}
+	buf_fini(&s->refused);
 	free(s->slot);
 	free(s);
 }

@@ -6,8 +6,9 @@
  * A batch is what one request asks for: one message or many, and one callback
  * when all are settled or the time is over.  While the bus is away messages
  * wait here, so that those that run out of time were certainly not accepted;
- * what was handed over before may have been.  Both ends of the wait are
- * bounded: past 16,384 messages or 32 MiB batch_add() refuses.
+ * what was handed over before is withdrawn: the bus is told, as soon as it is
+ * there, not to send it.  Both ends of the wait are bounded: past 16,384
+ * messages or 32 MiB batch_add() refuses.
  */
 #ifndef BOXES_FRONT_SUBMIT_H
 #define BOXES_FRONT_SUBMIT_H
@@ -36,7 +37,9 @@ enum submit_result {
 	SUBMIT_DENIED,
 	SUBMIT_DENIED_SENDER,
 	SUBMIT_DENIED_DESTINATION,
-	SUBMIT_TIMEOUT, /* not known whether it was accepted */
+	SUBMIT_TIMEOUT, /* not known whether it was accepted, see batch_keep() */
+	SUBMIT_WITHDRAWN, /* not accepted in time, and taken back; unless it is
+			     under way already it is not sent */
 };
 
 /* Takes nothing; the batch and what it holds is freed after it returns. */
@@ -65,6 +68,14 @@ void batch_add(struct batch *, const struct item *, const uint8_t id[UUID_LEN]);
 /* A message that never gets as far as the bus, so that results keep the order
  * of the request.  text is copied, may be NULL. */
 void batch_refuse(struct batch *, enum submit_result, const char *text);
+/*
+ * What is not confirmed in time stays with the bus: SUBMIT_TIMEOUT.  For what is
+ * going to be repeated under the same ids, or replaces another one.
+ */
+void batch_keep(struct batch *);
+/* All or none: when one is withdrawn, those that were accepted are, too, and
+ * have the same result. */
+void batch_bind(struct batch *);
 /*
  * All were added.  cb is called exactly once, later or before this returns.
  */

@@ -68,7 +68,8 @@ struct part {
 struct posting {
 	struct front *front;
 	struct http_request *request;
-	bool many; /* asked for with "messages" */
+	bool many;  /* asked for with "messages" */
+	bool keyed; /* has an Idempotency-Key */
 	bool replayed;
 	struct buf items; /* packed, until they are handed over */
 	unsigned count;
@@ -333,6 +334,9 @@ posting_submit(struct posting *p)
 	struct item item;
 	unsigned i;
 
+	/* A repeat has the same ids, and finds what this one has left. */
+	if (p->keyed)
+		batch_keep(b);
 	for (i = 0; i < p->count; i++) {
 		item = posting_item(p, i);
 		batch_add(b, &item, p->part[i].id);
@@ -494,6 +498,7 @@ posting_claim(struct posting *p, struct bytes key)
 	struct json j;
 	unsigned i;
 
+	p->keyed = true;
 	buf_init(&body);
 	json_init(&j, &body);
 	json_open_object(&j, NULL);

@@ -267,6 +267,8 @@ query_replace(
 		return;
 	}
 	b = batch_new(q->server->submitter, 1, 0);
+	/* The old one may be gone: then this is all that there is. */
+	batch_keep(b);
 	batch_add(b, &item, order.id);
 	batch_wait(b, query_replaced_cb, q);
 }

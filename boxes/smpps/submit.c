@@ -44,12 +44,11 @@ submit_status(enum submit_result result)
 	case SUBMIT_THROTTLED:
 		return ESME_RTHROTTLED;
 	case SUBMIT_UNAVAILABLE:
+	case SUBMIT_WITHDRAWN:
 	case SUBMIT_TIMEOUT:
-		/* The second is not known: the bus has it, and did not say in
-		 * time that it is durable.  It may be sent, so the customer's
-		 * repeat may be a second message; without a repeat there may
-		 * be none.  SMPP has no word for it; this one makes clients
-		 * try again. */
+		/* Of the last it is not known: the bus has it, there is no
+		 * room to withdraw it, and it may be sent.  SMPP has no word
+		 * for it; this one makes clients try again. */
 		return ESME_RMSGQFUL;
 	case SUBMIT_DENIED:
 	case SUBMIT_INVALID:

@@ -237,6 +237,12 @@ batch_refuse(struct batch *b, enum submit_result result, const char *text)
 }
 
 void
+batch_bind(struct batch *b)
+{
+	(void)b;
+}
+
+void
 batch_wait(struct batch *b, submit_cb *cb, void *arg)
 {
 	cb(b, arg);
@@ -479,6 +485,7 @@ test_verdicts(void **state)
 		{ SUBMIT_UNAVAILABLE, 503,
 		    "Temporal failure, try again later." },
 		{ SUBMIT_TIMEOUT, 503, "Temporal failure, try again later." },
+		{ SUBMIT_WITHDRAWN, 503, "Temporal failure, try again later." },
 		{ SUBMIT_INVALID, 400, "Message misformed, rejected" },
 	};
 	size_t i;
