@@ -102,6 +102,55 @@ numbers_and_types(void **state)
 	outbox_fini(&o);
 }
 
+/* What is not wanted any more is not sent, or not again. */
+static void
+withdrawn(void **state)
+{
+	struct outbox o;
+	struct outbox_run run;
+	uint64_t got[FRAME_MAX_ITEMS], cookie, first;
+
+	(void)state;
+	outbox_init(&o, 100, 1 << 20);
+	assert_int_equal(outbox_withdraw(&o, 1), OUTBOX_SETTLED);
+	first = o.serial + 1;
+	for (uint64_t i = 0; i < 3; i++)
+		assert_int_equal(add(&o, SUBMIT, 10 + i, 0), 0);
+	assert_int_equal(send_run(&o, &run, got), 3);
+	for (uint64_t i = 3; i < 6; i++)
+		assert_int_equal(add(&o, SUBMIT, 10 + i, 100), 0);
+	/* Sent: settled as usual, but not repeated. */
+	assert_int_equal(outbox_withdraw(&o, first), OUTBOX_SENT);
+	assert_int_equal(outbox_withdraw(&o, first + 2), OUTBOX_SENT);
+	/* Not sent: out. */
+	assert_int_equal(outbox_withdraw(&o, first + 3), OUTBOX_UNSENT);
+	assert_int_equal(outbox_withdraw(&o, first + 5), OUTBOX_UNSENT);
+	assert_int_equal(outbox_withdraw(&o, first + 5), OUTBOX_SETTLED);
+	assert_int_equal(o.live, 4);
+	outbox_close_ranks(&o);
+	assert_int_equal(o.count, 4);
+	assert_true(outbox_settle(&o, 1, &cookie));
+	assert_int_equal(cookie, 10);
+	assert_int_equal(outbox_withdraw(&o, first), OUTBOX_SETTLED);
+	outbox_restart(&o);
+	assert_int_equal(o.live, 2);
+	assert_int_equal(send_run(&o, &run, got), 2);
+	assert_int_equal(run.first, 1);
+	assert_int_equal(got[0], 11);
+	assert_int_equal(got[1], 14);
+	/* Sent on another connection, and not on this one: the bus may have
+	 * it. */
+	outbox_restart(&o);
+	assert_int_equal(outbox_withdraw(&o, first + 1), OUTBOX_SENT);
+	outbox_close_ranks(&o);
+	assert_int_equal(send_run(&o, &run, got), 1);
+	assert_int_equal(got[0], 14);
+	assert_true(outbox_settle(&o, 1, &cookie));
+	assert_int_equal(cookie, 14);
+	assert_int_equal(o.count + o.live + o.bytes, 0);
+	outbox_fini(&o);
+}
+
 static void
 limits_of_memory(void **state)
 {
@@ -412,6 +461,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_and_types),
+		cmocka_unit_test(withdrawn),
 		cmocka_unit_test(limits_of_memory),
 		cmocka_unit_test(largest_item),
 		cmocka_unit_test(credit),
