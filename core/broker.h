@@ -23,7 +23,6 @@
 
 struct daemon;
 struct listener;
-struct pending_call;
 
 TAILQ_HEAD(peer_list, peer);
 

@@ -19,7 +19,6 @@
 #include "proto/frame.h"
 
 struct engine;
-struct lookup;
 struct msg;
 
 /* Replacements that wait for the store or for a box. */

@@ -119,23 +119,3 @@ dcs_mwi(uint8_t dcs)
 		return DCS_NONE;
 	return (dcs & 0x03) | ((dcs & 0x08) != 0 ? 0 : 0x04);
 }
-
-int
-dcs_kannel_coding(uint8_t dcs)
-{
-	switch (dcs_alphabet(dcs)) {
-	case DCS_DEFAULT:
-	case DCS_GSM7:
-	case DCS_ASCII:
-	case DCS_LATIN1:
-	case DCS_CYRILLIC:
-	case DCS_HEBREW:
-		return 0;
-	case DCS_BINARY:
-	case DCS_OTHER:
-		return 1;
-	case DCS_UCS2:
-		return 2;
-	}
-	return 1;
-}

@@ -45,7 +45,5 @@ enum dcs_alphabet dcs_alphabet(uint8_t data_coding);
 int dcs_message_class(uint8_t data_coding);
 /* 0-7 as in dcs_wish, or DCS_NONE. */
 int dcs_mwi(uint8_t data_coding);
-/* Kannel's %c: 0 seven bit, 1 eight bit, 2 UCS-2. */
-int dcs_kannel_coding(uint8_t data_coding);
 
 #endif

@@ -12,42 +12,25 @@
 struct status_row {
 	uint32_t value;
 	const char *name; /* with "ESME_" */
-	const char *text; /* NULL: a second name */
 };
 
 static const struct status_row statuses[] = {
-#define STATUS(name, value, text) { value, "ESME_" #name, text },
-#define ALIAS(name, value)        { value, "ESME_" #name, NULL },
+#define STATUS(name, value, text) { value, "ESME_" #name },
+#define ALIAS(name, value)        { value, "ESME_" #name },
 #include "proto/smpp_status.def"
 };
 
 #define STATUSES (sizeof(statuses) / sizeof(statuses[0]))
 
-static const struct status_row *
-status_find(uint32_t status)
+const char *
+smpp_status_name(uint32_t status)
 {
 	size_t i;
 
 	for (i = 0; i < STATUSES; i++)
 		if (statuses[i].value == status)
-			return &statuses[i];
+			return statuses[i].name;
 	return NULL;
-}
-
-const char *
-smpp_status_name(uint32_t status)
-{
-	const struct status_row *row = status_find(status);
-
-	return row == NULL ? NULL : row->name;
-}
-
-const char *
-smpp_status_text(uint32_t status)
-{
-	const struct status_row *row = status_find(status);
-
-	return row == NULL ? NULL : row->text;
 }
 
 const char *

@@ -64,8 +64,6 @@ enum smpp_status {
 const char *smpp_status_name(uint32_t status);
 /* The name, or "0x00000421" written to buf. */
 const char *smpp_status_str(uint32_t status, char buf[SMPP_NAME_MAX]);
-/* A few words for people; NULL when the value has no name. */
-const char *smpp_status_text(uint32_t status);
 /*
  * "ESME_RTHROTTLED", "RTHROTTLED" (any case; also the names of 5.0), "0x58" or
  * "88".  False: none of these.

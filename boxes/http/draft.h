@@ -21,7 +21,6 @@
 #include "proto/segment.h"
 
 struct account;
-struct http_request;
 
 /* Who asks; the same for all drafts of a request. */
 struct draft_origin {

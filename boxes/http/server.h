@@ -24,7 +24,6 @@
 #include "common/attr.h"
 #include "proto/bytes.h"
 
-struct http_conn;
 struct http_request;
 struct server;
 

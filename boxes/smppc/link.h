@@ -30,7 +30,6 @@
 
 #define LINK_TICK_MS 100
 
-struct conf_group;
 struct pins;
 
 enum link_state {

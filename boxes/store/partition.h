@@ -15,8 +15,6 @@
 
 #include "common/attr.h"
 
-struct buf;
-struct json;
 struct pg;
 
 #define DAY_MS 86400000ULL

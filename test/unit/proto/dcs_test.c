@@ -21,43 +21,42 @@ test_read(void **state)
 		enum dcs_alphabet alphabet;
 		int message_class; /* 9: the two lowest bits */
 		int mwi;           /* 9: bits 0-1, and 4 when bit 3 is clear */
-		int kannel;
 	} rows[] = {
 		/* SMPP's own values */
-		{ 0x00, 0x00, DCS_DEFAULT, DCS_NONE, DCS_NONE, 0 },
-		{ 0x01, 0x01, DCS_ASCII, DCS_NONE, DCS_NONE, 0 },
-		{ 0x02, 0x02, DCS_BINARY, DCS_NONE, DCS_NONE, 1 },
-		{ 0x03, 0x03, DCS_LATIN1, DCS_NONE, DCS_NONE, 0 },
-		{ 0x04, 0x04, DCS_BINARY, DCS_NONE, DCS_NONE, 1 },
-		{ 0x05, 0x05, DCS_OTHER, DCS_NONE, DCS_NONE, 1 },
-		{ 0x06, 0x06, DCS_CYRILLIC, DCS_NONE, DCS_NONE, 0 },
-		{ 0x07, 0x07, DCS_HEBREW, DCS_NONE, DCS_NONE, 0 },
-		{ 0x08, 0x08, DCS_UCS2, DCS_NONE, DCS_NONE, 2 },
-		{ 0x09, 0x0f, DCS_OTHER, DCS_NONE, DCS_NONE, 1 },
+		{ 0x00, 0x00, DCS_DEFAULT, DCS_NONE, DCS_NONE },
+		{ 0x01, 0x01, DCS_ASCII, DCS_NONE, DCS_NONE },
+		{ 0x02, 0x02, DCS_BINARY, DCS_NONE, DCS_NONE },
+		{ 0x03, 0x03, DCS_LATIN1, DCS_NONE, DCS_NONE },
+		{ 0x04, 0x04, DCS_BINARY, DCS_NONE, DCS_NONE },
+		{ 0x05, 0x05, DCS_OTHER, DCS_NONE, DCS_NONE },
+		{ 0x06, 0x06, DCS_CYRILLIC, DCS_NONE, DCS_NONE },
+		{ 0x07, 0x07, DCS_HEBREW, DCS_NONE, DCS_NONE },
+		{ 0x08, 0x08, DCS_UCS2, DCS_NONE, DCS_NONE },
+		{ 0x09, 0x0f, DCS_OTHER, DCS_NONE, DCS_NONE },
 		/* 00xxxxxx, general: bit 4 class, bits 3-2 alphabet */
-		{ 0x10, 0x13, DCS_GSM7, 9, DCS_NONE, 0 },
-		{ 0x14, 0x17, DCS_BINARY, 9, DCS_NONE, 1 },
-		{ 0x18, 0x1b, DCS_UCS2, 9, DCS_NONE, 2 },
-		{ 0x1c, 0x1f, DCS_OTHER, 9, DCS_NONE, 1 },
-		{ 0x20, 0x2f, DCS_OTHER, DCS_NONE, DCS_NONE, 1 },
-		{ 0x30, 0x3f, DCS_OTHER, 9, DCS_NONE, 1 },
+		{ 0x10, 0x13, DCS_GSM7, 9, DCS_NONE },
+		{ 0x14, 0x17, DCS_BINARY, 9, DCS_NONE },
+		{ 0x18, 0x1b, DCS_UCS2, 9, DCS_NONE },
+		{ 0x1c, 0x1f, DCS_OTHER, 9, DCS_NONE },
+		{ 0x20, 0x2f, DCS_OTHER, DCS_NONE, DCS_NONE },
+		{ 0x30, 0x3f, DCS_OTHER, 9, DCS_NONE },
 		/* 01xxxxxx, the same with automatic deletion */
-		{ 0x40, 0x43, DCS_GSM7, DCS_NONE, DCS_NONE, 0 },
-		{ 0x44, 0x47, DCS_BINARY, DCS_NONE, DCS_NONE, 1 },
-		{ 0x48, 0x4b, DCS_UCS2, DCS_NONE, DCS_NONE, 2 },
-		{ 0x50, 0x53, DCS_GSM7, 9, DCS_NONE, 0 },
-		{ 0x54, 0x57, DCS_BINARY, 9, DCS_NONE, 1 },
-		{ 0x58, 0x5b, DCS_UCS2, 9, DCS_NONE, 2 },
-		{ 0x60, 0x6f, DCS_OTHER, DCS_NONE, DCS_NONE, 1 },
-		{ 0x70, 0x7f, DCS_OTHER, 9, DCS_NONE, 1 },
+		{ 0x40, 0x43, DCS_GSM7, DCS_NONE, DCS_NONE },
+		{ 0x44, 0x47, DCS_BINARY, DCS_NONE, DCS_NONE },
+		{ 0x48, 0x4b, DCS_UCS2, DCS_NONE, DCS_NONE },
+		{ 0x50, 0x53, DCS_GSM7, 9, DCS_NONE },
+		{ 0x54, 0x57, DCS_BINARY, 9, DCS_NONE },
+		{ 0x58, 0x5b, DCS_UCS2, 9, DCS_NONE },
+		{ 0x60, 0x6f, DCS_OTHER, DCS_NONE, DCS_NONE },
+		{ 0x70, 0x7f, DCS_OTHER, 9, DCS_NONE },
 		/* reserved */
-		{ 0x80, 0xbf, DCS_OTHER, DCS_NONE, DCS_NONE, 1 },
+		{ 0x80, 0xbf, DCS_OTHER, DCS_NONE, DCS_NONE },
 		/* message waiting: discard, store, store in UCS-2 */
-		{ 0xc0, 0xdf, DCS_GSM7, DCS_NONE, 9, 0 },
-		{ 0xe0, 0xef, DCS_UCS2, DCS_NONE, 9, 2 },
+		{ 0xc0, 0xdf, DCS_GSM7, DCS_NONE, 9 },
+		{ 0xe0, 0xef, DCS_UCS2, DCS_NONE, 9 },
 		/* 1111xxxx: bit 2 alphabet, bits 1-0 class */
-		{ 0xf0, 0xf3, DCS_GSM7, 9, DCS_NONE, 0 },
-		{ 0xf4, 0xf7, DCS_BINARY, 9, DCS_NONE, 1 },
+		{ 0xf0, 0xf3, DCS_GSM7, 9, DCS_NONE },
+		{ 0xf4, 0xf7, DCS_BINARY, 9, DCS_NONE },
 	};
 	unsigned v;
 	size_t i;
@@ -76,8 +75,7 @@ test_read(void **state)
 				    (int)((v & 3) + ((v & 8) == 0 ? 4 : 0));
 			if (dcs_alphabet(dcs) != rows[i].alphabet ||
 			    dcs_message_class(dcs) != want_class ||
-			    dcs_mwi(dcs) != want_mwi ||
-			    dcs_kannel_coding(dcs) != rows[i].kannel)
+			    dcs_mwi(dcs) != want_mwi)
 				fail_msg("0x%02x", v);
 		}
 	}
