@@ -79,16 +79,10 @@ customer_mark(struct customer *c)
 static bool
 customer_grant(struct customer *c)
 {
-	const struct esme *e;
-	uint64_t room = 0, taken = c->in_hand, total;
+	uint64_t taken = c->in_hand + c->overdue, total = c->came;
 
-	TAILQ_FOREACH(e, &c->binds, customer_link) {
-		if (!esme_may_receive(e))
-			continue;
-		room += e->window;
-		taken += e->overdue;
-	}
-	total = room > taken ? c->came + room - taken : c->came;
+	if (c->room > taken)
+		total += c->room - taken;
 	/* A grant is never taken back: what is on its way comes. */
 	if (total <= c->granted)
 		return false;
@@ -109,9 +103,14 @@ customer_recount(struct customer *c)
 	unsigned binds = 0, receivers = 0;
 	const struct esme *e;
 
+	c->room = c->overdue = 0;
 	TAILQ_FOREACH(e, &c->binds, customer_link) {
 		binds += esme_is_bound(e);
-		receivers += esme_may_receive(e);
+		if (!esme_may_receive(e))
+			continue;
+		receivers++;
+		c->room += e->window;
+		c->overdue += e->overdue;
 	}
 	if (binds != c->bind_count || receivers != c->receiver_count)
 		customer_mark(c);
@@ -120,6 +119,15 @@ customer_recount(struct customer *c)
 	customer_update(c);
 	if (receivers == 0 && c->in_hand > 0)
 		deliver_return_all(c);
+}
+
+void
+customer_overdue(struct esme *e, int change)
+{
+	e->overdue += (uint32_t)change;
+	/* Whether it may receive changes only with a recount. */
+	if (esme_may_receive(e))
+		e->customer->overdue += (uint64_t)change;
 }
 
 static void

@@ -31,6 +31,8 @@ struct customer {
 	struct esme_list binds; /* every session until it is closed */
 	unsigned asking;        /* binds that wait for the bus's leave */
 	unsigned bind_count, receiver_count; /* of those in the list */
+	uint64_t room;     /* the windows of its receivers together */
+	uint64_t overdue;  /* what fills them without being in hand */
 	struct esme *turn; /* the receiver bind that is next */
 
 	/* Of deliver.c, which adds to in_hand and came for every item that it
@@ -56,6 +58,8 @@ void customer_answered(struct server *, const char *account);
 void customer_bind(struct server *, const char *account, struct esme *);
 /* Its state has changed; what nobody can take any more goes back. */
 void customer_recount(struct customer *);
+/* One request more (or less) of a bind is overdue: esme.h. */
+void customer_overdue(struct esme *, int change);
 /* It is closed.  May free the customer. */
 void customer_unbind(struct esme *);
 struct customer *customer_find(

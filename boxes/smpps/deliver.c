@@ -292,17 +292,6 @@ deliver_has_room(const struct esme *e)
 	    session_room(e->session) > 0;
 }
 
-static bool
-deliver_has_receiver(const struct customer *c)
-{
-	const struct esme *e;
-
-	TAILQ_FOREACH(e, &c->binds, customer_link)
-		if (esme_may_receive(e))
-			return true;
-	return false;
-}
-
 static uint64_t
 deliver_hash(uint64_t hash, const void *p, size_t len)
 {
@@ -571,7 +560,7 @@ deliver_accept(struct server *srv, const struct item *item)
 		delivery_return(srv, d, 0, "shutting down");
 	} else if (e != NULL) {
 		deliver_write(d, e, env, item);
-	} else if (c == NULL || !deliver_has_receiver(c)) {
+	} else if (c == NULL || c->receiver_count == 0) {
 		delivery_return(
 		    srv, d, DELIVER_PAUSE_MS, "no receiver is bound");
 	} else {
@@ -697,7 +686,7 @@ delivery_leave_slot(struct esme *e, struct delivery *d)
 {
 	d->in_slot = false;
 	assert(e->overdue > 0);
-	e->overdue--;
+	customer_overdue(e, -1);
 	if (d->state == DELIVERY_SPENT) {
 		delivery_unlist(d);
 		free(d);
@@ -758,7 +747,7 @@ deliver_give_up(struct server *srv, struct delivery *d)
 	struct esme *e = esme_find(srv, d->esme);
 
 	assert(e != NULL); /* else its slot would have been lost */
-	e->overdue++;
+	customer_overdue(e, 1);
 	deliver_count(d, DELIVER_UNANSWERED);
 	deliver_log_answer(d, "no_answer", clock_mono_us());
 	delivery_finish(srv, d, HOPYARD__V1__RESULT__CODE__RETRY, 0, 0,
