@@ -56,7 +56,7 @@ def test_alerts_are_about_metrics_that_exist():
     source = "".join(read(p) for d in ("common", "core", "boxes")
                      for p in glob.glob(os.path.join(ROOT, d, "**", "*.c"),
                                         recursive=True))
-    names = set(re.findall(r"expr: hopyard_(\w+)",
+    names = set(re.findall(r"\bhopyard_(\w+)",
                            read("etc", "prometheus", "hopyard.rules.yml")))
     assert names
     for name in names:
