@@ -5,8 +5,9 @@
  *
  * The joined one is the first with the text, or the octets, of all.  Where some
  * parts have text and others octets it has octets, text as UTF-8.  What made
- * the parts parts is left out: the concatenation IE of the header and the * sar_* TLVs.  A character of which each of two parts has one half, which its
- * text could not say, is made whole from the octets in `raw`.
+ * the parts parts is left out: the concatenation IE of the header and the sar
+ * TLVs.  A character of which each of two parts has one half, which its text
+ * could not say, is made whole from the octets in `raw`.
  */
 #ifndef PROTO_JOIN_H
 #define PROTO_JOIN_H

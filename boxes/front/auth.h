@@ -4,9 +4,9 @@
  * bus, without holding up the loop and without helping who guesses.
  *
  * A password is checked with crypt(3) in the thread pool, two at a time, 256
- * in the queue.  A result is kept as an HMAC under a key of this process, so
- * that a client that sends its password with every request costs one hash per
- * ten minutes.  An unknown name costs the same hash.
+ * in the queue.  A result is kept for a while as an HMAC under a key of this
+ * process, so that a client that sends its password with every request costs
+ * few hashes.  An unknown name costs the same hash.
  *
  * Failures are counted by client address and by username within ten minutes;
  * the refusal is held back 2, 4, 8, then 15 s.  Ten failures: the address is
@@ -43,6 +43,7 @@ struct auth_query {
  * return to the loop. */
 typedef void auth_cb(enum auth_verdict, const struct account *, void *arg);
 
+/* keep_ms: how long a result is kept. */
 struct auth *auth_new(uv_loop_t *, struct accounts *, uint64_t keep_ms);
 /* Copies what it needs of the query.  AUTH_WAIT: cb comes later, exactly once;
  * otherwise never. */
@@ -58,8 +59,8 @@ enum auth_verdict auth_refuse(struct auth *, const struct auth_query *,
     const char *why, auth_cb *, void *arg);
 /*
  * A session that began with this account's password ends now: who comes back
- * with the same one needs no new hash for the usual time, however long the
- * session was.
+ * with the same one needs no new hash for keep_ms, however long the session
+ * was.
  */
 void auth_keep(struct auth *, struct bytes username);
 /* Answer all held refusals now, and hold no more. */

@@ -5,8 +5,9 @@
  *
  * A message that the bus handed over is in `by_ref` until its result has been
  * given to box.c, and there in exactly one place besides: `ready` (no part of
- * it may be on the wire), the `started` list of a bind (some parts are, or it is
- * itself a part whose others went by that bind), no list (all are), or `finished` (the result waits for room in box.c).
+ * it may be on the wire), the `started` list of a bind (some parts are, or it
+ * is itself a part whose others went by that bind), no list (all are), or
+ * `finished` (the result waits for room in box.c).
  *
  * Credit: the bus may send what the bound binds could write now and 20 ms of
  * the measured rate more, so that it need not be asked per message; never over
