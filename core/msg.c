@@ -12,7 +12,6 @@ struct msg *
 msg_new(const struct item *it)
 {
 	struct msg *m;
-	uint8_t *p;
 
 	m = xmalloc(
 	    sizeof(*m) + it->envelope.len + it->body.len + it->report.len);
@@ -21,15 +20,7 @@ msg_new(const struct item *it)
 	m->envelope_len = (uint32_t)it->envelope.len;
 	m->body_len = (uint32_t)it->body.len;
 	m->report_len = (uint32_t)it->report.len;
-	p = m->bytes;
-	if (it->envelope.len > 0)
-		memcpy(p, it->envelope.p, it->envelope.len);
-	p += it->envelope.len;
-	if (it->body.len > 0)
-		memcpy(p, it->body.p, it->body.len);
-	p += it->body.len;
-	if (it->report.len > 0)
-		memcpy(p, it->report.p, it->report.len);
+	item_copy(m->bytes, it);
 	return m;
 }
 

@@ -42,7 +42,6 @@ replacement_new(
     struct engine *e, const uint8_t id[UUID_LEN], const struct item *it)
 {
 	struct replacement *r;
-	uint8_t *p;
 
 	r = xcalloc(
 	    1, sizeof(*r) + it->envelope.len + it->body.len + it->report.len);
@@ -51,15 +50,7 @@ replacement_new(
 	r->envelope_len = it->envelope.len;
 	r->body_len = it->body.len;
 	r->report_len = it->report.len;
-	p = r->bytes;
-	if (it->envelope.len > 0)
-		memcpy(p, it->envelope.p, it->envelope.len);
-	p += it->envelope.len;
-	if (it->body.len > 0)
-		memcpy(p, it->body.p, it->body.len);
-	p += it->body.len;
-	if (it->report.len > 0)
-		memcpy(p, it->report.p, it->report.len);
+	item_copy(r->bytes, it);
 	map_put_u64(&e->replacements, r->token, r);
 	return r;
 }

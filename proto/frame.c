@@ -361,6 +361,19 @@ item_bytes(const struct item *item)
 	    item->context.len;
 }
 
+void
+item_copy(uint8_t *dst, const struct item *item)
+{
+	const struct bytes *part[] = { &item->envelope, &item->body,
+		&item->report };
+
+	for (int i = 0; i < 3; i++) {
+		if (part[i]->len > 0)
+			memcpy(dst, part[i]->p, part[i]->len);
+		dst += part[i]->len;
+	}
+}
+
 /* ----------------------------------------------------- bounded unpack */
 
 struct frame_budget {

@@ -80,6 +80,8 @@ size_t items_put_head(uint8_t *dst, uint64_t first, uint64_t epoch, bool more,
     uint64_t upto, uint64_t upto_due_at);
 /* Sum of the four lengths: what Credit counts. */
 size_t item_bytes(const struct item *);
+/* Envelope, body and report, one behind the other. */
+void item_copy(uint8_t *dst, const struct item *);
 
 /* -------------------------------------------------------- bounded unpack */
 
