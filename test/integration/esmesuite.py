@@ -9,7 +9,7 @@
 Accounts are also system_ids, the password is PASSWORD.  "4970*" goes to a link
 that is never up, "4399*" has no route.
 """
-import shutil
+import pytest
 
 from harness import free_port, wait_until
 from smpp_client import Session
@@ -51,6 +51,9 @@ ACCOUNTS = {
 
 
 class EsmeSuite(suite.Suite):
+    TEMPLATE = CONFIG
+    SECRETS = (PASSWORD,)
+
     def __init__(self, gw="", link="", accounts=None, window=100):
         self.smsc = Smsc()
         # So that a test knows the id for its receipt.
@@ -60,14 +63,12 @@ class EsmeSuite(suite.Suite):
         super().__init__(gw=gw, link=link, window=window)
 
     def configure(self, **settings):
-        self.settings.update(settings)
-        self.settings.update(port=self.smsc.port, smpp=self.smpp_port)
-        self.settings["accounts"] = ",\n".join(
-            '{ id = "%s"; username = "%s"; password = "%s"; %s }' % (
-                name, name, PASSWORD, more)
-            for name, more in self.accounts.items())
-        with open(self.config, "w") as f:
-            f.write(CONFIG.format(**self.settings))
+        super().configure(
+            port=self.smsc.port, smpp=self.smpp_port,
+            accounts=",\n".join(
+                '{ id = "%s"; username = "%s"; password = "%s"; %s }' % (
+                    name, name, PASSWORD, more)
+                for name, more in self.accounts.items()), **settings)
 
     def start(self):
         self.spawn("bus", "hop-bus", "-c", self.config)
@@ -78,10 +79,7 @@ class EsmeSuite(suite.Suite):
         return self
 
     def ready(self):
-        for p in self.process.values():
-            assert p.alive(), p.output()[-3000:]
-        s = self.hopctl("status", "-o", "json")
-        if s.code != 0 or s.json["state"] != "running":
+        if self.status() is None:
             return False
         up = {b["name"] for b in self.hopctl("boxes", "-o", "json").json
               if b["state"] == "connected"}
@@ -112,18 +110,8 @@ class EsmeSuite(suite.Suite):
             **fields)
 
     def stop(self):
-        for name in ("gw", "sim", "store", "bus"):
-            if name in self.process:
-                self.process[name].stop()
-        self.pg.close()
+        super().stop()
         self.smsc.stop()
-        for name, p in self.process.items():
-            out = p.output()
-            print("----", name, "\n" + out[-4000:])
-            assert "AddressSanitizer" not in out, name
-            assert "runtime error" not in out, name
-            assert PASSWORD not in out, name
-        shutil.rmtree(self.dir)
 
     def restart(self, name):
         program = {"bus": "hop-bus", "store": "hop-store"}[name]
@@ -131,3 +119,21 @@ class EsmeSuite(suite.Suite):
             self.spawn(name, program, "-c", self.config)
         else:
             self.box(name, program)
+
+
+@pytest.fixture(scope="module")
+def gw():
+    s = EsmeSuite()
+    try:
+        s.start()
+        yield s
+    finally:
+        s.stop()
+
+
+_number = iter(range(10 ** 6))
+
+
+def number(prefix=b"4915"):
+    """One that no other test has."""
+    return prefix + b"%09d" % next(_number)

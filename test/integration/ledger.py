@@ -16,6 +16,8 @@ import threading
 import time
 import urllib.parse
 
+import pytest
+
 from harness import BIN, Process, demo_shift, free_port, wait_until
 
 # Deaths that lose answers of the SMSC.
@@ -130,6 +132,39 @@ def journal(path):
         return
 
 
+WINDOW = 50
+
+
+@pytest.fixture
+def demo(tmp_path):
+    d = Demo(tmp_path, "--window", str(WINDOW))
+    yield d
+    d.stop()
+
+
+def campaign(ledger, parts=(), between=3):
+    """The balance of a load during which these parts are killed."""
+    ledger.start()
+    try:
+        for part in parts:
+            time.sleep(between)  # the load runs; it is no wait for anything
+            ledger.demo.kill(part)
+        time.sleep(between)
+        ledger.stop()
+        return ledger.balance(WINDOW if parts else 0)
+    finally:
+        ledger.close()
+
+
+def check_undisturbed(ledger):
+    """Without a fault everything is there once."""
+    figures = campaign(ledger)
+    assert not figures["refused"] and not figures["silent"]
+    assert figures["at_smsc"] == figures["delivered"] == \
+        figures["accepted"] > 300
+    assert not figures["callbacks_repeated"]
+
+
 class Ledger:
     """Sends at a rate, by several connections, and keeps what was said."""
 
@@ -206,6 +241,9 @@ class Ledger:
             w.join(60)
             assert not w.is_alive(), "a request hangs"
         self.ended = time.monotonic()
+
+    def close(self):
+        self.stop()
 
     # ------------------------------------------------------------- books
 

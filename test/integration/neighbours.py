@@ -205,6 +205,16 @@ class Gateway(suite.Suite):
         wait_until(lambda: (self.link(name) or {}).get("bound", 0) >= binds,
                    timeout, "link %s is bound" % name)
 
+    @contextlib.contextmanager
+    def running(self, link="sim"):
+        """Until the end of the block, with a bind at this link."""
+        try:
+            self.start()
+            self.wait_bound(link)
+            yield self
+        finally:
+            self.stop()
+
     def sendsms(self, query, port=None, **more):
         return curl("http://127.0.0.1:%d/cgi-bin/sendsms?username=tester&"
                     "password=foobar&%s" % (port or self.http, query), **more)

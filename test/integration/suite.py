@@ -76,6 +76,9 @@ def run_hopctl(*args, stdin=None, env=None, cwd=None, timeout=120):
 
 
 class Suite:
+    TEMPLATE = CONFIG
+    SECRETS = ()        # must be in no log
+
     def __init__(self, **settings):
         # A short path: sockets allow 107 bytes.
         self.dir = tempfile.mkdtemp(prefix="hsuite-", dir="/tmp")
@@ -98,7 +101,7 @@ class Suite:
     def configure(self, **settings):
         self.settings.update(settings)
         with open(self.config, "w") as f:
-            f.write(CONFIG.format(**self.settings))
+            f.write(self.TEMPLATE.format(**self.settings))
 
     def spawn(self, name, program, *args):
         self.process[name] = Process(
@@ -123,13 +126,19 @@ class Suite:
         wait_until(self.ready, 60, "the suite is ready")
         return self
 
-    def ready(self):
+    def status(self):
+        """What a bus that serves says; None: not yet.  Nobody is dead."""
         for p in self.process.values():
             assert p.alive(), p.output()[-3000:]
         s = self.hopctl("status", "-o", "json")
-        if s.code != 0 or s.json["state"] != "running":
-            return False
-        if s.json["links"] != {"up": 2, "total": 2}:
+        return s.json if s.code == 0 and s.json["state"] == "running" else None
+
+    def links_up(self, n):
+        s = self.status()
+        return s is not None and s["links"] == {"up": n, "total": n}
+
+    def ready(self):
+        if not self.links_up(2):
             return False
         away = [b for b in self.hopctl("boxes", "-o", "json").json
                 if b["enabled"] and b["state"] != "connected"]
@@ -151,15 +160,15 @@ class Suite:
         return Front(os.path.join(self.dir, "bus.sock"))
 
     def stop(self):
-        for name in ("hooks", "sim", "spare", "store", "bus", "sink", "smsc"):
-            if name in self.process:
-                self.process[name].stop()
+        for p in reversed(self.process.values()):
+            p.stop()
         self.pg.close()
         for name, p in self.process.items():
             out = p.output()
             print("----", name, "\n" + out[-4000:])
             assert "AddressSanitizer" not in out, name
             assert "runtime error" not in out, name
+            assert not [s for s in self.SECRETS if s in out], name
         shutil.rmtree(self.dir)
 
 

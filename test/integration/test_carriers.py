@@ -40,15 +40,12 @@ DELIVERED = 16
 
 
 class Carriers(Suite):
+    TEMPLATE = CONFIG
+
     def __init__(self):
         self.smsc = {name: Smsc() for name in ("one", "two", "other")}
         super().__init__(link=LINK, **{n: s.host
                                        for n, s in self.smsc.items()})
-
-    def configure(self, **settings):
-        self.settings.update(settings)
-        with open(self.config, "w") as f:
-            f.write(CONFIG.format(**self.settings))
 
     def start(self):
         self.spawn("bus", "hop-bus", "-c", self.config)
@@ -60,17 +57,9 @@ class Carriers(Suite):
         return self
 
     def ready(self):
-        for p in self.process.values():
-            assert p.alive(), p.output()[-3000:]
-        s = self.hopctl("status", "-o", "json")
-        return (s.code == 0 and s.json["state"] == "running"
-                and s.json["links"] == {"up": 3, "total": 3})
+        return self.links_up(3)
 
     def stop(self):
-        self.process = {n: self.process[n] for n in (
-            "one", "two", "other", "store", "bus") if n in self.process}
-        for p in self.process.values():
-            p.stop()
         super().stop()
         for s in self.smsc.values():
             s.stop()

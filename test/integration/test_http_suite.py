@@ -64,11 +64,7 @@ class HttpSuite(suite.Suite):
         return self
 
     def ready(self):
-        for p in self.process.values():
-            assert p.alive(), p.output()[-3000:]
-        s = self.hopctl("status", "-o", "json")
-        return (s.code == 0 and s.json["state"] == "running"
-                and s.json["links"] == {"up": 2, "total": 2})
+        return self.links_up(2)
 
     def stop(self):
         codes = {name: self.process[name].stop(40)
@@ -276,7 +272,8 @@ def test_store_is_stopped(hop):
         a = hop.sendsms(to="49151", text="x", account="stopped")
         assert a.status == 503 and 2.5 < time.monotonic() - began < 20
         p = hop.api("POST", "/v1/messages", 503, {"to": "49151", "text": "x"})
-        assert p["code"] == "timeout"
+        assert p["code"] == "unavailable"
+        assert "withdrawn" in p["detail"]
     finally:
         store.kill(signal.SIGCONT)
     wait_until(lambda: hop.sendsms(to="49151", text="x").status == 202, 60)

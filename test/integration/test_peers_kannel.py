@@ -79,12 +79,8 @@ def hop(server, sim):
     g = Gateway(BOXES, ROUTES, INBOUND, ACCOUNTS, http0=free_port(),
                 sim=sim.port, closed=free_port(), drive=free_port(),
                 server=server.port)
-    try:
-        g.start()
-        g.wait_bound("sim")
+    with g.running():
         yield g
-    finally:
-        g.stop()
 
 
 # A real Kannel: SMPP to our simulator, HTTP to our front end, a link that

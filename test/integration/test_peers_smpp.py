@@ -122,12 +122,8 @@ def sim(tmp_path_factory):
 def hop(server, sim):
     g = Gateway(BOXES, ROUTES, INBOUND, ACCOUNTS, node=free_port(),
                 perl=free_port(), sim=sim.port, server=server.port)
-    try:
-        g.start()
-        g.wait_bound("sim")
+    with g.running():
         yield g
-    finally:
-        g.stop()
 
 
 @pytest.fixture(scope="module")

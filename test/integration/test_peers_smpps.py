@@ -66,12 +66,8 @@ def hop(server, sim, tmp_path_factory):
     g = Gateway(BOXES, ROUTES, INBOUND, ACCOUNTS, smpp=free_port(),
                 smpp2=free_port(), tls=free_port(), sim=sim.port,
                 server=server.port, cert=cert, key=key)
-    try:
-        g.start()
-        g.wait_bound("sim")
+    with g.running():
         yield g
-    finally:
-        g.stop()
 
 
 # -------------------------------------------------------------- node-smpp

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from esmesuite import EsmeSuite
+from esmesuite import gw, number
 from harness import wait_until
 from smpp_client import Pdu
 
@@ -16,23 +16,6 @@ RINVMSGLEN, RINVSCHED, RINVEXPIRY = 1, 0x61, 0x62
 SCHEDULED, ENROUTE, DELIVERED, EXPIRED, DELETED, UNDELIVERABLE = range(6)
 ACCEPTED, UNKNOWN, REJECTED = 6, 7, 8
 HOUR = b"000000010000000R"
-
-
-@pytest.fixture(scope="module")
-def gw():
-    s = EsmeSuite()
-    try:
-        s.start()
-        yield s
-    finally:
-        s.stop()
-
-
-_number = iter(range(10 ** 6))
-
-
-def number(prefix=b"4915"):
-    return prefix + b"%09d" % next(_number)
 
 
 def query(c, id_, source=b"HOP", ton=5):

@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from esmesuite import EsmeSuite
+from esmesuite import EsmeSuite, gw, number
 from harness import wait_until
 from smpp_client import Closed, Pdu
 
@@ -27,24 +27,6 @@ UDH16 = bytes([6, 8, 4, 0x12, 0x34, 2, 1])
 PORTS = bytes([6, 5, 4, 0x15, 0x81, 0, 0])
 SAR = {SAR_REF: b"\x01\x02", SAR_TOTAL: b"\x03", SAR_SEQ: b"\x02"}
 GSM = bytes(range(0x1b)) + bytes(range(0x1c, 0x80)) + b"\x1b\x65\x1b\x3c"
-
-
-@pytest.fixture(scope="module")
-def gw():
-    s = EsmeSuite()
-    try:
-        s.start()
-        yield s
-    finally:
-        s.stop()
-
-
-_number = iter(range(10 ** 6))
-
-
-def number():
-    """One that no other test has."""
-    return b"4915%09d" % next(_number)
 
 
 def absolute(seconds, quarters=0):
