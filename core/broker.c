@@ -25,9 +25,16 @@
 #define HOOK_ID_AGE   (8 * 24 * 3600 * 1000ull)
 #define HELLO_TIMEOUT 3000
 /* A connector waits so long for the store before it is welcomed. */
-#define WELCOME_WAIT 2000
-#define PING_AFTER   5000
-#define PING_TIMEOUT 15000
+/*
+ * What was handed over to an earlier bus and then refused is withdrawn by the
+ * front ends when they come back: so long the connectors get nothing, and a
+ * moment more once all are here.
+ */
+#define WITHDRAW_WAIT 1000
+#define WITHDRAW_SOON 50
+#define WELCOME_WAIT  2000
+#define PING_AFTER    5000
+#define PING_TIMEOUT  15000
 /* An end waits so long for the checkpoint alone. */
 #define DRAIN_CHECKPOINT 1000
 
@@ -361,6 +368,26 @@ broker_may_welcome(struct broker *b, struct peer *p)
 	return false;
 }
 
+/* Is every front end here?  p is about to be. */
+static bool
+fronts_here(struct broker *b, const struct peer *p)
+{
+	const struct conf *conf = b->engine->conf;
+
+	for (size_t i = 0; i < conf_count(conf, "boxes"); i++) {
+		const struct conf_group *g = conf_item(conf, "boxes", i);
+		const char *type = conf_str(g, "type");
+		const char *name = conf_str(g, "name");
+
+		if (conf_bool(g, "enabled") &&
+		    (strcmp(type, "http") == 0 || strcmp(type, "smpps") == 0) &&
+		    (p == NULL || strcmp(p->name, name) != 0) &&
+		    broker_peer_by_name(b, name) == NULL)
+			return false;
+	}
+	return true;
+}
+
 void
 broker_welcome(struct broker *b, struct peer *p)
 {
@@ -390,6 +417,9 @@ broker_welcome(struct broker *b, struct peer *p)
 		    conn_peer(p->conn));
 	if (p->role == ROLE_STORE)
 		open_store(b, p);
+	if ((p->role == ROLE_FRONT || p->role == ROLE_SERVER) &&
+	    fronts_here(b, p))
+		engine_hold_recovered(b->engine, WITHDRAW_SOON);
 	broker_dirty(b, p);
 }
 
@@ -457,8 +487,13 @@ store_opened(struct broker *b, const struct frame *f)
 		    (unsigned long long)e->epoch,
 		    (unsigned long long)o->last_seq, e->queue_count);
 		b->dirty_all = true;
-		if (!was)
+		if (!was) {
+			if (o->last_seq > 0)
+				e->held_until = e->now + WITHDRAW_WAIT;
+			if (fronts_here(b, NULL))
+				engine_hold_recovered(e, WITHDRAW_SOON);
 			daemon_ready(b->daemon);
+		}
 	}
 	return NULL;
 }

@@ -1065,12 +1065,22 @@ page_deep(struct engine *e)
 }
 
 void
+engine_hold_recovered(struct engine *e, uint64_t ms)
+{
+	if (e->held_until > e->now + ms)
+		e->held_until = e->now + ms;
+}
+
+void
 engine_dispatch(struct engine *e)
 {
+	bool held = e->now < e->held_until;
+
 	if (!e->open)
 		return;
 	for (size_t i = 0; i < e->target_count; i++)
 		if (e->target[i]->role != TARGET_ESME &&
+		    !(held && e->target[i]->role == TARGET_CONNECTOR) &&
 		    target_open(e->target[i], e->now))
 			target_dispatch(e, e->target[i]);
 	customers_dispatch(e);
@@ -1381,6 +1391,8 @@ engine_tick(struct engine *e)
 	}
 	if (e->heap_count > 0 && e->heap[0]->due < next)
 		next = e->heap[0]->due;
+	if (e->held_until > e->now && e->held_until < next)
+		next = e->held_until;
 	if (e->now >= e->due_next) {
 		e->due_next = e->now + 1000;
 		engine_page_due(e);

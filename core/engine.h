@@ -174,6 +174,7 @@ struct engine {
 	uint64_t epoch;
 	uint64_t recovered_seq; /* last_seq when this process opened the cell */
 	uint64_t started;       /* mono ms */
+	uint64_t held_until;    /* mono ms: connectors get nothing before */
 
 	struct map by_seq; /* all items in memory */
 	struct map by_id;  /* MT and MO of them */
@@ -314,6 +315,8 @@ void engine_hold(struct engine *, struct queue *, bool hold);
 
 /* ----------------------------------------------------------- running */
 
+/* Connectors get nothing for so long, if they had to wait longer. */
+void engine_hold_recovered(struct engine *, uint64_t ms);
 /* Hand out all that may go; call once per turn of the loop. */
 void engine_dispatch(struct engine *);
 /* Timers, sweeps, checkpoints; returns ms until it wants to be called. */

@@ -175,6 +175,7 @@ class Ledger:
         self.next = 0
         self.accepted = {}     # token -> id
         self.refused = collections.Counter()
+        self.turned_away = set()  # their tokens
         self.silent = set()    # tokens of requests without an answer
         self.running = True
         self.ended = None
@@ -216,6 +217,7 @@ class Ledger:
                         self.accepted[n] = r.headers["X-Message-Id"]
                     else:
                         self.refused[r.status] += 1
+                        self.turned_away.add(n)
                 if r.will_close:
                     connection.close()
                     connection = None
@@ -322,6 +324,7 @@ class Ledger:
                     if sum(x in (1, 2, 16) for x in d) > 1]
         figures = {
             "accepted": len(self.accepted), "refused": dict(self.refused),
+            "refused_at_smsc": len(self.turned_away & set(taken)),
             "silent": len(self.silent), "at_smsc": len(taken),
             "delivered": len(delivered),
             "lost": len(lost), "open": len(left), "twice": len(twice),
@@ -331,6 +334,8 @@ class Ledger:
         assert len(set(self.accepted.values()) - {None}) == \
             len(self.accepted) > 0, "each 202 has an id of its own"
         assert not lost, "lost: %s" % [self.accepted[n] for n in lost[:10]]
+        sent = self.turned_away & set(taken)
+        assert not sent, "refused, and sent: %s" % sorted(sent)[:10]
         assert not left, "no final report: %s" % [
             self.accepted[n] for n in left[:10]]
         # A suite that accepts and then refuses everything keeps no promise.

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What was refused because it could not be made durable in time is not sent
+either: the customer repeats it, and the handset gets it once."""
+import os
+import signal
+import time
+
+import pytest
+
+from harness import wait_until
+from ledger import Ledger, children_of, demo
+from smpp_ledger import SmppLedger
+
+HOLD = 5  # seconds, of the front ends
+
+
+def stopped(demo, part):
+    """With all its processes."""
+    pid = demo.pid(part)
+    those = [pid] + (children_of().get(pid, []) if part == "postgres" else [])
+    for p in those:
+        os.kill(p, signal.SIGSTOP)
+    return those
+
+
+@pytest.mark.parametrize("part", ["postgres", "hop-store", "hop-bus",
+                                  "bus killed"])
+@pytest.mark.parametrize("kind", [Ledger, SmppLedger])
+def test_refused_and_not_sent(demo, kind, part):
+    ledger = kind(demo, 400, threads=40 if kind is Ledger else 4)
+    ledger.start()
+    try:
+        wait_until(lambda: len(ledger.accepted) > 200, 30, "load")
+        those = stopped(demo, part if part != "bus killed" else "hop-store")
+        try:
+            time.sleep(HOLD + 3)  # as long as the outage is to be
+            if part == "bus killed":
+                demo.kill("hop-bus")
+        finally:
+            for p in those:
+                os.kill(p, signal.SIGCONT)
+        before = len(ledger.accepted)
+        wait_until(lambda: len(ledger.accepted) > before + 400, 60,
+                   "the load goes on")
+        ledger.stop()
+        assert len(ledger.turned_away) > 20
+        ledger.balance(0)
+    finally:
+        ledger.close()
