@@ -13,6 +13,7 @@
 #define SESSION_BAD_SPAN_MS (10 * 60 * 1000)
 #define SESSION_STUCK_MS    (30 * 1000) /* peer does not read */
 #define SESSION_SLOW_MS     1000        /* then its memory is given back */
+#define SESSION_HURRY       5           /* times less patient */
 #define SESSION_PDU_ROOM    1024        /* first guess for an encoded PDU */
 
 enum session_state {
@@ -30,7 +31,8 @@ struct session {
 	struct window window;
 	size_t max_pdu;
 	uint64_t open_ms;
-	bool paused;         /* by the owner */
+	bool paused; /* by the owner */
+	bool hurried;
 	uint64_t resumed_ms; /* when reading last went on */
 	uint64_t partial_ms; /* since when a PDU is incomplete; 0: none */
 	uint64_t
@@ -305,6 +307,19 @@ session_probe(struct session *s)
 	session_send_bare(s, SMPP_ENQUIRE_LINK, ESME_ROK, s->enquire_seq);
 }
 
+void
+session_hurry(struct session *s, bool hurried)
+{
+	s->hurried = hurried;
+}
+
+static uint64_t
+session_partial_ms(const struct session *s)
+{
+	return s->hurried ? s->opts.partial_ms / SESSION_HURRY
+			  : s->opts.partial_ms;
+}
+
 static uint64_t
 session_last_read_ms(const struct session *s)
 {
@@ -334,7 +349,8 @@ session_tick(struct session *s, uint64_t now)
 	if (!session_reads(s))
 		return;
 
-	if (s->partial_ms != 0 && now - s->partial_ms >= s->opts.partial_ms) {
+	if (s->partial_ms != 0 &&
+	    now - s->partial_ms >= session_partial_ms(s)) {
 		session_close(s, "PDU begun and not completed");
 		return;
 	}

@@ -120,6 +120,8 @@ uint64_t session_oldest_ms(const struct session *, uint64_t now_ms);
 
 /* Time-outs; the owner calls it about once a second. */
 void session_tick(struct session *, uint64_t now_ms);
+/* While hurried, a PDU that was begun has a fifth of its time. */
+void session_hurry(struct session *, bool);
 /* enquire_link now, unless one is under way. */
 void session_probe(struct session *);
 

@@ -24,6 +24,7 @@
 #define ESME_UNBIND_MS 5000  /* for the answer to our unbind */
 #define ESME_LEAVE_MS  10000 /* for what is in hand when it is to go */
 #define ESME_ANSWER_MS 10000 /* for the answer to enquire_link, at most */
+#define ESME_HURRY     5     /* times less patient under stress */
 
 static const char *const esme_state_names[] = {
 	[ESME_STATE_OPEN] = "open",
@@ -216,7 +217,7 @@ origin_release(struct server *s, struct origin *o)
 	}
 }
 
-/* Is one more unbound connection too many?  NULL, or why. */
+/* Is the one that was counted last too many?  NULL, or why. */
 static const char *
 esme_too_many(const struct server *s, const struct origin *o)
 {
@@ -224,9 +225,9 @@ esme_too_many(const struct server *s, const struct origin *o)
 		return "stopping";
 	if (s->esme_count > s->max_connections)
 		return "max_connections";
-	if (s->unbound_count >= s->max_unbound)
+	if (s->unbound_count > s->max_unbound)
 		return "max_unbound";
-	if (o != NULL && o->count >= s->max_unbound_source)
+	if (o != NULL && o->count > s->max_unbound_source)
 		return "max_unbound_source";
 	return NULL;
 }
@@ -273,6 +274,8 @@ esme_enter_state(struct esme *e, enum esme_state next)
 	e->state = next;
 	e->since_ms = clock_mono_ms();
 	meter_state(last, next);
+	if (last == ESME_STATE_OPEN)
+		TAILQ_REMOVE(&e->server->open, e, open_link);
 	if (esme_is_unbound(last) && !esme_is_unbound(next))
 		esme_uncount_unbound(e);
 
@@ -430,12 +433,15 @@ esme_tick(struct esme *e, uint64_t now_ms)
 {
 	/* A state may be entered in the same turn, after it began. */
 	uint64_t since = now_ms > e->since_ms ? now_ms - e->since_ms : 0;
+	const struct server *s = e->server;
 
+	session_hurry(e->session, s->stressed);
 	/* Before anything here makes it read on, later than now_ms. */
 	session_tick(e->session, now_ms);
 	switch (e->state) {
 	case ESME_STATE_OPEN:
-		if (since >= e->server->bind_ms)
+		if (since >=
+		    (s->stressed ? s->bind_ms / ESME_HURRY : s->bind_ms))
 			esme_close(e, "no bind in time");
 		break;
 	case ESME_STATE_BINDING: /* login.c answers in bounded time */
@@ -613,6 +619,27 @@ static const struct session_ops esme_session_ops = {
 
 /* ------------------------------------------------------------------- life */
 
+/* The same, and must it go?  Those that do nothing go first, the oldest before
+ * the others. */
+static const char *
+esme_make_room(struct server *s, const struct origin *o)
+{
+	static struct log_limit limit;
+	const char *why = esme_too_many(s, o);
+	struct esme *idle = TAILQ_FIRST(&s->open);
+
+	if (why == NULL || idle == NULL || s->draining ||
+	    (o != NULL && o->count > s->max_unbound_source))
+		return why;
+	meter_refused(METER_DROPPED);
+	if (log_limit(&limit, 5))
+		log_info("smpp.dropped", "esme=%llu peer=%s reason=%s",
+		    (unsigned long long)idle->number,
+		    session_peer(idle->session), why);
+	esme_close(idle, "others need the room");
+	return NULL;
+}
+
 void
 esme_accept(struct server *s, struct conn *conn, bool tls)
 {
@@ -636,8 +663,9 @@ esme_accept(struct server *s, struct conn *conn, bool tls)
 	TAILQ_INSERT_TAIL(&s->esmes, e, link);
 	map_put_u64(&s->by_id, e->number, e);
 	s->esme_count++;
-	why = esme_too_many(s, e->origin);
 	esme_count_unbound(e);
+	why = esme_make_room(s, e->origin);
+	TAILQ_INSERT_TAIL(&s->open, e, open_link);
 	meter_opened();
 	e->session = session_accept(conn, &opts, &esme_session_ops, e);
 	if (why == NULL)

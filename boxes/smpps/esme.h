@@ -85,6 +85,7 @@ struct esme {
 	uint32_t unbind_seq; /* of our unbind */
 
 	TAILQ_ENTRY(esme) link;          /* server->esmes */
+	TAILQ_ENTRY(esme) open_link;     /* server->open */
 	TAILQ_ENTRY(esme) customer_link; /* customer->binds */
 	TAILQ_ENTRY(esme) check_link;    /* server->unchecked */
 };

@@ -51,6 +51,7 @@ static struct stat_value meter_refusals[] = {
 	[METER_LATER] = REFUSED("later"),
 	[METER_CONNECTIONS] = REFUSED("connections"),
 	[METER_TLS] = REFUSED("tls"),
+	[METER_DROPPED] = REFUSED("dropped"),
 };
 #undef REFUSED
 
@@ -58,6 +59,11 @@ static struct stat_value meter_throttled = {
 	.name = "smpps_throttled_total",
 	.help = "Messages answered with ESME_RTHROTTLED",
 	.type = STAT_COUNTER,
+};
+static struct stat_value meter_stressed = {
+	.name = "smpps_stress",
+	.help = "Connections are near their limit: 1",
+	.type = STAT_GAUGE,
 };
 static struct stat_value meter_strays = {
 	.name = "smpps_stray_responses_total",
@@ -85,6 +91,7 @@ meter_init(void)
 	for (i = 0; i < ARRAY_LEN(meter_refusals); i++)
 		stat_register(&meter_refusals[i]);
 	stat_register(&meter_throttled);
+	stat_register(&meter_stressed);
 	stat_register(&meter_strays);
 	stat_register(&meter_other);
 	stat_histogram_register(&meter_submit);
@@ -184,6 +191,12 @@ void
 meter_refused(enum meter_refusal why)
 {
 	meter_refusals[why].value++;
+}
+
+void
+meter_stress(bool on)
+{
+	meter_stressed.value = on;
 }
 
 void

@@ -6,6 +6,7 @@
 #ifndef SMPPS_METER_H
 #define SMPPS_METER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "boxes/smpps/esme.h"
@@ -16,6 +17,7 @@ enum meter_refusal {
 	METER_LATER,        /* passwords or the bus are busy */
 	METER_CONNECTIONS,  /* too many connections, before any bind */
 	METER_TLS,          /* no handshake came about */
+	METER_DROPPED,      /* an idle one, to make room for another */
 	METER_REFUSALS
 };
 
@@ -25,6 +27,7 @@ void meter_state(enum esme_state from, enum esme_state to);
 void meter_opened(void);
 void meter_gone(void);
 void meter_refused(enum meter_refusal);
+void meter_stress(bool on);
 /* A PDU of a customer; one of ours. */
 void meter_in(uint32_t command);
 void meter_out(uint32_t command, uint32_t status);

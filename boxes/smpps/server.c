@@ -35,6 +35,8 @@
 #define SERVER_UNACKED    32768 /* items in the hands of the bus */
 #define SERVER_CHECKS     256   /* accounts asked for at a time */
 #define SERVER_LAST_TURNS 8     /* for what closes */
+#define SERVER_STRESS     80    /* percent of a limit; and when it is over */
+#define SERVER_RELAX      70
 
 /* Credit of the box: far more than any windows hold on an ordinary day. */
 #define SERVER_ITEMS 16384
@@ -473,6 +475,32 @@ server_listen(struct server *s, const struct conf_group *g)
 
 /* ----------------------------------------------------------------- timers */
 
+/* Of the connections that there may be, or of those without a bind. */
+static bool
+server_is_full(const struct server *s, unsigned percent)
+{
+	return s->esme_count * UINT64_C(100) >=
+	    s->max_connections * (uint64_t)percent ||
+	    s->unbound_count * UINT64_C(100) >=
+	    s->max_unbound * (uint64_t)percent;
+}
+
+static void
+server_look_stressed(struct server *s)
+{
+	bool stressed =
+	    server_is_full(s, s->stressed ? SERVER_RELAX : SERVER_STRESS);
+
+	if (stressed == s->stressed)
+		return;
+	s->stressed = stressed;
+	meter_stress(stressed);
+	log_warn("smpps.stress",
+	    "state=%s connections=%u of=%u unbound=%u of=%u",
+	    stressed ? "on" : "off", s->esme_count, s->max_connections,
+	    s->unbound_count, s->max_unbound);
+}
+
 static void
 server_tick_cb(uv_timer_t *timer)
 {
@@ -482,6 +510,7 @@ server_tick_cb(uv_timer_t *timer)
 
 	deliver_tick(s, clock_mono_ms());
 	now = clock_mono_ms();
+	server_look_stressed(s);
 	expiry_tick(&s->certificate, (int64_t)(clock_wall_ms() / 1000));
 	/* What it closes stays in the list until the loop turns. */
 	TAILQ_FOREACH_SAFE(e, &s->esmes, link, next)
@@ -564,6 +593,7 @@ server_start(struct server *s, struct daemon *daemon)
 	s->loop_turn = turn_get(s->loop);
 	server_configure(s, g);
 	TAILQ_INIT(&s->esmes);
+	TAILQ_INIT(&s->open);
 	TAILQ_INIT(&s->unchecked);
 	TAILQ_INIT(&s->logins);
 	map_init(&s->by_id);

@@ -63,7 +63,11 @@ struct server {
 	const char *store; /* name of the store box */
 
 	struct esme_list esmes; /* every connection */
+	struct esme_list open;  /* of them those in OPEN, oldest first */
 	unsigned esme_count, unbound_count;
+	/* The connections are near their limit (reliability.md, R-10): those
+	 * that do nothing are given a fifth of their time. */
+	bool stressed;
 	uint64_t last_number;
 	struct map by_id;         /* struct esme * by its number */
 	struct map customers;     /* struct customer * by account id */

@@ -281,19 +281,67 @@ def test_unbound_in_all(server):
     idle = [server.connect() for _ in range(4)]
     for c in idle:
         assert c.enquire().status == ROK
+    # R-10: who only sits there makes room, the oldest first.
+    with server.bound():
+        idle[0].expect_close()
+        for c in idle[1:]:
+            assert c.enquire().status == ROK
+            c.close()
+    wait_until(lambda: server.sessions() == [])
+    dropped = 'smpps_refused_total{reason="dropped"}'
+    assert server.metrics()[dropped] == 1
+
+    # But not who waits for an answer.
+    server.on_bind = lambda account: None
+    waiting = [server.connect() for _ in range(4)]
+    for c in waiting:
+        c.send(Pdu("bind_transceiver", system_id=b"demo", password=b"secret",
+                   interface_version=0x34))
+    wait_until(lambda: len(server.binds) == 5, 5, "four binds under way")
     with server.connect() as c:
         c.expect_close()
-    for c in idle:
-        c.close()
-    wait_until(lambda: server.sessions() == [])
-    with server.bound():
-        pass
+    for c in waiting:
+        assert c.recv().status == RSYSERR
+    assert server.metrics()[dropped] == 1
+
+
+def test_stress(server):
+    """R-10: from 80 % of the connections on, a fifth of the patience."""
+    server.configure(max_connections=5, bind_timeout="10s")
+    server.start()
+    clients = [server.bound(timeout=20) for _ in range(3)]
+    assert server.metrics()["smpps_stress"] == 0
+    clients.append(server.bound(timeout=20))
+    server.process.wait_log("event=smpps.stress state=on ")
+    assert server.metrics()["smpps_stress"] == 1
+
+    begun = time.monotonic()
+    half = clients.pop()
+    half.send_raw(half.submit_pdu(b"4915112345678", b"half").encode()[:-3])
+    with server.connect() as idle:
+        idle.expect_close(20)
+        assert 1 < time.monotonic() - begun < 5
+        half.expect_close(20)
+        assert 1 < time.monotonic() - begun < 5
+    server.process.wait_log("event=smpps.stress state=off ")
+    assert server.metrics()["smpps_stress"] == 0
+    # As patient as ever.
+    half = clients[0]
+    begun = time.monotonic()
+    half.send_raw(half.submit_pdu(b"4915112345678", b"half").encode()[:-3])
+    half.expect_close(20)
+    assert 9 < time.monotonic() - begun < 13
+    for c in clients[1:]:
+        assert c.enquire().status == ROK
 
 
 def test_connections(server):
     server.configure(max_connections=3)
     server.start()
-    clients = [server.bound() for _ in range(3)]
+    clients = [server.bound() for _ in range(2)] + [server.connect()]
+    assert clients[2].enquire().status == ROK
+    clients.append(server.bound())
+    clients.pop(2).expect_close()
     with server.connect() as c:
         c.expect_close()
     for c in clients:
