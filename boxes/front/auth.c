@@ -489,28 +489,19 @@ auth_decide(struct auth *a, const struct auth_query *q, struct attempt *t,
     const uint8_t digest[ACCOUNT_DIGEST], const struct account *acc)
 {
 	uint64_t now = clock_mono_ms();
+	bool good = q->key.p != NULL ||
+	    (now < acc->good_until &&
+		CRYPTO_memcmp(acc->good, digest, ACCOUNT_DIGEST) == 0);
+	bool allowed =
+	    !acc->pb->disabled && account_source_allowed(acc, q->source);
 
-	if (q->key.p != NULL) {
-		if (!acc->pb->disabled &&
-		    account_source_allowed(acc, q->source))
-			return AUTH_OK;
-		return t != NULL
-		    ? auth_fail(a, q, t,
-			  acc->pb->disabled ? "disabled" : "source address")
-		    : AUTH_WAIT;
-	}
-	if (now < acc->good_until &&
-	    CRYPTO_memcmp(acc->good, digest, ACCOUNT_DIGEST) == 0) {
-		if (!acc->pb->disabled &&
-		    account_source_allowed(acc, q->source))
-			return AUTH_OK;
-		return t != NULL
-		    ? auth_fail(a, q, t,
-			  acc->pb->disabled ? "disabled" : "source address")
-		    : AUTH_WAIT;
-	}
+	if (good && allowed)
+		return AUTH_OK;
 	if (t == NULL)
 		return AUTH_WAIT;
+	if (good)
+		return auth_fail(
+		    a, q, t, acc->pb->disabled ? "disabled" : "source address");
 	if (now < acc->bad_until &&
 	    CRYPTO_memcmp(acc->bad, digest, ACCOUNT_DIGEST) == 0)
 		return auth_fail(a, q, t, "wrong password");
