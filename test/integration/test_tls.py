@@ -26,6 +26,8 @@ from smpp_client import Session
 from smppc import RESULT, link  # noqa: F401 (fixture)
 from smpps import server  # noqa: F401 (fixture)
 
+MIB = 1024 * 1024
+SANITIZED = "HOPYARD_SANITIZED" in os.environ
 ROK = 0
 RBINDFAIL = 0x0d
 
@@ -247,6 +249,27 @@ class Tls:
 @pytest.fixture
 def tls(server, ca, files):  # noqa: F811
     return Tls(server, ca, files["server"])
+
+
+def test_smpps_idle_customers(server, tls, ca):
+    """What 1,000 that are bound and do nothing cost with TLS."""
+    server.configure(max_unbound_source=2000)
+    server.start()
+    context = client_context(ca.cert)
+    tls.bound(context=context).close()
+    before = server.rss()
+    clients = [tls.bound(context=context) for _ in range(1000)]
+    server.wait_seat("demo", binds=1000)
+    after = server.rss()
+    print("RSS %.1f MiB, with 1,000 bound idle customers over TLS %.1f MiB: "
+          "%.1f KiB each" % (before / MIB, after / MIB,
+                             (after - before) / 1024 / 1000))
+    assert after < 64 * MIB or SANITIZED
+    for c in clients[::100]:
+        assert c.enquire().status == ROK
+    for c in clients:
+        c.close()
+    server.wait_seat("demo", binds=0)
 
 
 def serial(session):
