@@ -155,7 +155,8 @@ static const struct conf_row conf_table_smpps_rows[] = {
 	{ "tls_listen", CONF_LIST, CONF_LISTEN, CONF_RESTART, .dflt = "",
 	  .help = "Where to listen with TLS; the usual port is 3550." },
 	{ "tls_cert", CONF_STR, CONF_ANY, CONF_LIVE,
-	  .help = "Certificate and chain of the server, in PEM." },
+	  .help = "File of the server's certificate and chain, in PEM; "
+	      "tls_listen needs it." },
 	{ "tls_key", CONF_STR, CONF_ANY, CONF_LIVE,
 	  .help = "Its private key, in PEM; read by nobody else." },
 	{ "tls_client_ca", CONF_STR, CONF_ANY, CONF_LIVE,
