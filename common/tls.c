@@ -202,7 +202,7 @@ tls_verify_cb(int ok, X509_STORE_CTX *store)
 	char names[128] = "", issuer[128] = "", at[24];
 
 	if (ok)
-		return ok;
+		return 1;
 	if (cert != NULL) {
 		tls_names(cert, names, sizeof(names));
 		(void)X509_NAME_oneline(
@@ -235,7 +235,7 @@ tls_verify_cb(int ok, X509_STORE_CTX *store)
 		tls_set_error(t, "certificate is not accepted: %s (%s)",
 		    X509_verify_cert_error_string(error), names);
 	}
-	return ok;
+	return 0;
 }
 
 static const char *

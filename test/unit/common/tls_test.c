@@ -278,11 +278,9 @@ static struct tls_config *
 config(struct tls_config *(*make)(const struct tls_opts *, struct buf *),
     const struct tls_opts *opts)
 {
-	struct tls_config *c;
-	struct buf why;
+	static struct buf why;
+	struct tls_config *c = make(opts, &why);
 
-	buf_init(&why);
-	c = make(opts, &why);
 	if (c == NULL)
 		fail_msg("%s", buf_str(&why));
 	buf_fini(&why);

@@ -119,7 +119,7 @@ test_hostile(void **state UNUSED)
 		"------------------------------------",
 		"%s%s%s%s%n",
 	};
-	uint8_t id[16], octets[80];
+	uint8_t id[16], octets[80] = { 0 };
 	size_t i, len;
 
 	for (i = 0; i < ARRAY_LEN(none); i++)
