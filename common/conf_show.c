@@ -10,7 +10,6 @@
 
 #include "common/buf.h"
 #include "common/conf_tree.h"
-#include "common/xalloc.h"
 
 /* ------------------------------------------------------------------ values */
 

@@ -16,7 +16,6 @@
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/uuid.h"
-#include "common/xalloc.h"
 
 #define PROTO_MIN 1
 #define PROTO_MAX 1

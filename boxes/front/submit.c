@@ -10,7 +10,6 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/json.h"
-#include "common/log.h"
 #include "common/queue.h"
 #include "common/stats.h"
 #include "common/xalloc.h"

@@ -12,6 +12,8 @@
 
 #include "boxes/front/account.h"
 #include "boxes/front/number.h"
+#include "boxes/front/pack.h"
+#include "boxes/front/submit.h"
 #include "boxes/http/ask.h"
 #include "boxes/http/draft.h"
 #include "boxes/http/front.h"
@@ -20,7 +22,6 @@
 #include "boxes/http/openapi.h"
 #include "boxes/http/problem.h"
 #include "boxes/http/server.h"
-#include "boxes/front/submit.h"
 #include "common/box.h"
 #include "common/clock.h"
 #include "common/json.h"

@@ -2,6 +2,7 @@
 #include "boxes/http/draft.h"
 
 #include "boxes/front/account.h"
+#include "boxes/front/pack.h"
 #include "boxes/front/plan.h"
 
 void

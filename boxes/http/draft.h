@@ -13,7 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "boxes/front/pack.h"
 #include "common/attr.h"
 #include "common/uuid.h"
 #include "hopyard/v1/bus.pb-c.h"

@@ -7,12 +7,12 @@
 #include <llhttp.h>
 
 #include "boxes/front/account.h"
-#include "boxes/http/api.h"
 #include "boxes/front/auth.h"
+#include "boxes/front/submit.h"
+#include "boxes/http/api.h"
 #include "boxes/http/problem.h"
 #include "boxes/http/sendsms.h"
 #include "boxes/http/server.h"
-#include "boxes/front/submit.h"
 #include "boxes/http/traffic.h"
 #include "common/box.h"
 #include "common/conf.h"

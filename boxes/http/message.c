@@ -10,6 +10,7 @@
 
 #include "boxes/front/account.h"
 #include "boxes/front/number.h"
+#include "boxes/front/pack.h"
 #include "boxes/http/front.h"
 #include "boxes/http/problem.h"
 #include "common/clock.h"

@@ -10,12 +10,13 @@
 #include <llhttp.h>
 
 #include "boxes/front/account.h"
-#include "boxes/front/number.h"
 #include "boxes/front/auth.h"
+#include "boxes/front/number.h"
+#include "boxes/front/pack.h"
+#include "boxes/front/submit.h"
 #include "boxes/http/draft.h"
 #include "boxes/http/front.h"
 #include "boxes/http/server.h"
-#include "boxes/front/submit.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "proto/charset.h"

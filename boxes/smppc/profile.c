@@ -14,7 +14,6 @@
 #include "common/log.h"
 #include "common/tls.h"
 #include "common/xalloc.h"
-#include "proto/smpp_pdu.h"
 
 #define PROFILE_ANSWER_MS 10000
 

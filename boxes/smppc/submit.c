@@ -19,12 +19,11 @@
 #include "proto/smpp_time.h"
 #include "proto/udh.h"
 
-#define SUBMIT_PAUSE_MS    1000 /* THROTTLED: the bus waits that long */
-#define SUBMIT_DELAY_MAX   (7 * 24 * 3600 * 1000ull)
-#define SUBMIT_ARENA       (192 * 1024)
-#define SUBMIT_ID_ROOM     72 /* a part's octets later hold its id, <= 65 */
-#define SUBMIT_SHORT_CODE  6  /* digits: no international number is as short */
-#define SUBMIT_ADDRESS_MAX 20
+#define SUBMIT_PAUSE_MS   1000 /* THROTTLED: the bus waits that long */
+#define SUBMIT_DELAY_MAX  (7 * 24 * 3600 * 1000ull)
+#define SUBMIT_ARENA      (192 * 1024)
+#define SUBMIT_ID_ROOM    72 /* a part's octets later hold its id, <= 65 */
+#define SUBMIT_SHORT_CODE 6  /* digits: no international number is as short */
 
 typedef Hopyard__V1__Result__Code result_code;
 #define RESULT(x) HOPYARD__V1__RESULT__CODE__##x

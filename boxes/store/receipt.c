@@ -7,7 +7,6 @@
 
 #include "boxes/store/batch.h"
 #include "common/buf.h"
-#include "common/log.h"
 #include "common/map.h"
 #include "common/queue.h"
 #include "common/stats.h"

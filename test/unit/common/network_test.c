@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "common/network.h"
 #include "common/attr.h"
+#include "common/network.h"
 
 static void
 test_has(void **state)

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "boxes/front/account.h"
+#include "boxes/front/pack.h"
 #include "boxes/http/draft.h"
 
 static void

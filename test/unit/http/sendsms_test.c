@@ -18,10 +18,10 @@
 
 #include "boxes/front/account.h"
 #include "boxes/front/auth.h"
+#include "boxes/front/submit.h"
 #include "boxes/http/front.h"
 #include "boxes/http/sendsms.h"
 #include "boxes/http/server.h"
-#include "boxes/front/submit.h"
 #include "common/xalloc.h"
 
 #define MAX_ITEMS 1000
