@@ -400,6 +400,19 @@ evicted_and_back(void **state)
 	all_over();
 }
 
+/* All that waits in the store is paged in, and s1 has it. */
+static void
+s1_takes_all(size_t n)
+{
+	for (int i = 0; i < 5; i++) {
+		pages();
+		commit();
+	}
+	assert_int_equal(got_count, n);
+	for (size_t i = 0; i < n; i++)
+		result_of("s1", got[i].ref, RESULT(OK));
+}
+
 /* The end of a backlog is not durable yet, so that what comes behind it is kept
  * again; all of that goes back to the store. */
 static void
@@ -429,13 +442,7 @@ evicted_behind_a_backlog(void **state)
 	pass(6000);
 	assert_int_equal(q->ready_count, 0);
 	attach("s1", "a", 1, 1, PLENTY);
-	for (int i = 0; i < 5; i++) {
-		pages();
-		commit();
-	}
-	assert_int_equal(got_count, 67);
-	for (size_t i = 0; i < 67; i++)
-		result_of("s1", got[i].ref, RESULT(OK));
+	s1_takes_all(67);
 	all_over();
 }
 
@@ -459,13 +466,7 @@ report_before_a_spilled_mo(void **state)
 	engine_checkpoint(e);
 	commit(); /* the model looks at the marks */
 	attach("s1", "a", 1, 1, PLENTY);
-	for (int i = 0; i < 5; i++) {
-		pages();
-		commit();
-	}
-	assert_int_equal(got_count, 66);
-	for (size_t i = 0; i < 66; i++)
-		result_of("s1", got[i].ref, RESULT(OK));
+	s1_takes_all(66);
 	all_over();
 }
 
