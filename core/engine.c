@@ -771,12 +771,28 @@ claimant(const struct engine *e, const struct msg *m)
 	return NULL;
 }
 
+/* An earlier bus may have given it to its link, which has not said so far what
+ * it has. */
+static bool
+in_doubt(const struct engine *e, const struct msg *m)
+{
+	const struct target *t = m->queue->target;
+	uint64_t since = t->met ? t->since : e->started;
+
+	return m->kind == HOPYARD__V1__KIND__MT && m->seq <= e->recovered_seq &&
+	    t->configured && !t->settled &&
+	    (t->state != TARGET_AWAY || !t->met) &&
+	    e->now - since < e->limits.reclaim_ms;
+}
+
 void
 engine_ready(struct engine *e, struct msg *m, bool front)
 {
 	struct target *t = claimant(e, m);
 	struct bytes none = { NULL, 0 };
-	if (m->cancel_token != 0 && engine_cancel_now(e, m, 0, 0, NULL, none))
+
+	if (m->cancel_token != 0 && t == NULL && !in_doubt(e, m) &&
+	    engine_cancel_now(e, m, 0, 0, NULL, none))
 		return;
 	if (t != NULL) {
 		/* Until all is told, target_settle() needs it there. */
@@ -788,6 +804,8 @@ engine_ready(struct engine *e, struct msg *m, bool front)
 		m->queue->inflight++;
 		t->inflight_count++;
 		TAILQ_INSERT_TAIL(&t->inflight, m, link);
+		if (m->cancel_token != 0)
+			e->ops->recall(e->arg, t, m->seq);
 		return;
 	}
 	if (expired(e, m)) {
@@ -941,6 +959,9 @@ target_dispatch(struct engine *e, struct target *t)
 		m = target_next(t, e->now, e->limits.starvation);
 		if (m == NULL)
 			return;
+		if (m->cancel_token != 0 &&
+		    engine_cancel_now(e, m, 0, 0, NULL, none))
+			continue;
 		if (expired(e, m)) {
 			e->count.expired++;
 			engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
@@ -1233,8 +1254,9 @@ engine_target_failed(const struct engine *e, const struct target *t)
 	/* Draining: what is queued is still sent, and here. */
 	if (t->admin == TARGET_ADMIN_DRAIN && t->up && t->configured)
 		return false;
-	/* What it has in hand is not for others. */
-	if (t->state == TARGET_GREETED && !t->settled)
+	/* What it has in hand is not for others, as long as it may say so. */
+	if ((t->state == TARGET_GREETED || t->state == TARGET_LOST) &&
+	    !t->settled)
 		return false;
 	/* After a start, leave the boxes time to come back. */
 	if (t->state == TARGET_AWAY &&
@@ -1280,9 +1302,12 @@ sweep(struct engine *e)
 
 	while (n < SWEEP_MAX && e->sweep_pos < end &&
 	    (m = map_next(&e->by_seq, &e->sweep_pos)) != NULL) {
-		if (!expired(e, m))
+		/* There was no credit to find out that nobody has it. */
+		if (m->cancel_token != 0 && m->state == MSG_READY)
+			late[n++] = m;
+		else if (!expired(e, m))
 			continue;
-		if (m->state == MSG_READY || m->state == MSG_WAITING ||
+		else if (m->state == MSG_READY || m->state == MSG_WAITING ||
 		    (m->state == MSG_INFLIGHT &&
 			e->wall - m->expires_at >= SWEEP_GRACE))
 			late[n++] = m;
@@ -1294,6 +1319,10 @@ sweep(struct engine *e)
 
 		m = late[i];
 		engine_detach(e, m);
+		if (m->cancel_token != 0 && !kept && !expired(e, m)) {
+			engine_ready(e, m, true);
+			continue;
+		}
 		e->count.expired++;
 		engine_make_final(e, m,
 		    kept ? HOPYARD__V1__STATE__UNKNOWN

@@ -935,8 +935,7 @@ engine_cancel(struct engine *e, const uint8_t id[16], struct bytes account,
 	switch (m->state) {
 	case MSG_READY:
 		engine_detach(e, m);
-		if (!engine_cancel_now(e, m, 0, 0, NULL, none))
-			engine_ready(e, m, true);
+		engine_ready(e, m, true);
 		return;
 	case MSG_WAITING:
 		engine_detach(e, m);

@@ -549,6 +549,15 @@ take_withdrawal(struct engine *e, struct msg *m)
 	free(l);
 }
 
+static void
+start_waiting(struct engine *e, struct msg *m, uint64_t ms)
+{
+	struct bytes none = { NULL, 0 };
+
+	if (m->cancel_token == 0 || !engine_cancel_now(e, m, 0, 0, NULL, none))
+		engine_wait(e, m, ms);
+}
+
 /* A page has brought it: into its list, unless its result is known. */
 static void
 start(struct engine *e, struct msg *m)
@@ -574,12 +583,10 @@ start(struct engine *e, struct msg *m)
 			replace_loaded(e, m);
 		if (m->queue->target->schedules)
 			m->scheduled = false;
-		if (m->cancel_token != 0)
-			engine_ready(e, m, false);
-		else if (m->scheduled)
-			engine_wait(e, m, m->due - e->now);
+		if (m->scheduled)
+			start_waiting(e, m, m->due - e->now);
 		else if (m->from_due && m->due_at > e->wall)
-			engine_wait(e, m, m->due_at - e->wall);
+			start_waiting(e, m, m->due_at - e->wall);
 		else
 			engine_ready(e, m, false);
 		return;
@@ -823,8 +830,7 @@ lookup_done(struct engine *e, struct lookup *l)
 	keep_looked_up(e, m, q);
 	if (l->why == LOOKUP_CANCEL) {
 		m->cancel_token = l->number;
-		if (!engine_cancel_now(e, m, 0, 0, NULL, none))
-			start(e, m);
+		start(e, m);
 		return;
 	}
 	apply_result(e, l, m);

@@ -1498,14 +1498,15 @@ replace_torn(void **state)
 		commit();
 		pages();
 		commit();
-		pages();
-		commit();
+		/* Its link may have the old one. */
+		box_up("l1", (uint8_t)(10 + cut), 20 + cut, false, 100);
+		for (int i = 0; i < 4; i++) {
+			commit();
+			pages();
+		}
 		assert_true(code_of(number) == ACK(ACK_OK) ||
 		    code_of(number) == ACK(LATER));
 		assert_replaced(old, id);
-		box_up("l1", (uint8_t)(10 + cut), 20 + cut, false, 100);
-		pages();
-		commit(); /* that it may be the second attempt */
 		assert_memory_equal(last_got()->id, id, 16);
 		assert_int_equal(got_count, cut + 1u);
 		result_of("l1", last_got()->ref, RESULT(OK));
@@ -1540,9 +1541,11 @@ replace_torn_and_forgotten(void **state)
 	bus_restart();
 	pages();
 	commit();
-	assert_replaced(old, id);
+	assert_int_equal(db_find(&db, old)->final, 0);
 	box_up("l1", 1, 11, false, 100);
 	commit();
+	commit();
+	assert_replaced(old, id);
 	assert_int_equal(got_count, 1);
 	assert_memory_equal(last_got()->id, id, 16);
 }
@@ -2076,6 +2079,33 @@ failover_and_what_comes_after(void **state)
 	all_over();
 }
 
+/* The connection of a link was lost again before it had said, to a new bus, what
+ * it has: that is not for others. */
+static void
+no_failover_in_doubt(void **state)
+{
+	uint64_t ref;
+
+	(void)state;
+	box_up("l1", 1, 11, false, 100);
+	box_up("l2", 2, 12, false, 100);
+	submit("a", "4915112345678", 0);
+	commit();
+	ref = last_got()->ref;
+	assert_string_equal(last_got()->target, "l1");
+	bus_restart();
+	pages();
+	box_up("l2", 2, 12, true, 100);
+	engine_hello(e, target("l1"), 13, instance(1), true);
+	engine_gone(e, target("l1"));
+	pass(8000); /* failover_after is 5 s, reclaim 10 s */
+	commit();
+	assert_int_equal(got_count, 1);
+	engine_hello(e, target("l1"), 14, instance(1), true);
+	result_of("l1", ref, RESULT(OK));
+	all_over();
+}
+
 static void
 hold_drain_maint(void **state)
 {
@@ -2580,6 +2610,7 @@ main(void)
 		TEST(no_credit_after_hello),
 		TEST(in_hand_only_at_hello),
 		TEST(failover_and_what_comes_after),
+		TEST(no_failover_in_doubt),
 		TEST(hold_drain_maint),
 		TEST(credit_is_kept),
 		TEST(credit_to_the_byte),

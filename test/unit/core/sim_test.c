@@ -88,6 +88,7 @@ struct message {
 	bool acked;        /* OK, at least once */
 	bool refused;      /* and never OK */
 	bool canceled;     /* and the answer said so */
+	bool withdrawn;    /* by its front end, likewise */
 	bool flagged;      /* handed out once as possibly sent before */
 	unsigned taken;    /* by carriers */
 	unsigned unknowns; /* reasons to be taken twice */
@@ -226,7 +227,8 @@ struct sim {
 	size_t count, cap;
 	struct map by_id;
 	struct map cancels; /* token -> message */
-	struct map served;  /* refs that a customer has */
+	struct map withdrawals;
+	struct map served; /* refs that a customer has */
 	uint64_t last_token;
 	struct faults faults;
 	size_t replaced;
@@ -482,7 +484,10 @@ on_settle(void *arg, uint32_t peer, uint64_t number,
 
 	(void)text;
 	if (peer == ENGINE_PEER_CALL) {
-		m = map_del_u64(&s->cancels, number);
+		bool withdrawal = map_get_u64(&s->withdrawals, number) != NULL;
+
+		m = map_del_u64(
+		    withdrawal ? &s->withdrawals : &s->cancels, number);
 		if (m == NULL) {
 			fail_run(s, "a cancel was answered twice");
 			return;
@@ -491,6 +496,7 @@ on_settle(void *arg, uint32_t peer, uint64_t number,
 			const struct db_row *r = db_find(&s->db, m->id);
 
 			m->canceled = true;
+			m->withdrawn |= withdrawal;
 			if (r == NULL ||
 			    r->final != HOPYARD__V1__STATE__CANCELLED)
 				fail_run(s, "canceled %s, but it is not",
@@ -662,6 +668,9 @@ on_answer(void *arg, uint64_t token, unsigned code, const char *text)
 	struct sim *s = arg;
 
 	(void)text;
+	/* Withdrawn before, and asked again, is as good. */
+	if (map_del_u64(&s->withdrawals, token) != NULL)
+		return;
 	if (map_del_u64(&s->cancels, token) == NULL)
 		fail_run(s, "a cancel was answered twice");
 	if (code == 0)
@@ -1645,6 +1654,8 @@ bus_kill(struct sim *s)
 		;
 	map_fini(&s->cancels);
 	map_init(&s->cancels);
+	map_fini(&s->withdrawals);
+	map_init(&s->withdrawals);
 	s->bus_back = s->now + rnd(s, chance(s, 900) ? 300 : 5000);
 }
 
@@ -1956,6 +1967,24 @@ cancel(struct sim *s)
 	engine_cancel(s->e, m->id, (struct bytes){ NULL, 0 }, s->last_token);
 }
 
+/* As if its front end had refused it; also before the store is there. */
+static void
+withdraw(struct sim *s)
+{
+	struct message *m;
+
+	if (s->count == 0 || s->e == NULL)
+		return;
+	/* Mostly one that is new. */
+	m = s->message[s->count - 1 -
+	    rnd(s, chance(s, 900) && s->count > 20 ? 20 : s->count)];
+	if (m->mo)
+		return;
+	map_put_u64(&s->withdrawals, ++s->last_token, m);
+	engine_time(s->e, s->now + 1, WALL(s));
+	engine_withdraw(s->e, m->id, s->last_token);
+}
+
 static void
 front_send(struct sim *s, int i)
 {
@@ -2082,7 +2111,7 @@ at_rest(const struct sim *s)
 	if (e == NULL || !s->opened || !TAILQ_EMPTY(&s->pending) ||
 	    e->by_seq.count != 0 || e->ledger.ring_count != 0 ||
 	    e->lookups.count != 0 || e->replacements.count != 0 ||
-	    s->cancels.count != 0)
+	    s->cancels.count != 0 || s->withdrawals.count != 0)
 		return false;
 	for (int i = 0; i < BOXES; i++)
 		if (!TAILQ_EMPTY(&s->box[i].owed) ||
@@ -2118,6 +2147,19 @@ count_told(struct sim *s)
 	}
 }
 
+/* A report: not of a message that was withdrawn. */
+static void
+told_of(struct sim *s, const struct db_row *report)
+{
+	const struct db_row *r = db_row(&s->db, report->message);
+
+	for (size_t i = 0; r != NULL && i < s->count; i++)
+		if (s->message[i]->withdrawn &&
+		    memcmp(s->message[i]->id, r->id, 16) == 0)
+			fail_run(s, "%s was withdrawn, and a report says so",
+			    hex(r->id));
+}
+
 static void
 check_end(struct sim *s)
 {
@@ -2128,6 +2170,8 @@ check_end(struct sim *s)
 		const struct db_row *r = db_row(&s->db, seq);
 		static const uint8_t nobody[16];
 
+		if (r->kind == HOPYARD__V1__KIND__DLR)
+			told_of(s, r);
 		if (memcmp(r->other, nobody, 16) == 0)
 			continue;
 		s->replaced++;
@@ -2157,6 +2201,9 @@ check_end(struct sim *s)
 		    !s->faults.leap)
 			fail_run(s, "%s was sent %u times for no reason",
 			    hex(m->id), m->taken);
+		if (m->canceled && m->taken > 0 && m->unknowns == 0 &&
+		    !s->faults.connector && !s->faults.leap)
+			fail_run(s, "%s was canceled, and sent", hex(m->id));
 		if (m->taken > 1 && !r->dup && r->submits > 0)
 			fail_run(s, "%s was sent twice, and is not flagged",
 			    hex(m->id));
@@ -2188,6 +2235,7 @@ sim_init(struct sim *s, uint64_t seed)
 	db_init(&s->db);
 	s->db.frame_items = rnd(s, 2) ? 5 : 0;
 	map_init(&s->by_id);
+	map_init(&s->withdrawals);
 	map_init(&s->cancels);
 	map_init(&s->served);
 	buf_init(&s->buf);
@@ -2239,6 +2287,7 @@ sim_fini(struct sim *s)
 		free(s->message[i]);
 	free(s->message);
 	map_fini(&s->by_id);
+	map_fini(&s->withdrawals);
 	map_fini(&s->cancels);
 	map_fini(&s->served);
 	buf_fini(&s->buf);
@@ -2248,7 +2297,7 @@ sim_fini(struct sim *s)
 
 struct totals {
 	uint64_t messages, records, pages, verified, served, kills;
-	uint64_t replaced, parts;
+	uint64_t replaced, parts, withdrawn;
 };
 
 static bool
@@ -2272,6 +2321,8 @@ sim_run(uint64_t seed, struct totals *sum)
 			send_parts(s);
 		if (chance(s, 25))
 			cancel(s);
+		if (chance(s, 15))
+			withdraw(s);
 		if (chance(s, 15))
 			come_and_go(s);
 		break_something(s);
@@ -2306,8 +2357,10 @@ sim_run(uint64_t seed, struct totals *sum)
 	sum->kills += s->epoch - (s->epoch > 0);
 	sum->served += s->served.count;
 	sum->replaced += s->replaced;
-	for (size_t i = 0; i < s->count; i++)
+	for (size_t i = 0; i < s->count; i++) {
 		sum->parts += s->message[i]->told;
+		sum->withdrawn += s->message[i]->withdrawn;
+	}
 	ok = s->failed[0] == '\0';
 	if (!ok)
 		print_error("SEED=%llu step %u: %s\n", (unsigned long long)seed,
@@ -2333,14 +2386,15 @@ many_worlds(void **state)
 	}
 	for (uint64_t seed = first; seed < first + n && bad < 10; seed++)
 		bad += !sim_run(seed, &sum);
-	print_message("%llu runs: %llu messages, %llu records, %llu pages "
-		      "(%llu verified), %llu items to customers, %llu parts "
-		      "of MO, %llu replaced, bus killed %llu times\n",
+	print_message(
+	    "%llu runs: %llu messages, %llu records, %llu pages "
+	    "(%llu verified), %llu items to customers, %llu parts "
+	    "of MO, %llu replaced, %llu withdrawn, bus killed %llu times\n",
 	    (unsigned long long)n, (unsigned long long)sum.messages,
 	    (unsigned long long)sum.records, (unsigned long long)sum.pages,
 	    (unsigned long long)sum.verified, (unsigned long long)sum.served,
 	    (unsigned long long)sum.parts, (unsigned long long)sum.replaced,
-	    (unsigned long long)sum.kills);
+	    (unsigned long long)sum.withdrawn, (unsigned long long)sum.kills);
 	assert_int_equal(bad, 0);
 }
 

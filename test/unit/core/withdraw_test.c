@@ -380,6 +380,71 @@ before_the_store(void **state)
 	all_over();
 }
 
+/* The bus was killed, and the link may have it: only the link knows. */
+static void
+in_doubt(void **state)
+{
+	uint8_t id[2][16];
+	uint64_t ref;
+
+	(void)state;
+	box_up("l1", 1, 1);
+	submit(id[0]);
+	submit(id[1]);
+	commit();
+	assert_int_equal(got_count, 1);
+	ref = got[0];
+	engine_free(e);
+	now++;
+	engine_start(&ops);
+	store_open();
+	engine_dispatch(e);
+	pages();
+	withdraw(id[0]);
+	engine_withdraw(e, id[1], TOKEN);
+	commit();
+	assert_int_equal(answers, 0);
+	engine_hello(e, target("l1"), 7, instance(1), true);
+	engine_in_hand(e, target("l1"), &ref, 1);
+	assert_int_equal(recalled, ref);
+	engine_credit(e, target("l1"), 0, 0);
+	pass(3000);
+	commit();
+	assert_withdrawn(id[1]); /* without credit, too */
+	result_of("l1", ref, RESULT(OK));
+	assert_int_equal(answers, 2);
+	assert_int_equal(answer_code, 409);
+	commit();
+	assert_true(db_find(&db, id[0])->submitted);
+	assert_int_equal(e->count.withdrawn, 1);
+}
+
+/* And when it does not come back in time, or has gone for good. */
+static void
+in_doubt_for_long(void **state)
+{
+	uint8_t id[16];
+
+	(void)state;
+	box_up("l1", 1, 0);
+	submit(id);
+	commit();
+	engine_free(e);
+	now++;
+	engine_start(&ops);
+	store_open();
+	engine_dispatch(e);
+	pages();
+	withdraw(id);
+	pass(9000);
+	commit();
+	assert_int_equal(answers, 0);
+	pass(5000);
+	commit();
+	assert_withdrawn(id);
+	all_over();
+}
+
 /* More than is kept in mind: ask again. */
 static void
 too_many(void **state)
@@ -414,6 +479,8 @@ main(void)
 		TEST(too_late),
 		TEST(in_the_store),
 		TEST(before_the_store),
+		TEST(in_doubt),
+		TEST(in_doubt_for_long),
 		TEST(too_many),
 	};
 
