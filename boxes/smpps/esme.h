@@ -83,6 +83,7 @@ struct esme {
 	unsigned throttled; /* answers that said so, since the last good one */
 
 	uint32_t unbind_seq; /* of our unbind */
+	size_t asked_bytes;  /* query.c: what is kept of its questions */
 
 	TAILQ_ENTRY(esme) link;          /* server->esmes */
 	TAILQ_ENTRY(esme) open_link;     /* server->open */

@@ -27,14 +27,18 @@
 #define QUERY_HOPS    16   /* replacements of one message that are followed */
 #define QUERY_GROUP   1000 /* messages of a cancel_sm without an id */
 #define QUERY_ARENA   ((size_t)1024 * 1024)
+#define QUERY_BYTES   ((size_t)32 * 1024 * 1024) /* of all that is kept */
+#define QUERY_SESSION ((size_t)4 * 1024 * 1024)  /* and for one session */
 
 /*
  * One request of a customer while the store or the bus is asked, or while it
- * waits for that; as many as the windows allow.  It outlives its session.
+ * waits for that; as many as the windows and the octets that are kept allow.
+ * It outlives its session.
  */
 struct query {
 	TAILQ_ENTRY(query) link; /* active, or waiting */
 	bool active;
+	size_t size; /* all of this allocation */
 	uint64_t since_ms;
 	struct server *server;
 	uint64_t esme;
@@ -60,6 +64,7 @@ TAILQ_HEAD(query_list, query);
 static struct query_list active = TAILQ_HEAD_INITIALIZER(active);
 static struct query_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
 static unsigned active_count;
+static size_t query_bytes;
 
 static void query_start(struct query *);
 static void query_look(struct query *);
@@ -70,6 +75,11 @@ static void query_cancel(struct query *);
 static void
 query_free(struct query *q)
 {
+	struct esme *e = esme_find(q->server, q->esme);
+
+	query_bytes -= q->size;
+	if (e != NULL)
+		e->asked_bytes -= q->size;
 	if (q->active) {
 		TAILQ_REMOVE(&active, q, link);
 		active_count--;
@@ -510,7 +520,7 @@ query_keep_replace(struct query *q, size_t *at, const struct smpp_pdu *pdu)
 	}
 }
 
-/* from and to: of a group. */
+/* from and to: of a group.  NULL: too much is kept, and it is answered. */
 static struct query *
 query_new(struct esme *e, const struct smpp_pdu *pdu, struct bytes from,
     struct bytes to)
@@ -522,7 +532,16 @@ query_new(struct esme *e, const struct smpp_pdu *pdu, struct bytes from,
 
 	if (pdu->command_id == SMPP_REPLACE_SM)
 		room += pdu->command_length;
-	q = xcalloc(1, sizeof(*q) + room);
+	room += sizeof(*q);
+	if (room > QUERY_BYTES - query_bytes ||
+	    room > QUERY_SESSION - e->asked_bytes) {
+		session_answer(e->session, pdu, ESME_RMSGQFUL);
+		return NULL;
+	}
+	q = xcalloc(1, room);
+	q->size = room;
+	query_bytes += room;
+	e->asked_bytes += room;
 	q->server = e->server;
 	q->esme = e->number;
 	q->command = pdu->command_id;
@@ -537,7 +556,7 @@ query_new(struct esme *e, const struct smpp_pdu *pdu, struct bytes from,
 	q->to = query_keep(q, &at, to);
 	if (pdu->command_id == SMPP_REPLACE_SM)
 		query_keep_replace(q, &at, pdu);
-	assert(at <= room);
+	assert(at <= room - sizeof(*q));
 	q->since_ms = clock_mono_ms();
 	TAILQ_INSERT_TAIL(&waiting, q, link);
 	esme_request_begin(e, pdu->sequence);
@@ -577,6 +596,8 @@ query_by_id(struct esme *e, const struct smpp_pdu *pdu)
 		return;
 	}
 	q = query_new(e, pdu, none, none);
+	if (q == NULL)
+		return;
 	memcpy(q->id, id, UUID_LEN);
 	query_begin(q);
 }
@@ -599,6 +620,7 @@ query_on_cancel_sm(struct esme *e, const struct smpp_pdu *pdu)
 	uint8_t ton = pdu->source_addr_ton, npi = pdu->source_addr_npi;
 	uint8_t from[ORDER_ADDRESS], to[NUMBER_MAX];
 	size_t from_len, to_len, bad;
+	struct query *q;
 
 	if (pdu->message_id.len > 0) {
 		query_by_id(e, pdu);
@@ -613,8 +635,9 @@ query_on_cancel_sm(struct esme *e, const struct smpp_pdu *pdu)
 		session_answer(e->session, pdu, ESME_RCANCELFAIL);
 		return;
 	}
-	query_begin(
-	    query_new(e, pdu, bytes_of(from, from_len), bytes_of(to, to_len)));
+	q = query_new(e, pdu, bytes_of(from, from_len), bytes_of(to, to_len));
+	if (q != NULL)
+		query_begin(q);
 }
 
 void

@@ -19,7 +19,7 @@ from smpps import server  # noqa: F401 (fixture)
 MIB = 1 << 20
 # With sanitizers memory and time say nothing; everything else does.
 SANITIZED = bool(os.environ.get("HOPYARD_SANITIZED"))
-ROK, RSYSERR = 0, 0x08
+ROK, RSYSERR, RMSGQFUL = 0, 0x08, 0x14
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +196,48 @@ def test_bad_clients(server):
                          ("peer does not read", 125)):
         wait_until(lambda: server.process.output().count(words) >= least, 5,
                    "%d times %s" % (least, words))
+
+
+def test_questions_without_an_answer(server):
+    """The store does not answer, and a customer whose window is wide asks on:
+    what is kept of it is bounded, and the rest is told to come again."""
+    server.configure(max_unbound_source=2000)
+    server.account("wide", "secret", window=1000)
+    server.account("good", "secret")
+    server.on_other = lambda call: None
+    server.start()
+    good = server.bound(system_id=b"good")
+    clients = [server.bound(system_id=b"wide", timeout=60) for _ in range(4)]
+    before = server.rss()
+    pdu = Pdu("replace_sm", message_id=b"0" * 32, source_addr_ton=0,
+              source_addr_npi=0, source_addr=b"HOP",
+              schedule_delivery_time=b"", validity_period=b"",
+              registered_delivery=0, sm_default_msg_id=0, short_message=b"",
+              tlv={"message_payload": b"x" * 60000})
+    senders = []
+    for c in clients:
+        octets = b"".join(
+            Pdu(pdu.command, 0, n, pdu.tlv, **pdu.fields).encode()
+            for n in range(1, 1000))
+        senders.append(threading.Thread(target=c.sock.sendall,
+                                        args=(octets,)))
+        senders[-1].start()
+    for sender in senders:
+        sender.join()
+    assert good.enquire().status == ROK
+    after = server.rss()
+    print("RSS %.1f MiB, asked %d x 60 kB %.1f MiB" % (
+        before / MIB, 999 * len(clients), after / MIB))
+    assert after - before < 64 * MIB or SANITIZED
+    # Each has its answer: full at once, or that nobody said anything.
+    for c in clients:
+        got = [c.recv() for _ in range(999)]
+        assert {p.command for p in got} == {"replace_sm_resp"}
+        assert {p.status for p in got} <= {RSYSERR, RMSGQFUL}
+        assert sorted(p.sequence for p in got) == list(range(1, 1000))
+        c.close()
+    assert good.enquire().status == ROK
+    good.close()
 
 
 def bind_all(server, names, password, timeout):
