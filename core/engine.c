@@ -777,8 +777,10 @@ static bool
 in_doubt(const struct engine *e, const struct msg *m)
 {
 	const struct target *t = m->queue->target;
-	uint64_t since = t->met ? t->since : e->started;
+	uint64_t since;
 
+	assert(t != NULL);
+	since = t->met ? t->since : e->started;
 	return m->kind == HOPYARD__V1__KIND__MT && m->seq <= e->recovered_seq &&
 	    t->configured && !t->settled &&
 	    (t->state != TARGET_AWAY || !t->met) &&
@@ -1292,6 +1294,18 @@ failover(struct engine *e)
 	e->scanned_epoch = e->route_epoch;
 }
 
+static bool
+is_late(const struct engine *e, const struct msg *m)
+{
+	/* There was no credit to find out that nobody has it. */
+	if (m->cancel_token != 0 && m->state == MSG_READY)
+		return true;
+	return expired(e, m) &&
+	    (m->state == MSG_READY || m->state == MSG_WAITING ||
+		(m->state == MSG_INFLIGHT &&
+		    e->wall - m->expires_at >= SWEEP_GRACE));
+}
+
 /* Looks at a part of all items: a look at all of them would be felt. */
 static void
 sweep(struct engine *e)
@@ -1301,17 +1315,9 @@ sweep(struct engine *e)
 	size_t n = 0, end = e->sweep_pos + e->by_seq.cap / SWEEP_TICKS + 1;
 
 	while (n < SWEEP_MAX && e->sweep_pos < end &&
-	    (m = map_next(&e->by_seq, &e->sweep_pos)) != NULL) {
-		/* There was no credit to find out that nobody has it. */
-		if (m->cancel_token != 0 && m->state == MSG_READY)
+	    (m = map_next(&e->by_seq, &e->sweep_pos)) != NULL)
+		if (is_late(e, m))
 			late[n++] = m;
-		else if (!expired(e, m))
-			continue;
-		else if (m->state == MSG_READY || m->state == MSG_WAITING ||
-		    (m->state == MSG_INFLIGHT &&
-			e->wall - m->expires_at >= SWEEP_GRACE))
-			late[n++] = m;
-	}
 	if (m == NULL)
 		e->sweep_pos = 0;
 	for (size_t i = 0; i < n; i++) {
