@@ -369,9 +369,23 @@ esme_unbind(struct esme *e, const char *why)
 	esme_enter_state(e, ESME_STATE_UNBINDING);
 }
 
+/* Answers its unbind. */
+static void
+esme_let_go(struct esme *e)
+{
+	struct smpp_pdu pdu;
+
+	smpp_pdu_init(&pdu, SMPP_UNBIND, ESME_ROK, e->unbind_seq);
+	session_answer(e->session, &pdu, ESME_ROK);
+	esme_end(e, "client unbound", true);
+}
+
 static bool
 esme_is_idle(const struct esme *e)
 {
+	/* Who unbinds need not answer any more. */
+	if (e->unbind_waits)
+		return e->requests == 0;
 	return e->requests == 0 && session_in_flight(e->session) == e->overdue;
 }
 
@@ -393,7 +407,11 @@ esme_leave(struct esme *e, const char *why)
 static void
 esme_look_idle(struct esme *e)
 {
-	if (e->leaving && esme_is_bound(e) && esme_is_idle(e))
+	if (!e->leaving || !esme_is_bound(e) || !esme_is_idle(e))
+		return;
+	if (e->unbind_waits)
+		esme_let_go(e);
+	else
 		esme_unbind(e, "all is answered");
 }
 
@@ -449,10 +467,12 @@ esme_tick(struct esme *e, uint64_t now_ms)
 	case ESME_STATE_BOUND_TX:
 	case ESME_STATE_BOUND_RX:
 	case ESME_STATE_BOUND_TRX:
-		if (e->leaving && since >= ESME_LEAVE_MS)
-			esme_unbind(e, "not all is answered in time");
-		else
+		if (!e->leaving || since < ESME_LEAVE_MS)
 			esme_look_idle(e);
+		else if (e->unbind_waits)
+			esme_let_go(e);
+		else
+			esme_unbind(e, "not all is answered in time");
 		break;
 	case ESME_STATE_UNBINDING:
 		if (since >= ESME_UNBIND_MS)
@@ -465,9 +485,18 @@ esme_tick(struct esme *e, uint64_t now_ms)
 
 /* ------------------------------------------------------------------- PDUs */
 
+/* Its answer is the last: a client that does not wait for those before would
+ * send again what was accepted. */
 static void
 esme_on_unbind(struct esme *e, const struct smpp_pdu *pdu)
 {
+	if (e->requests > 0 && esme_is_bound(e) && !e->unbind_waits) {
+		e->unbind_seq = pdu->sequence;
+		e->unbind_waits = e->leaving = true;
+		e->since_ms = clock_mono_ms();
+		customer_recount(e->customer);
+		return;
+	}
 	session_answer(e->session, pdu, ESME_ROK);
 	esme_end(e, "client unbound", true);
 }

@@ -53,7 +53,9 @@ struct esme {
 	struct session *session; /* owned */
 	enum esme_state state;   /* written only by esme_enter_state() */
 	bool tls;
-	bool leaving;   /* to be unbound when what is in hand is answered */
+	bool leaving;      /* to be unbound when what is in hand is answered;
+			 * by us, unless unbind_waits */
+	bool unbind_waits; /* for what it has asked before */
 	bool unchecked; /* its account may have changed: in server->unchecked */
 	char source[64];       /* the client's address, without port */
 	struct origin *origin; /* counts it while it is not bound */
@@ -82,7 +84,7 @@ struct esme {
 	uint64_t paused_ms;   /* it has enough: nothing new before; 0: none */
 	unsigned throttled; /* answers that said so, since the last good one */
 
-	uint32_t unbind_seq; /* of our unbind */
+	uint32_t unbind_seq; /* of our unbind; or of its own, which waits */
 	size_t asked_bytes;  /* query.c: what is kept of its questions */
 
 	TAILQ_ENTRY(esme) link;          /* server->esmes */

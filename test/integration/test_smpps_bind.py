@@ -536,6 +536,35 @@ def test_unbind_without_answer(server):
         assert 4 < time.monotonic() - begun < 8
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+def test_unbind_with_requests_in_hand(server, accepted):
+    """The answers to what came before the unbind come before its answer; what
+    comes after it is not taken, and nothing is delivered any more."""
+    server.configure(hold="3s")
+    server.bus.auto_ack.discard(pb.SUBMIT)
+    server.start()
+    with server.bound() as c:
+        server.wait_seat("demo", binds=1, receivers=1)
+        sent = [c.submit_pdu(b"4915112345678", b"%d" % i) for i in range(4)]
+        for n, pdu in enumerate(sent, 11):
+            pdu.sequence = n
+        c.send_raw(b"".join(p.encode() for p in sent[:3])
+                   + Pdu("unbind", 0, 20).encode() + sent[3].encode())
+        assert c.recv().sequence == 14          # refused at once
+        server.wait_seat("demo", receivers=0)
+        assert c.enquire().status == ROK
+        server.box.wait(lambda: len(server.box.submits) == 3)
+        if accepted:
+            server.box.ack()
+        got = [c.recv() for _ in range(4)]
+        assert [p.sequence for p in got] == [11, 12, 13, 20]
+        assert [p.status for p in got] == \
+            [ROK if accepted else RMSGQFUL] * 3 + [ROK]
+        assert got[3].command == "unbind_resp"
+        c.expect_close()
+    server.wait_seat("demo", binds=0)
+
+
 def test_crossing_unbinds(server):
     server.start()
     with server.bound() as c:
