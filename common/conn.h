@@ -39,10 +39,10 @@ enum conn_event {
 typedef void conn_cb(struct conn *, enum conn_event, void *arg);
 
 struct conn_opts {
-	size_t
-	    read_max; /* stop reading with this much unconsumed; 0: 320 KiB */
-	size_t high,
-	    low;     /* watermarks of the write buffer; 0: 1 MiB, 256 KiB */
+	/* Stop reading with so much unconsumed; 0: 320 KiB. */
+	size_t read_max;
+	/* Watermarks of the write buffer; 0: 1 MiB, 256 KiB. */
+	size_t high, low;
 	size_t hard; /* past it the connection fails; 0: 64 times high */
 	/*
 	 * Go on reading above the high watermark.  For the bus protocol: two

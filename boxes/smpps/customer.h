@@ -4,10 +4,11 @@
  * bus has handed over for it, and the credit that the bus has from us.
  *
  * Exists while it has a bind or an item in hand, and longer as long as the bus
- * remembers what it was granted.  Credit: the bus may send what
- * the receiver binds have room for in their windows, so that what waits here is
- * about nothing; the rest waits durably in the store.  Every change is told
- * with one Attach at the end of the turn.
+ * remembers what it was granted.
+ *
+ * Credit: the bus may send what the receiver binds have room for in their
+ * windows, so that what waits here is about nothing; the rest waits durably in
+ * the store.  Every change is told with one Attach at the end of the turn.
  */
 #ifndef SMPPS_CUSTOMER_H
 #define SMPPS_CUSTOMER_H
