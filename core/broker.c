@@ -31,6 +31,7 @@
  */
 #define WITHDRAW_WAIT 1000
 #define WITHDRAW_SOON 50
+#define STOOD_STILL   1000 /* ticks come four times a second */
 #define WELCOME_WAIT  2000
 #define PING_AFTER    5000
 #define PING_TIMEOUT  15000
@@ -40,7 +41,15 @@
 void
 broker_time(struct broker *b)
 {
-	engine_time(b->engine, clock_mono_ms(), clock_wall_ms());
+	struct engine *e = b->engine;
+	uint64_t before = e->now;
+
+	engine_time(e, clock_mono_ms(), clock_wall_ms());
+	/* We stood still: the store's answers are here, and so may be words
+	 * that make them void. */
+	if (before != 0 && e->now - before >= STOOD_STILL &&
+	    e->held_until < e->now + WITHDRAW_SOON)
+		e->held_until = e->now + WITHDRAW_SOON;
 	turn_add(&b->work);
 }
 
@@ -367,6 +376,12 @@ broker_may_welcome(struct broker *b, struct peer *p)
 	return false;
 }
 
+static bool
+is_front(const struct peer *p)
+{
+	return p->role == ROLE_FRONT || p->role == ROLE_SERVER;
+}
+
 /* Is every front end here?  p is about to be. */
 static bool
 fronts_here(struct broker *b, const struct peer *p)
@@ -416,8 +431,7 @@ broker_welcome(struct broker *b, struct peer *p)
 		    conn_peer(p->conn));
 	if (p->role == ROLE_STORE)
 		open_store(b, p);
-	if ((p->role == ROLE_FRONT || p->role == ROLE_SERVER) &&
-	    fronts_here(b, p))
+	if (is_front(p) && fronts_here(b, p))
 		engine_hold_recovered(b->engine, WITHDRAW_SOON);
 	broker_dirty(b, p);
 }
@@ -758,6 +772,24 @@ send_records(struct broker *b)
 }
 
 static void
+flush_peers(struct broker *b, bool fronts)
+{
+	struct peer *p;
+
+	if (b->dirty_all) {
+		TAILQ_FOREACH(p, &b->peers, link)
+			if (is_front(p) == fronts)
+				peer_flush(p, b->engine->open);
+		return;
+	}
+	for (size_t i = 0; i < b->dirty_count; i++) {
+		p = broker_peer(b, b->dirty[i]);
+		if (p != NULL && is_front(p) == fronts)
+			peer_flush(p, b->engine->open);
+	}
+}
+
+static void
 work_cb(void *arg)
 {
 	struct broker *b = arg;
@@ -772,16 +804,10 @@ work_cb(void *arg)
 	}
 	engine_dispatch(b->engine);
 	send_records(b);
-	if (b->dirty_all) {
-		TAILQ_FOREACH(p, &b->peers, link)
-			peer_flush(p, b->engine->open);
-	} else {
-		for (size_t i = 0; i < b->dirty_count; i++) {
-			p = broker_peer(b, b->dirty[i]);
-			if (p != NULL)
-				peer_flush(p, b->engine->open);
-		}
-	}
+	/* Front ends first: should we end between two writes, a message is
+	 * accepted and goes later, rather than gone and refused. */
+	flush_peers(b, true);
+	flush_peers(b, false);
 	b->dirty_count = 0;
 	b->dirty_all = false;
 }

@@ -17,6 +17,9 @@
 #define SUBMIT_SLOTS 32768 /* handed over and not acknowledged */
 #define SUBMIT_HELD  16384 /* waiting for the bus */
 #define SUBMIT_BYTES ((size_t)32 * 1024 * 1024)
+/* A timer that comes so late waits so long for what is there to be read. */
+#define SUBMIT_LATE_MS 500
+#define SUBMIT_READ_MS 50
 /* Withdrawals without an answer, and how they are asked for. */
 #define WITHDRAW_MAX      65536
 #define WITHDRAW_CALL     1000
@@ -80,6 +83,7 @@ struct submitter {
 	struct box *box;
 	uint64_t hold_ms;
 	uv_timer_t timer;
+	bool late; /* the timer was, and waits once more */
 	/* Refused, and perhaps with the bus: to be asked for, and asked. */
 	struct buf refused; /* ids */
 	struct withdrawal_list withdrawals;
@@ -539,9 +543,17 @@ static void
 submitter_timer_cb(uv_timer_t *timer)
 {
 	struct submitter *s = timer->data;
-	struct batch *b;
+	struct batch *b = TAILQ_FIRST(&s->waiting);
 	uint64_t now = clock_mono_ms();
 
+	/* It was we who stood still: what the bus has said is to be read. */
+	if (b != NULL && !s->late && now - b->deadline >= SUBMIT_LATE_MS &&
+	    now >= b->deadline) {
+		s->late = true;
+		uv_timer_start(timer, submitter_timer_cb, SUBMIT_READ_MS, 0);
+		return;
+	}
+	s->late = false;
 	while ((b = TAILQ_FIRST(&s->waiting)) != NULL && b->deadline <= now) {
 		batch_expire(b);
 		batch_finish(b);
