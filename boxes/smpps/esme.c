@@ -24,6 +24,7 @@
 #define ESME_UNBIND_MS 5000  /* for the answer to our unbind */
 #define ESME_LEAVE_MS  10000 /* for what is in hand when it is to go */
 #define ESME_ANSWER_MS 10000 /* for the answer to enquire_link, at most */
+#define ESME_SPREAD    256   /* messages under way, where the window is less */
 #define ESME_HURRY     5     /* times less patient under stress */
 
 static const char *const esme_state_names[] = {
@@ -425,23 +426,36 @@ esme_find_pending(const struct esme *e, uint32_t sequence)
 	return i;
 }
 
-void
-esme_request_begin(struct esme *e, uint32_t sequence)
+/* Has it as much under way as it may? */
+static bool
+esme_is_full(const struct esme *e)
 {
-	assert(e->requests < e->window);
+	uint32_t most = e->window > ESME_SPREAD ? e->window : ESME_SPREAD;
+
+	return e->requests == e->window ||
+	    (e->extra > 0 && e->requests + e->extra >= most);
+}
+
+void
+esme_request_begin(struct esme *e, uint32_t sequence, uint32_t messages)
+{
+	assert(e->requests < e->window && messages > 0);
 	e->pending[e->requests++] = sequence;
-	if (e->requests == e->window)
+	e->extra += messages - 1;
+	if (esme_is_full(e))
 		session_pause(e->session);
 }
 
 void
-esme_request_done(struct esme *e, uint32_t sequence)
+esme_request_done(struct esme *e, uint32_t sequence, uint32_t messages)
 {
+	bool full = esme_is_full(e);
 	uint32_t i = esme_find_pending(e, sequence);
 
 	assert(i < e->requests);
 	e->pending[i] = e->pending[--e->requests];
-	if (e->requests + 1 == e->window)
+	e->extra -= messages - 1;
+	if (full && !esme_is_full(e))
 		session_resume(e->session);
 	esme_look_idle(e);
 }

@@ -73,6 +73,7 @@ struct esme {
 	uint32_t window;    /* either way */
 
 	uint32_t requests; /* of its own that we have not answered */
+	uint32_t extra;    /* messages of these beyond one a request */
 	uint32_t *pending; /* their numbers; as many as the window */
 	uint64_t since_ms; /* of the state */
 	uint64_t bound_at; /* wall ms */
@@ -137,9 +138,12 @@ void esme_refuse(
  * At the window's size reading stops (session_pause()), so that an ESME that
  * ignores its window is slowed by TCP.  esme_request_done() ends it, after its
  * answer was sent; until then no other request may have its sequence number.
+ *
+ * A submit_multi is many messages: few of them fill the window as well, lest
+ * one customer has all of what may be on its way to the bus.
  */
-void esme_request_begin(struct esme *, uint32_t sequence);
-void esme_request_done(struct esme *, uint32_t sequence);
+void esme_request_begin(struct esme *, uint32_t sequence, uint32_t messages);
+void esme_request_done(struct esme *, uint32_t sequence, uint32_t messages);
 
 /* Our id in the form of this customer; dst is returned. */
 char *esme_write_id(

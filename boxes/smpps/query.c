@@ -101,7 +101,7 @@ query_send(struct query *q, const struct smpp_pdu *resp)
 	if (session_send(e->session, resp) != 0)
 		log_error("smpp.answer", "esme=%llu reason=%s",
 		    (unsigned long long)e->number, "does not fit");
-	esme_request_done(e, resp->sequence); /* may end the session */
+	esme_request_done(e, resp->sequence, 1); /* may end the session */
 }
 
 /* It is through: the next one.  Who has waited too long is told so. */
@@ -559,7 +559,7 @@ query_new(struct esme *e, const struct smpp_pdu *pdu, struct bytes from,
 	assert(at <= room - sizeof(*q));
 	q->since_ms = clock_mono_ms();
 	TAILQ_INSERT_TAIL(&waiting, q, link);
-	esme_request_begin(e, pdu->sequence);
+	esme_request_begin(e, pdu->sequence, 1);
 	return q;
 }
 

@@ -138,7 +138,8 @@ submit_batch_cb(struct batch *b, void *arg)
 	if (session_send(e->session, &resp) != 0)
 		log_error("smpp.answer", "esme=%llu reason=%s",
 		    (unsigned long long)e->number, "does not fit");
-	esme_request_done(e, r->sequence); /* may end the session */
+	/* May end the session. */
+	esme_request_done(e, r->sequence, r->dests > 0 ? r->dests : 1);
 }
 
 /* ---------------------------------------------------------------- requests */
@@ -160,7 +161,7 @@ submit_begin(struct esme *e, const struct smpp_pdu *pdu, const struct order *o,
 	r->v50 = e->interface_version >= 0x50;
 	r->dests = dests;
 	memcpy(r->message_id, o->message_id, sizeof(r->message_id));
-	esme_request_begin(e, pdu->sequence);
+	esme_request_begin(e, pdu->sequence, count);
 	return b;
 }
 

@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import struct
+import threading
 import time
 
 import pytest
@@ -469,6 +470,42 @@ def test_window(server):
         assert [g.status for g in got] == [ROK] * 10
         assert len({g.message_id for g in got}) == 10
         assert [g.sequence for g in got] == list(range(2, 12))
+
+
+def test_window_of_lists(server):
+    """submit_multi with many numbers: one customer does not fill what may be
+    on its way to the bus, so others are not told that it is full."""
+    server.configure(window=100, hold="30s", response_timeout="1s")
+    server.bus.auto_ack.discard(pb.SUBMIT)
+    server.bus.welcome_credit = (1 << 40, 1 << 50)
+    server.start()
+    multi = Pdu("submit_multi", service_type=b"", source_addr_ton=0,
+                source_addr_npi=0, source_addr=b"HOP",
+                dests=[(1, 1, b"49151%07d" % i) for i in range(200)],
+                esm_class=0, protocol_id=0, priority_flag=0,
+                schedule_delivery_time=b"", validity_period=b"",
+                registered_delivery=0, replace_if_present_flag=0,
+                data_coding=0, sm_default_msg_id=0, short_message=b"x")
+    with server.bound(timeout=30) as c, server.bound() as other:
+        octets = b"".join(
+            Pdu(multi.command, 0, n, **multi.fields).encode()
+            for n in range(1, 51))
+        sender = threading.Thread(target=c.sock.sendall, args=(octets,))
+        sender.start()
+        box = server.box
+        box.wait(lambda: len(box.submits) == 400)
+        assert other.enquire().status == ROK
+        number = server.session_of(c)
+        one = [s for s in server.sessions() if s["session"] == number][0]
+        assert one["requests"] == 2 and len(box.submits) == 400
+        for want in range(800, 10001, 400):
+            box.ack()
+            box.wait(lambda: len(box.submits) == want)
+        box.ack()
+        sender.join()
+        got = [c.expect("submit_multi_resp") for _ in range(50)]
+        assert [(p.status, p.sequence) for p in got] == [
+            (ROK, n) for n in range(1, 51)]
 
 
 def test_sequence_numbers(server):
