@@ -269,7 +269,8 @@ engine_spill(struct engine *e, struct queue *q, uint64_t seq)
 		q->tail = seq;
 		q->spilled = 0;
 		if (!q->away && !TAILQ_LINKED(q, deep_link))
-			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
+			TAILQ_INSERT_TAIL(
+			    &e->deep[q->target->role], q, deep_link);
 	} else if (seq <= q->cursor) {
 		engine_page_abandon(e, q);
 		if (q->verify <= q->cursor)

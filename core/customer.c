@@ -62,7 +62,8 @@ customer_attend(struct engine *e, struct customer *c)
 		if (!here)
 			engine_page_abandon(e, q);
 		else if (queue_deep(q) && !TAILQ_LINKED(q, deep_link))
-			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
+			TAILQ_INSERT_TAIL(
+			    &e->deep[q->target->role], q, deep_link);
 	}
 }
 

@@ -29,6 +29,10 @@
 #define PAGES_HOOK      16
 #define PAGES_ESME      16
 #define PAGE_TIMEOUT    30000
+/* Deep queues of a role looked at in one turn, and when to go on: there may be
+ * one for each customer. */
+#define DEEP_QUEUES 256
+#define DEEP_AGAIN  10
 /* How old may be what the store says is overdue: half of it at least; or after
  * how many items, so that a crowd that expires at once stays bounded. */
 #define OVERDUE_MS    120000
@@ -51,7 +55,8 @@ engine_new(const struct engine_ops *ops, void *arg, uint64_t seed)
 	e->rng = seed | 1;
 	map_init(&e->target_by_name);
 	TAILQ_INIT(&e->queues);
-	TAILQ_INIT(&e->deep);
+	for (int role = 0; role < TARGET_ROLES; role++)
+		TAILQ_INIT(&e->deep[role]);
 	map_init(&e->queue_by_number);
 	map_init(&e->queue_by_key);
 	map_init(&e->keys);
@@ -1054,36 +1059,30 @@ customers_dispatch(struct engine *e)
 	}
 }
 
-/* Ask for more of the queues that run low. */
+/* Ask for more of the queues of a role that run low. */
 static void
-page_deep(struct engine *e)
+page_deep(struct engine *e, enum target_role role, size_t most)
 {
-	static const size_t most[TARGET_ROLES] = {
-		[TARGET_CONNECTOR] = PAGES_CONNECTOR,
-		[TARGET_HOOK] = PAGES_HOOK,
-		[TARGET_ESME] = PAGES_ESME,
-		[TARGET_PARTS] = 1,
-	};
-	struct queue *q, *next;
+	struct queue_list *list = &e->deep[role];
+	struct queue *q, *last = TAILQ_LAST(list, queue_list);
 
-	TAILQ_FOREACH_SAFE(q, &e->deep, deep_link, next) {
-		enum target_role role = q->target->role;
-
-		if (!queue_deep(q) || q->away) {
-			TAILQ_REMOVE(&e->deep, q, deep_link);
-			continue;
+	for (unsigned n = 0; last != NULL && e->pages[role] < most; n++) {
+		if (n == DEEP_QUEUES) {
+			e->deep_left = true;
+			return;
 		}
-		/* Pages end at the horizon. */
-		if (q->asked_at != 0 || q->cursor >= e->ledger.horizon ||
-		    q->ready_count >= e->limits.queue_items / 4 + 1 ||
-		    e->pages[role] >= most[role])
-			continue;
-		engine_page_queue(e, q);
-		if (q->asked_at != 0) {
+		q = TAILQ_FIRST(list);
+		TAILQ_REMOVE(list, q, deep_link);
+		if (queue_deep(q) && !q->away) {
 			/* The others first the next time. */
-			TAILQ_REMOVE(&e->deep, q, deep_link);
-			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
+			TAILQ_INSERT_TAIL(list, q, deep_link);
+			/* Pages end at the horizon. */
+			if (q->asked_at == 0 && q->cursor < e->ledger.horizon &&
+			    q->ready_count < e->limits.queue_items / 4 + 1)
+				engine_page_queue(e, q);
 		}
+		if (q == last)
+			return;
 	}
 }
 
@@ -1097,6 +1096,12 @@ engine_hold_recovered(struct engine *e, uint64_t ms)
 void
 engine_dispatch(struct engine *e)
 {
+	static const size_t most[TARGET_ROLES] = {
+		[TARGET_CONNECTOR] = PAGES_CONNECTOR,
+		[TARGET_HOOK] = PAGES_HOOK,
+		[TARGET_ESME] = PAGES_ESME,
+		[TARGET_PARTS] = 1,
+	};
 	bool held = e->now < e->held_until;
 
 	if (!e->open)
@@ -1107,8 +1112,9 @@ engine_dispatch(struct engine *e)
 		    target_open(e->target[i], e->now))
 			target_dispatch(e, e->target[i]);
 	customers_dispatch(e);
-	if (e->store && !TAILQ_EMPTY(&e->deep))
-		page_deep(e);
+	e->deep_left = false;
+	for (int role = 0; role < TARGET_ROLES && e->store; role++)
+		page_deep(e, (enum target_role)role, most[role]);
 }
 
 /* What the horizon has set free. */
@@ -1426,6 +1432,8 @@ engine_tick(struct engine *e)
 	}
 	if (e->heap_count > 0 && e->heap[0]->due < next)
 		next = e->heap[0]->due;
+	if (e->deep_left && e->now + DEEP_AGAIN < next)
+		next = e->now + DEEP_AGAIN;
 	if (e->held_until > e->now && e->held_until < next)
 		next = e->held_until;
 	if (e->now >= e->due_next) {

@@ -158,7 +158,9 @@ struct engine {
 	uint32_t looked; /* number of the last queue that was */
 
 	struct queue_list queues;
-	struct queue_list deep; /* may hold queues that no longer are */
+	/* By role; may hold queues that no longer are. */
+	struct queue_list deep[TARGET_ROLES];
+	bool deep_left; /* not all of them were looked at */
 	struct map queue_by_number;
 	struct map queue_by_key; /* target index, class, account */
 	struct map keys;         /* the keys themselves, owned */

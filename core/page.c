@@ -114,7 +114,8 @@ open_queue(struct engine *e, const Hopyard__V1__Queue *def, uint64_t last_seq)
 		q->tail = last_seq;
 		q->verify = last_seq + 1;
 		if (!q->away)
-			TAILQ_INSERT_TAIL(&e->deep, q, deep_link);
+			TAILQ_INSERT_TAIL(
+			    &e->deep[q->target->role], q, deep_link);
 	}
 }
 
@@ -207,9 +208,10 @@ engine_page_expire(struct engine *e, uint64_t ms)
 {
 	struct queue *q;
 
-	TAILQ_FOREACH(q, &e->deep, deep_link)
-		if (q->asked_at != 0 && e->now - q->asked_at >= ms)
-			engine_page_abandon(e, q);
+	for (int role = 0; role < TARGET_ROLES; role++)
+		TAILQ_FOREACH(q, &e->deep[role], deep_link)
+			if (q->asked_at != 0 && e->now - q->asked_at >= ms)
+				engine_page_abandon(e, q);
 	if (e->due_asked_at != 0 && e->now - e->due_asked_at >= ms)
 		due_over(e);
 }

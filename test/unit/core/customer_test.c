@@ -328,7 +328,7 @@ unbound_waits_for_nothing(void **state)
 	assert_int_equal(e->by_seq.count, 0);
 	assert_int_equal(queues_asked(), 0);
 	queue_count = 0;
-	for (struct queue *q = TAILQ_FIRST(&e->deep); q != NULL;
+	for (struct queue *q = TAILQ_FIRST(&e->deep[TARGET_ESME]); q != NULL;
 	     q = TAILQ_NEXT(q, deep_link))
 		queue_count++;
 	assert_int_equal(queue_count, 0); /* no turn looks at it */
@@ -951,6 +951,38 @@ allowed_destinations(void **state)
 	assert_int_not_equal(last_settled, number);
 }
 
+/* Of a thousand with a backlog each turn looks at some, and the next goes on;
+ * the bus does not sleep before it has seen all. */
+static void
+many_backlogs(void **state)
+{
+	char name[16];
+	size_t turns = 0;
+
+	(void)state;
+	server_up("s1", 1, PLENTY);
+	for (int i = 0; i < 1000; i++) {
+		struct queue *q;
+
+		snprintf(name, sizeof(name), "x%d", i);
+		q = engine_queue(e, e->customers, 2, name);
+		engine_spill(e, q, e->ledger.last_seq);
+		/* Only the last has something that is durable. */
+		if (i < 999)
+			q->cursor = q->tail = 5000;
+		q->tail = 6000;
+		attach("s1", name, 1, 1, 10);
+	}
+	assert_int_equal(queues_asked(), 0);
+	commit();
+	assert_true(e->ledger.horizon < 5000);
+	for (engine_dispatch(e); queues_asked() == 0; engine_dispatch(e)) {
+		assert_true(engine_tick(e) <= 10);
+		assert_true(++turns < 5);
+	}
+	assert_int_equal(queues_asked(), 1);
+}
+
 /* Thousands of them with a backlog: no memory, and no page in any turn. */
 static void
 many_unbound(void **state)
@@ -970,7 +1002,7 @@ many_unbound(void **state)
 	commit();
 	pass(20000);
 	assert_int_equal(e->by_seq.count, 0);
-	assert_true(TAILQ_EMPTY(&e->deep));
+	assert_true(TAILQ_EMPTY(&e->deep[TARGET_ESME]));
 	assert_true(TAILQ_EMPTY(&e->customers->parked));
 	assert_int_equal(queues_asked(), 8); /* a few at a time */
 	engine_checkpoint(e);
@@ -979,7 +1011,7 @@ many_unbound(void **state)
 	pass(20000);
 	assert_int_equal(e->queue_count, 10000);
 	assert_int_equal(e->by_seq.count, 0);
-	assert_true(TAILQ_EMPTY(&e->deep));
+	assert_true(TAILQ_EMPTY(&e->deep[TARGET_ESME]));
 	assert_int_equal(queues_asked(), 8);
 }
 
@@ -1046,6 +1078,7 @@ main(void)
 		TEST(poison_is_parked),
 		TEST(max_binds_over_two_servers),
 		TEST(allowed_destinations),
+		TEST(many_backlogs),
 		TEST(many_unbound),
 		TEST(expired_while_away),
 	};
