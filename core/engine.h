@@ -119,6 +119,7 @@ struct lookup {
 	bool overtaken;      /* an item of this id ended: ask again */
 	bool deferred;       /* not to be asked before that */
 	struct lookup *same; /* next of this id */
+	struct queue *home;  /* of msg */
 	struct msg *msg;
 	Hopyard__V1__State state;
 	size_t result_len;
@@ -160,7 +161,6 @@ struct engine {
 	struct queue_list queues;
 	/* By role; may hold queues that no longer are. */
 	struct queue_list deep[TARGET_ROLES];
-	bool deep_left; /* not all of them were looked at */
 	struct map queue_by_number;
 	struct map queue_by_key; /* target index, class, account */
 	struct map keys;         /* the keys themselves, owned */
@@ -171,8 +171,9 @@ struct engine {
 	struct parts *parts;
 
 	struct ledger ledger;
-	bool open;  /* the store has told us where to go on */
-	bool store; /* it is there now */
+	bool open;      /* the store has told us where to go on */
+	bool store;     /* it is there now */
+	bool deep_left; /* not all of `deep` were looked at */
 	uint64_t epoch;
 	uint64_t recovered_seq; /* last_seq when this process opened the cell */
 	uint64_t started;       /* mono ms */

@@ -506,8 +506,13 @@ overtaken(struct engine *e, const struct lookup *l, const struct msg *m)
 	res = frame_unpack(&e->result_arena, &hopyard__v1__result__descriptor,
 	    l->result, l->result_len);
 	assert(res != NULL); /* it was good when it came */
-	return res->code != HOPYARD__V1__RESULT__CODE__OK && res->has_attempt &&
-	    res->attempt < m->attempts;
+	if (res->code == HOPYARD__V1__RESULT__CODE__OK)
+		return false;
+	/* Another link has it by now, as the store tells. */
+	if (m->queue->target->role == TARGET_CONNECTOR &&
+	    m->queue->target != l->target)
+		return true;
+	return res->has_attempt && res->attempt < m->attempts;
 }
 
 static void
@@ -829,7 +834,8 @@ lookup_done(struct engine *e, struct lookup *l)
 	}
 	assert(m != NULL);
 	q = m->queue;
-	keep_looked_up(e, m, q);
+	keep_looked_up(e, m, l->home);
+	m->queue = q;
 	if (l->why == LOOKUP_CANCEL) {
 		m->cancel_token = l->number;
 		start(e, m);
@@ -862,10 +868,9 @@ page_of_lookup(struct engine *e, struct lookup *l, struct items *its)
 		l->closed = pg->closed || home == NULL;
 		l->state = pg->state;
 		l->msg = m;
-		if (home != NULL) {
-			m->class = home->class;
-			m->queue = home;
-		}
+		l->home = home;
+		if (home != NULL)
+			load_queue(e, m, home, pg);
 	}
 	if (its->more)
 		return;

@@ -2106,6 +2106,53 @@ no_failover_in_doubt(void **state)
 	all_over();
 }
 
+/* Before the bus was killed the item had gone on to another link; what the first
+ * one repeats of it is no news. */
+static void
+result_of_an_earlier_link(void **state)
+{
+	uint64_t ref, n;
+	struct item it;
+	uint8_t id[16];
+
+	(void)state;
+	box_up("l1", 1, 11, false, 100);
+	box_up("l2", 2, 12, false, 100);
+	memcpy(id, submit("a", "4915112345678", 0), 16);
+	commit();
+	ref = last_got()->ref;
+	/* It does not come back in time. */
+	bus_restart();
+	box_up("l2", 2, 12, true, 100);
+	pages();
+	pass(16000);
+	commit();
+	commit();
+	assert_int_equal(got_count, 2);
+	assert_string_equal(last_got()->target, "l2");
+	assert_int_equal(last_got()->attempt, 1);
+	assert_true(last_got()->dup);
+	bus_restart();
+	box_up("l1", 1, 13, true, 0);
+	it = model_result(&buf,
+	    &(struct model_result){
+		.ref = ref, .code = RESULT(RETRY), .id = id, .attempt = 1 });
+	engine_result(e, target("l1"), 13, ++number, &it);
+	n = number;
+	engine_hello(e, target("l2"), 14, instance(2), true);
+	engine_in_hand(e, target("l2"), &ref, 1);
+	engine_credit(e, target("l1"), 100, 1 << 20);
+	engine_credit(e, target("l2"), 100, 1 << 20);
+	pages();
+	pass(20000);
+	commit();
+	commit();
+	assert_int_equal(code_of(n), ACK(ACK_OK));
+	assert_int_equal(got_count, 2);
+	result_of("l2", ref, RESULT(OK));
+	all_over();
+}
+
 static void
 hold_drain_maint(void **state)
 {
@@ -2611,6 +2658,7 @@ main(void)
 		TEST(in_hand_only_at_hello),
 		TEST(failover_and_what_comes_after),
 		TEST(no_failover_in_doubt),
+		TEST(result_of_an_earlier_link),
 		TEST(hold_drain_maint),
 		TEST(credit_is_kept),
 		TEST(credit_to_the_byte),
