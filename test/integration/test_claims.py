@@ -2,8 +2,8 @@
 """Claims that no open gateway keeps, as black-box tests of `hopyard demo` with
 customers who come by SMPP (and, where the claim says so, by HTTP).  The others
 of the list stand where their subject is: kill -9 in test_smpps_ledger.py, ids
-and receipts in test_smppc_receipts.py, slow and absent customers in
-test_smpps_deliver.py, long MO in test_mo_parts.py, fields of a submit in
+and receipts in test_carriers.py, slow and absent customers in
+test_smpps_reports.py, long MO in test_mo_parts.py, fields of a submit in
 test_smpps_submit.py.
 """
 import datetime

@@ -148,7 +148,7 @@ def hasty():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_order_and_twice(world, kind):
+def test_claim_07_any_order_and_twice(world, kind):
     """Each part is answered; the second of each pair is a duplicate, also
     when all is told already."""
     text = [b"stop it ", b"all of it, ", b"please"]

@@ -106,7 +106,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_what_is_submitted_is_what_the_carrier_gets(gw, name):
+def test_claim_09_the_carrier_gets_what_is_submitted(gw, name):
     fields = dict(SAME[name])
     tlv = fields.pop("tlv", {})
     to = number()
