@@ -8,6 +8,7 @@ test_smpps_submit.py.
 """
 import datetime
 import json
+import os
 import re
 import time
 import zlib
@@ -18,6 +19,8 @@ from harness import wait_until
 from ledger import Demo, journal
 from neighbours import curl
 from smpp_client import Session, receipt_fields
+
+SANITIZED = bool(os.environ.get("HOPYARD_SANITIZED"))
 
 
 def customer(demo, role="transceiver", **more):
@@ -180,6 +183,7 @@ def test_claim_12_carrier_down_memory_bounded(tmp_path):
             after = {n: memory(n) for n in names}
         print("KiB before and after 40,000 more: %s %s" % (before, after))
         for n in names:
-            assert after[n] < before[n] * 1.1 + 2048, n
+            # With sanitizers memory says nothing.
+            assert after[n] < before[n] * 1.1 + 2048 or SANITIZED, n
     finally:
         d.stop()
