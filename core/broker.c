@@ -376,12 +376,6 @@ broker_may_welcome(struct broker *b, struct peer *p)
 	return false;
 }
 
-static bool
-is_front(const struct peer *p)
-{
-	return p->role == ROLE_FRONT || p->role == ROLE_SERVER;
-}
-
 /* Is every front end here?  p is about to be. */
 static bool
 fronts_here(struct broker *b, const struct peer *p)
@@ -431,7 +425,7 @@ broker_welcome(struct broker *b, struct peer *p)
 		    conn_peer(p->conn));
 	if (p->role == ROLE_STORE)
 		open_store(b, p);
-	if (is_front(p) && fronts_here(b, p))
+	if (peer_is_front(p) && fronts_here(b, p))
 		engine_hold_recovered(b->engine, WITHDRAW_SOON);
 	broker_dirty(b, p);
 }
@@ -778,13 +772,13 @@ flush_peers(struct broker *b, bool fronts)
 
 	if (b->dirty_all) {
 		TAILQ_FOREACH(p, &b->peers, link)
-			if (is_front(p) == fronts)
+			if (peer_is_front(p) == fronts)
 				peer_flush(p, b->engine->open);
 		return;
 	}
 	for (size_t i = 0; i < b->dirty_count; i++) {
 		p = broker_peer(b, b->dirty[i]);
-		if (p != NULL && is_front(p) == fronts)
+		if (p != NULL && peer_is_front(p) == fronts)
 			peer_flush(p, b->engine->open);
 	}
 }
@@ -940,8 +934,7 @@ broker_configure(struct broker *b, const struct conf *conf)
 	c.version = b->version;
 	TAILQ_FOREACH(p, &b->peers, link)
 		if (p->state == PEER_READY &&
-		    (p->role == ROLE_FRONT || p->role == ROLE_HOOK ||
-			p->role == ROLE_SERVER))
+		    (peer_is_front(p) || p->role == ROLE_HOOK))
 			peer_send(p, HOPYARD__V1__FRAME_TYPE__ACCOUNT_CHANGED,
 			    0, &c.base);
 }
@@ -960,8 +953,7 @@ broker_drain(struct broker *b)
 	engine_checkpoint(b->engine);
 	bye.reason = reason;
 	TAILQ_FOREACH(p, &b->peers, link)
-		if (p->state == PEER_READY &&
-		    (p->role == ROLE_FRONT || p->role == ROLE_SERVER))
+		if (p->state == PEER_READY && peer_is_front(p))
 			peer_send(
 			    p, HOPYARD__V1__FRAME_TYPE__BYE, 0, &bye.base);
 	if (!b->engine->open)

@@ -1272,9 +1272,7 @@ relay(struct control *c)
 	char text[160];
 
 	for (size_t i = 0; i < ARRAY_LEN(front_methods); i++)
-		may |= (c->peer->role == ROLE_FRONT ||
-			   c->peer->role == ROLE_SERVER) &&
-		    c->call->has_account &&
+		may |= peer_is_front(c->peer) && c->call->has_account &&
 		    strcmp(c->call->method, front_methods[i]) == 0;
 	if (!may) {
 		fail(c, 403, "this box may not ask that");

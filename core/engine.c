@@ -974,7 +974,8 @@ target_dispatch(struct engine *e, struct target *t)
 			engine_make_final(e, m, HOPYARD__V1__STATE__EXPIRED,
 			    "validity expired", 0, 0, NULL, none);
 			continue;
-		} /* Its link was another, or the link's settings were. */
+		}
+		/* Its link was another, or the link's settings were. */
 		if (m->send_at > e->wall && !t->schedules) {
 			m->queue->deficit += m->parts;
 			engine_hold_back(e, m);

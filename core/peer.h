@@ -88,6 +88,13 @@ struct peer {
 	TAILQ_ENTRY(peer) link;
 };
 
+/* It takes messages from customers. */
+static inline bool
+peer_is_front(const struct peer *p)
+{
+	return p->role == ROLE_FRONT || p->role == ROLE_SERVER;
+}
+
 /* Takes conn. */
 struct peer *peer_new(struct broker *, struct conn *, bool control);
 /* Start closing.  Safe in every state and from every callback. */

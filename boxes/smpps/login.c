@@ -76,7 +76,6 @@ login_hold_back(struct login *l, const char *why)
 		return;
 	}
 	l->why = why;
-	l->stage = LOGIN_REFUSED;
 	q.source = e->source;
 	if (auth_refuse(l->server->auth, &q, why, login_refused_cb, l) !=
 	    AUTH_WAIT)
@@ -181,7 +180,6 @@ login_ask_bus(struct login *l)
 	call.has_account = 1;
 	call.account.data = (uint8_t *)l->account;
 	call.account.len = strlen(l->account);
-	l->stage = LOGIN_BUS;
 	customer_ask(l->server, l->account);
 	box_call(l->server->box, &call, LOGIN_BUS_MS, login_bus_cb, l);
 }

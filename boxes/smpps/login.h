@@ -23,16 +23,9 @@ struct account;
 struct esme;
 struct server;
 
-enum login_stage {
-	LOGIN_AUTH = 0, /* auth.c has it */
-	LOGIN_BUS,      /* "smpp.bind" is asked */
-	LOGIN_REFUSED,  /* auth.c holds the refusal back */
-};
-
 /* Outlives its session: the answers always come. */
 struct login {
 	struct server *server;
-	enum login_stage stage;
 	uint64_t esme; /* number */
 	uint32_t command, sequence;
 	char system_id[17];
