@@ -215,8 +215,23 @@ INTEGRATION = $(PYTHON) -m pytest -q $(PARALLEL) test/integration \
 
 check-integration: all
 	@$(INTEGRATION)
-check-faults: all
-	@$(PYTHON) -m pytest -q test/integration -m slow
+# Faults under load.  The same SEED gives the same order of faults, and MINUTES
+# how long the random ones last; the tests marked `faults` are for every commit.
+FAULTS = HOPYARD_CRASH_BIN=$(CURDIR)/build-crash/bin SEED=$(SEED) \
+	MINUTES=$(MINUTES) $(PYTHON) -m pytest -q test/integration
+SEED    ?= $(shell date +%s)
+check-faults: MINUTES ?= 10
+check-faults: all crash
+	@$(FAULTS) -m slow
+check-faults-quick: MINUTES ?= 3
+check-faults-quick: all crash
+	@$(FAULTS) -m faults
+
+# All programs again, with the points of test/faults/points.txt where they kill
+# themselves when a test says so.
+crash:
+	@$(MAKE) --no-print-directory BUILD=build-crash \
+		CFLAGS="$(CFLAGS) -DHOPYARD_CRASH" all
 check-peers: all
 	@$(PYTHON) -m pytest -q -rs test/integration -m peers
 
@@ -315,9 +330,10 @@ install: all
 	done
 
 clean:
-	rm -rf build build-san build-fuzz hopyard hopctl hopsim
+	rm -rf build build-san build-fuzz build-crash hopyard hopctl hopsim
 
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
+	check-faults-quick crash \
 	check-peers check-san san fuzz fuzz-programs bench bench-quick \
 	bench-store bench-engine bench-binds bench-tls demo deps format format-check \
 	lint man install clean syntax

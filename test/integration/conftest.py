@@ -8,6 +8,8 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))), "faults"))
 
+import pytest
+
 # Whoever starts us in the background may have Ctrl-C ignored, and programs
 # that tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -17,4 +19,26 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "slow: minutes of faults (make check-faults)")
     config.addinivalue_line(
+        "markers", "faults: of the slow ones, those for every commit "
+        "(make check-faults-quick)")
+    config.addinivalue_line(
         "markers", "peers: drives programs of others (make check-peers)")
+
+
+_figures = pytest.StashKey()
+
+
+@pytest.fixture
+def figures(request):
+    """A function that takes lines for people: shown at the end of the run."""
+    lines = request.config.stash.setdefault(_figures, [])
+
+    def say(text):
+        print(text)
+        lines.append("%s: %s" % (request.node.name, text))
+    return say
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for line in config.stash.get(_figures, []):
+        terminalreporter.write_line(line)
