@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boxes/store/hosts.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/queue.h"
 #include "common/xalloc.h"
 
-#define PG_CONNECT_MS   5000
+#define PG_CONNECT_MS   2000 /* to one host; connect_timeout of the DSN wins */
 #define PG_RETRY_MIN_MS 100
 #define PG_RETRY_MAX_MS 1000
 #define PG_WATCH_MS     250
@@ -57,6 +58,7 @@ struct pg {
 	char *dsn, *name, *options;
 	const struct pg_ops *ops;
 	void *arg;
+	struct hosts hosts;
 	PGconn *conn;
 	struct pg_poll *poll;
 	uv_timer_t timer;    /* retry, connect time-out, deadlines of units */
@@ -68,6 +70,7 @@ struct pg {
 	struct pg_unit *open; /* between pg_begin() and pg_commit() */
 	int handles;
 	bool broken; /* drop at the next turn */
+	bool pass;   /* and go to the next host */
 	char why[256];
 	char said[256]; /* last complaint in the log */
 };
@@ -264,11 +267,15 @@ pg_read(struct pg *pg)
 /* ------------------------------------------------------------ connecting */
 
 static void
-pg_retry(struct pg *pg)
+pg_retry(struct pg *pg, bool pass)
 {
 	uint64_t jitter = clock_mono_us() % (pg->retry_ms / 4 + 1);
 
 	pg_enter_state(pg, PG_STATE_WAITING);
+	if (pass && !hosts_pass(&pg->hosts)) {
+		uv_timer_start(&pg->timer, pg_timer_cb, 0, 0);
+		return;
+	}
 	uv_timer_start(&pg->timer, pg_timer_cb, pg->retry_ms + jitter, 0);
 	if (pg->retry_ms < PG_RETRY_MAX_MS)
 		pg->retry_ms *= 2;
@@ -279,9 +286,10 @@ static void
 pg_lose(struct pg *pg)
 {
 	struct pg_unit *u;
+	bool pass = pg->pass || pg->state == PG_STATE_CONNECTING;
 	char why[sizeof(pg->why)];
 
-	pg->broken = false;
+	pg->broken = pg->pass = false;
 	memcpy(why, pg->why, sizeof(why));
 	uv_timer_stop(&pg->timer);
 	pg_unwatch(pg);
@@ -304,7 +312,7 @@ pg_lose(struct pg *pg)
 		log_warn("pg.down", "session=%s reason=%s", pg->name, why);
 		memcpy(pg->said, why, sizeof(pg->said));
 	}
-	pg_retry(pg);
+	pg_retry(pg, pass);
 	pg->ops->down(pg, why, pg->arg);
 }
 
@@ -317,6 +325,13 @@ pg_drop(struct pg *pg, const char *why)
 	pg->broken = true;
 	pg_one_line(pg->why, sizeof(pg->why), why);
 	uv_async_send(&pg->wake);
+}
+
+void
+pg_pass(struct pg *pg, const char *why)
+{
+	pg->pass = true;
+	pg_drop(pg, why);
 }
 
 static void
@@ -372,19 +387,26 @@ pg_connect_step(struct pg *pg)
 static void
 pg_connect(struct pg *pg)
 {
-	/* What the DSN says comes later and wins; `options` is ours. */
+	const struct host *h = hosts_current(&pg->hosts);
+	/* What the DSN says comes later and wins, but for its list of hosts,
+	 * and `options`, which is ours.  Empty: as if it were not there. */
 	const char *key[] = { "application_name", "tcp_user_timeout",
 		"keepalives_idle", "keepalives_interval", "keepalives_count",
-		"connect_timeout", "dbname", "options", NULL };
-	const char *value[] = { pg->name, "5000", "5", "2", "3", "2", pg->dsn,
-		pg->options, NULL };
+		"target_session_attrs", "dbname", "options", "host", "hostaddr",
+		"port", NULL };
+	const char *value[] = { pg->name, "5000", "5", "2", "3",
+		h != NULL ? "read-write" : "any", pg->dsn, pg->options,
+		h != NULL ? h->host : NULL, h != NULL ? h->hostaddr : NULL,
+		h != NULL ? h->port : NULL, NULL };
 
 	pg->conn = PQconnectStartParams(key, value, 1);
 	if (pg->conn == NULL)
 		fatal("pg.memory", "session=%s", pg->name);
 	pg_enter_state(pg, PG_STATE_CONNECTING);
 	PQsetNoticeReceiver(pg->conn, pg_notice_cb, pg);
-	pg->connect_by = clock_mono_ms() + PG_CONNECT_MS;
+	pg->connect_by = clock_mono_ms() +
+	    (pg->hosts.connect_timeout > 0 ? pg->hosts.connect_timeout * 1000
+					   : PG_CONNECT_MS);
 	uv_timer_start(&pg->timer, pg_timer_cb, PG_WATCH_MS, PG_WATCH_MS);
 	if (PQstatus(pg->conn) == CONNECTION_BAD) {
 		pg_drop(pg, PQerrorMessage(pg->conn));
@@ -430,7 +452,7 @@ pg_timer_cb(uv_timer_t *t)
 		break;
 	case PG_STATE_UP:
 		if (u != NULL && u->deadline != 0 && now >= u->deadline)
-			pg_drop(pg, "no answer in time");
+			pg_pass(pg, "no answer in time");
 		break;
 	case PG_STATE_CLOSING:
 		break;
@@ -447,6 +469,7 @@ pg_new(uv_loop_t *loop, const char *dsn, const char *name, const char *options,
 
 	pg->loop = loop;
 	pg->dsn = xstrdup(dsn);
+	hosts_init(&pg->hosts, dsn);
 	pg->name = xstrdup(name);
 	pg->options = xstrdup(options);
 	pg->ops = ops;
@@ -469,6 +492,7 @@ pg_handle_close_cb(uv_handle_t *h)
 
 	if (--pg->handles > 0)
 		return;
+	hosts_fini(&pg->hosts);
 	free(pg->dsn);
 	free(pg->name);
 	free(pg->options);

@@ -61,6 +61,8 @@ bool pg_is_up(const struct pg *);
 int pg_backend(const struct pg *);
 /* Give the session up and make a new one. */
 void pg_drop(struct pg *, const char *why);
+/* Likewise, and with the next host if the DSN has several. */
+void pg_pass(struct pg *, const char *why);
 
 /* At most PG_PARAMS values; binary ones have a length. */
 #define PG_PARAMS 32

@@ -11,6 +11,13 @@ processes run as the user "postgres".
     pg.kill9(); pg.start()       # as after a crash
     pg.close()
 
+Fail-over:
+
+    other = pg.standby("b")      # streams from pg; pg waits for it at commits
+    dsn = pg.dsn("t1", other)    # both, and the one that can be written
+    pg.pause(); other.promote()  # SIGSTOP for every process of pg
+    pg.resume(); pg.follow(other)  # rebuilt as its standby
+
 A postmaster ends when the test process does, however that may end.
 """
 import atexit
@@ -20,8 +27,10 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 PDEATHSIG = 1
@@ -58,8 +67,15 @@ def _die_with_parent():
 
 
 class Cluster:
-    def __init__(self, **settings):
+    def __init__(self, preload=None, env=None, source=None, name="a",
+                 **settings):
+        """preload: a library under every process of the server, with env.
+        source: not a new cluster but a copy of that running one."""
         self.bin = _bin()
+        self.name = name
+        self.env = dict(os.environ, **(env or {}))
+        if preload:
+            self.env["LD_PRELOAD"] = preload
         # /tmp and not TMPDIR: user postgres must reach it, and a socket's
         # path has 107 bytes at most.
         self.dir = tempfile.mkdtemp(prefix="hop-pg-", dir="/tmp")
@@ -67,6 +83,7 @@ class Cluster:
         self.log = os.path.join(self.dir, "log")
         self.settings = dict(SETTINGS, **settings)
         self.popen = None
+        self.paused = []
         self.count = 0
         self.user = {}
         if os.geteuid() == 0:
@@ -76,6 +93,9 @@ class Cluster:
             os.chown(self.dir, who.pw_uid, who.pw_gid)
         os.chmod(self.dir, 0o755)
         atexit.register(self.close)
+        if source is not None:
+            self._copy(source)
+            return
         self._run("initdb", "-D", self.data, "-U", "hopyard", "-E", "UTF8",
                   "--locale=C", "--no-sync", "--auth=trust")
         with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
@@ -135,7 +155,46 @@ class Cluster:
             self.popen = subprocess.Popen(
                 [os.path.join(self.bin, "postgres"), "-D", self.data],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                cwd=self.dir, preexec_fn=_die_with_parent, **self.user)
+                cwd=self.dir, env=self.env, preexec_fn=_die_with_parent,
+                **self.user)
+
+    def pids(self):
+        """The postmaster and all that it has started."""
+        found = [self.pid]
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open("/proc/%s/stat" % name) as f:
+                        parent = int(f.read().rpartition(")")[2].split()[1])
+                except OSError:
+                    continue
+                if parent == self.pid:
+                    found.append(int(name))
+        return found
+
+    def _signal(self, pids, sig):
+        for pid in pids:
+            try:
+                os.kill(pid, sig)
+            except ProcessLookupError:
+                pass
+
+    def pause(self):
+        """SIGSTOP, the postmaster first, so that nothing new is started."""
+        os.kill(self.pid, signal.SIGSTOP)
+        self.paused = self.pids()
+        self._signal(self.paused, signal.SIGSTOP)
+
+    def resume(self):
+        self._signal(reversed(self.paused), signal.SIGCONT)
+        self.paused = []
+
+    def kill_all(self):
+        """As if the host were gone: no process sees another one die."""
+        self.pause()
+        self._signal(reversed(self.paused), signal.SIGKILL)
+        self.paused = []
+        self.popen.wait()
 
     def stop(self, sig=signal.SIGINT, timeout=60):
         """Fast shutdown; SIGQUIT: immediate, as a crash."""
@@ -164,6 +223,7 @@ class Cluster:
 
     def close(self):
         atexit.unregister(self.close)
+        self.resume()
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -171,10 +231,82 @@ class Cluster:
         with open(self.log, "rb") as f:
             return f.read().decode(errors="replace")
 
+    # ------------------------------------------------------------- standby
+
+    def _copy(self, source):
+        self._run("pg_basebackup", "-D", self.data, "-h", source.dir, "-U",
+                  "hopyard", "--checkpoint=fast", "--no-sync",
+                  "--wal-method=stream")
+        self._stand_by(source)
+
+    def _stand_by(self, source, through=None):
+        """The next start follows that one; through: the folder of a proxy."""
+        self.settings["primary_conninfo"] = (
+            "host=%s user=hopyard application_name=%s" % (
+                through or source.dir, self.name))
+        self.settings["synchronous_standby_names"] = ""
+        with open(os.path.join(self.data, "standby.signal"), "w"):
+            pass
+        os.chmod(os.path.join(self.data, "standby.signal"), 0o666)
+
+    def standby(self, name, synchronous=True, through=None, **settings):
+        """A started one that streams; commits wait for it, if synchronous."""
+        other = Cluster(source=self, name=name, **dict(
+            {k: v for k, v in self.settings.items() if k in SETTINGS},
+            **settings))
+        other._stand_by(self, through)
+        other.start()
+        self.wait_streaming(name)
+        if synchronous:
+            self.wait_for_standby(name)
+        return other
+
+    def wait_for_standby(self, name):
+        """Commits do from here on; "": they do not."""
+        self.reload(synchronous_standby_names=name)
+        self._until(lambda: self.sql("SHOW synchronous_standby_names")
+                    == ([[name]] if name else []), "the setting")
+
+    def wait_streaming(self, name, timeout=60):
+        self._until(lambda: self.sql(
+            "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"
+            " AND application_name = '%s'" % name), "a standby streams",
+                    timeout)
+
+    def _until(self, condition, what, timeout=30):
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise RuntimeError("%s: not: %s\n%s" % (
+                    self.name, what, self.output()[-2000:]))
+            time.sleep(0.01)
+
+    def promote(self):
+        """Until it can be written."""
+        assert self.sql("SELECT pg_promote(true, 60)") == [["t"]]
+
+    def follow(self, source, synchronous=True, through=None):
+        """Of a former primary: whatever it had becomes a new copy."""
+        if self.running():
+            self.resume()
+            self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.data)
+        self._copy(source)
+        self._stand_by(source, through)
+        self.start()
+        source.wait_streaming(self.name)
+        if synchronous:
+            source.wait_for_standby(self.name)
+
     # ------------------------------------------------------------ contents
 
-    def dsn(self, database="postgres"):
-        return "host=%s user=hopyard dbname=%s" % (self.dir, database)
+    def dsn(self, database="postgres", *others):
+        """With others: whichever of them can be written."""
+        hosts = ",".join([self.dir] + [
+            o if isinstance(o, str) else o.dir for o in others])
+        return "host=%s user=hopyard dbname=%s%s" % (
+            hosts, database,
+            " target_session_attrs=read-write" if others else "")
 
     def database(self):
         """A new, empty database; returns its DSN."""
@@ -196,3 +328,77 @@ class Cluster:
         if out == "":
             return []
         return [row.split("\x1f") for row in out.split("\x1e")]
+
+
+class Proxy:
+    """A way to a cluster that can be cut: nothing gets through then, and
+    neither side hears that.  `dir` stands for the cluster's in a DSN."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.dir = tempfile.mkdtemp(prefix="hop-px-", dir="/tmp")
+        os.chmod(self.dir, 0o755)
+        self.open = threading.Event()
+        self.open.set()
+        self.sockets = []
+        self.listener = socket.socket(socket.AF_UNIX)
+        path = os.path.join(self.dir, ".s.PGSQL.5432")
+        self.listener.bind(path)
+        os.chmod(path, 0o777)
+        self.listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            self.sockets.append(near)
+            threading.Thread(target=self._connect, args=(near,),
+                             daemon=True).start()
+
+    def _connect(self, near):
+        self.open.wait()
+        far = socket.socket(socket.AF_UNIX)
+        try:
+            far.connect(os.path.join(self.cluster.dir, ".s.PGSQL.5432"))
+        except OSError:
+            near.close()
+            return
+        self.sockets.append(far)
+        for a, b in ((near, far), (far, near)):
+            threading.Thread(target=self._copy, args=(a, b),
+                             daemon=True).start()
+
+    def _copy(self, a, b):
+        try:
+            while True:
+                data = a.recv(1 << 18)
+                self.open.wait()
+                if not data:
+                    break
+                b.sendall(data)
+        except OSError:
+            pass
+        for s in (a, b):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        self.open.clear()
+
+    def heal(self):
+        self.open.set()
+
+    def close(self):
+        self.open.set()
+        for s in [self.listener] + self.sockets:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
