@@ -79,6 +79,10 @@ static const struct conf_row conf_table_bus_rows[] = {
 	  .max = HOUR(1),
 	  .help = "How often the state of the queues is recorded; bounds the "
 	      "work after a crash." },
+	{ "tail", CONF_SIZE, .dflt = "32MiB", .max = GIB(4),
+	  .help = "How much is kept, for a minute, of what the database has "
+	      "confirmed: a standby that took over without its last records "
+	      "gets them from there." },
 	{ "starvation", CONF_INT, .dflt = "5", .min = 2, .max = 1000,
 	  .help = "Each n-th dispatch goes to a lower class that waits." },
 	{ "failover_after", CONF_DURATION, .dflt = "5s", .max = HOUR(1),

@@ -113,8 +113,9 @@ broker_peer_gone(struct broker *b, struct peer *p)
 	if (p == b->store) {
 		b->store = NULL;
 		b->store_up = false;
-		snprintf(b->store_detail, sizeof(b->store_detail),
-		    "store box is not connected");
+		if (!b->rewound)
+			snprintf(b->store_detail, sizeof(b->store_detail),
+			    "store box is not connected");
 		engine_store_gone(b->engine);
 		log_warn("store.gone", "detail=%s",
 		    "no message is accepted until it is back");
@@ -461,6 +462,34 @@ unpack(struct broker *b, const struct frame *f,
 	return frame_unpack(&b->engine->arena, d, f->payload, f->len);
 }
 
+/*
+ * The database lacks records that it had confirmed, and we have not all of them
+ * any more.  To go on would be to lose them without a word: nothing is
+ * accepted until somebody says so, or another database is there.
+ */
+static const char *
+store_rewound(struct broker *b, uint64_t last_seq)
+{
+	static struct log_limit limit;
+	uint64_t lost = b->engine->ledger.horizon - last_seq;
+
+	b->rewound = true;
+	b->rewound_to = last_seq;
+	snprintf(b->store_detail, sizeof(b->store_detail),
+	    "the database has lost %llu records that it had confirmed; see "
+	    "hopctl cell accept-rewind",
+	    (unsigned long long)lost);
+	if (log_limit(&limit, 1))
+		log_error("cell.rewound",
+		    "last_seq=%llu confirmed=%llu lost=%llu hint=%s",
+		    (unsigned long long)last_seq,
+		    (unsigned long long)b->engine->ledger.horizon,
+		    (unsigned long long)lost,
+		    "was an old copy restored? connect the right one, or "
+		    "hopctl cell accept-rewind");
+	return "the database has been rewound";
+}
+
 static const char *
 store_opened(struct broker *b, const struct frame *f)
 {
@@ -471,12 +500,6 @@ store_opened(struct broker *b, const struct frame *f)
 
 	if (o == NULL)
 		return "Opened does not parse";
-	if (was && !o->more && o->last_seq < e->ledger.horizon)
-		fatal("cell.rewound", "last_seq=%llu confirmed=%llu hint=%s",
-		    (unsigned long long)o->last_seq,
-		    (unsigned long long)e->ledger.horizon,
-		    "the database has lost records that it had confirmed; was "
-		    "it restored?");
 	if ((was && o->epoch != e->epoch) ||
 	    (was && o->last_seq > e->ledger.last_seq)) {
 		/* Somebody else has written since: this bus is not the owner
@@ -485,8 +508,17 @@ store_opened(struct broker *b, const struct frame *f)
 		    (unsigned long long)o->epoch, (unsigned long long)e->epoch,
 		    "another bus has taken over; this one starts anew");
 	}
-	engine_opened(e, o);
+	if (!engine_opened(e, o))
+		return store_rewound(b, o->last_seq);
 	if (!o->more) {
+		if (was && o->last_seq < e->ledger.horizon)
+			log_warn("store.behind",
+			    "last_seq=%llu confirmed=%llu detail=%s",
+			    (unsigned long long)o->last_seq,
+			    (unsigned long long)e->ledger.horizon,
+			    "the database has lost records, and gets them "
+			    "again");
+		b->rewound = false;
 		b->store_up = true;
 		b->store_detail[0] = '\0';
 		log_info(was ? "store.back" : "store.open",

@@ -38,6 +38,8 @@ struct broker {
 	uint8_t instance[16];
 	bool store_up;
 	char store_detail[160];
+	bool rewound; /* the database has lost what we cannot give it again */
+	uint64_t rewound_to;
 	size_t greeted; /* peers that wait for their Welcome, at most */
 
 	struct turn *turn;

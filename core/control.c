@@ -304,6 +304,7 @@ on_status(struct control *c)
 	json_str(&j, "state",
 	    b->draining            ? "draining"
 		: !e->open         ? "waiting for the store"
+		: b->rewound       ? "database rewound"
 		: b->store == NULL ? "store away"
 		: !b->store_up     ? "database away"
 				   : "running");
@@ -802,6 +803,35 @@ on_queue_release(struct control *c)
 	set_hold(c, false);
 }
 
+/* The end of this process: all that it knows beyond the database is void. */
+static void
+on_accept_rewind(struct control *c)
+{
+	struct broker *b = c->b;
+	struct json j;
+	struct buf out;
+	uint64_t confirmed = b->engine->ledger.horizon;
+
+	if (!b->rewound) {
+		fail(c, 409, "the database has not been rewound");
+		return;
+	}
+	log_warn("cell.rewind_accepted",
+	    "last_seq=%llu confirmed=%llu lost=%llu by=%s",
+	    (unsigned long long)b->rewound_to, (unsigned long long)confirmed,
+	    (unsigned long long)(confirmed - b->rewound_to), c->peer->name);
+	buf_init(&out);
+	json_init(&j, &out);
+	json_open_object(&j, NULL);
+	json_bool(&j, "ok", true);
+	json_uint(&j, "last_seq", b->rewound_to);
+	json_uint(&j, "confirmed", confirmed);
+	json_uint(&j, "lost", confirmed - b->rewound_to);
+	json_close_object(&j);
+	reply_json(c, &out);
+	daemon_stop(b->daemon, 1);
+}
+
 static void
 on_cancel(struct control *c)
 {
@@ -1195,6 +1225,7 @@ static const struct {
 	{ "link.set", on_link_set, "C", true },
 	{ "queue.hold", on_queue_hold, "C", true },
 	{ "queue.release", on_queue_release, "C", true },
+	{ "cell.accept_rewind", on_accept_rewind, "C", true },
 	{ "message.cancel", on_cancel, "CFS", true },
 	{ "message.withdraw", on_withdraw, "FS", true },
 	{ "message.replay", on_replay, "C", true },

@@ -228,6 +228,7 @@ engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 	e->limits.failover_ms = conf_duration(bus, "failover_after");
 	e->limits.reclaim_ms = conf_duration(bus, "reclaim");
 	e->limits.join_ms = conf_duration(bus, "join_timeout");
+	e->ledger.tail_max = conf_size(bus, "tail");
 
 	for (size_t i = 0; i < e->target_count; i++) {
 		e->target[i]->configured = e->target[i] == e->customers;
@@ -1201,7 +1202,9 @@ engine_horizon(struct engine *e, const Hopyard__V1__Horizon *h)
 		sorted = xmemdup(h->duplicate, n * sizeof(*sorted));
 		qsort(sorted, n, sizeof(*sorted), compare_u64);
 	}
-	ledger_advance(&e->ledger, h->seq);
+	ledger_advance(&e->ledger, h->seq, e->now);
+	if (e->behind && e->ledger.confirmed >= e->ledger.horizon)
+		engine_store_back(e);
 	while (ledger_pop(&e->ledger, &en)) {
 		bool duplicate = false;
 

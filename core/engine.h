@@ -172,7 +172,8 @@ struct engine {
 
 	struct ledger ledger;
 	bool open;      /* the store has told us where to go on */
-	bool store;     /* it is there now */
+	bool store;     /* it is there now, and knows all that we do */
+	bool behind;    /* it is there, and gets lost records again */
 	bool deep_left; /* not all of `deep` were looked at */
 	uint64_t epoch;
 	uint64_t recovered_seq; /* last_seq when this process opened the cell */
@@ -285,14 +286,19 @@ void engine_result(struct engine *, struct target *, uint32_t peer,
 
 /* ------------------------------------------------------------ store */
 
-/* All Opened frames of one answer, in order; `more` tells. */
-void engine_opened(struct engine *, const Hopyard__V1__Opened *);
+/*
+ * All Opened frames of one answer, in order; `more` tells.  False: the
+ * database has lost more than we have kept.
+ */
+bool engine_opened(struct engine *, const Hopyard__V1__Opened *) WARN_UNUSED;
 /* false: the horizon lies beyond what was ever written. */
 bool engine_horizon(struct engine *, const Hopyard__V1__Horizon *) WARN_UNUSED;
 void engine_paged(struct engine *, uint64_t correlation, const struct items *);
 void engine_notice(struct engine *, const struct items *);
 void engine_overdue(struct engine *, const struct items *);
 void engine_store_gone(struct engine *);
+/* It has all records, and is asked again what it has not answered. */
+void engine_store_back(struct engine *);
 
 /* --------------------------------------------------------- operators */
 

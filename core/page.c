@@ -120,27 +120,40 @@ open_queue(struct engine *e, const Hopyard__V1__Queue *def, uint64_t last_seq)
 }
 
 void
-engine_opened(struct engine *e, const Hopyard__V1__Opened *o)
+engine_store_back(struct engine *e)
 {
 	struct lookup *l;
 	size_t pos = 0;
 
+	e->behind = false;
+	e->store = true;
+	while ((l = map_next(&e->lookups, &pos)) != NULL)
+		if (!l->deferred)
+			lookup_ask(e, l);
+}
+
+bool
+engine_opened(struct engine *e, const Hopyard__V1__Opened *o)
+{
 	if (e->open) {
 		if (o->more)
-			return;
+			return true;
 		/* The store was away, we were not: it gets again what it has
 		 * not confirmed, and is asked again what it has not
 		 * answered. */
-		ledger_rewind(&e->ledger);
-		e->store = true;
-		while ((l = map_next(&e->lookups, &pos)) != NULL)
-			if (!l->deferred)
-				lookup_ask(e, l);
-		return;
+		if (!ledger_rewind(&e->ledger, o->last_seq))
+			return false;
+		/* What it lost would look undone in its answers. */
+		if (e->ledger.confirmed < e->ledger.horizon)
+			e->behind = true;
+		else
+			engine_store_back(e);
+		return true;
 	}
 	if (e->ledger.last_seq == 0) {
 		e->ledger.last_seq = o->last_seq;
 		e->ledger.horizon = o->last_seq;
+		e->ledger.confirmed = o->last_seq;
 		e->recovered_seq = o->last_seq;
 		e->epoch = o->epoch;
 	}
@@ -151,13 +164,14 @@ engine_opened(struct engine *e, const Hopyard__V1__Opened *o)
 		e->due_cursor_seq = o->due_seq;
 	}
 	if (o->more)
-		return;
+		return true;
 	e->open = e->store = true;
 	e->next_checkpoint = e->now + e->limits.checkpoint_ms;
 	/* Rows that an earlier bus wrote may lie anywhere ahead. */
 	e->due_tail_at = UINT64_MAX;
 	parts_opened(e);
 	engine_withdraw_early(e);
+	return true;
 }
 
 static void
@@ -197,7 +211,7 @@ engine_store_gone(struct engine *e)
 
 	/* Its answers will not come any more; look-ups are asked again when
 	 * it is back. */
-	e->store = false;
+	e->store = e->behind = false;
 	TAILQ_FOREACH(q, &e->queues, all_link)
 		engine_page_abandon(e, q);
 	due_over(e);
@@ -953,6 +967,9 @@ engine_notice(struct engine *e, const struct items *items)
 	while (e->open && items_next(&its, &it)) {
 		pg = paged_context(e, &it);
 		if (pg == NULL || pg->seq > e->ledger.last_seq)
+			continue;
+		/* Of a record that a rewound database got a second time. */
+		if (pg->seq <= e->ledger.horizon)
 			continue;
 		q = map_get_u64(&e->queue_by_number, pg->queue);
 		if (q == NULL || (m = load(e, &it, pg, q)) == NULL)

@@ -23,7 +23,7 @@
 #include "common/stats.h"
 #include "common/xalloc.h"
 
-#define APPEND_COMMIT_MS 10000
+#define APPEND_COMMIT_MS 5000 /* */
 #define APPEND_SETTLE_MS 10000
 #define APPEND_AGAIN_MS  1000
 #define APPEND_LOCK_MS   50
@@ -74,6 +74,7 @@ struct append {
 	uint64_t epoch;      /* of the bus that is open here */
 	uint64_t cell_epoch; /* as the table had it when we settled */
 	uint64_t durable;    /* highest seq committed */
+	uint64_t told;       /* highest seq confirmed to the bus */
 	uint64_t durable_at; /* latest time stamped on a committed record */
 	uint64_t accepted;   /* highest seq taken into memory */
 	uint64_t last_done;  /* mono us of the last end of a commit */
@@ -286,7 +287,7 @@ append_guard_done(struct pg *pg, const struct pg_end *end, void *arg)
 		}
 		/* A failover is under way; the DSN may lead elsewhere. */
 		store_state(s, false, why);
-		pg_drop(pg, why);
+		pg_pass(pg, why);
 		return;
 	}
 	a->version = 0;
@@ -477,6 +478,15 @@ append_settle_done(struct pg *pg, const struct pg_end *end, void *arg)
 		append_retry(a, APPEND_AGAIN_MS);
 		return;
 	}
+	/* A standby took over without the last records, or somebody restored
+	 * a copy.  What is in memory here goes beyond the tables, receipts
+	 * above all; a new process knows no more than they do, and the bus
+	 * says again what it has (R-36). */
+	if (a->durable < a->told)
+		fatal("append.rewound",
+		    "last_seq=%" PRIu64 " confirmed=%" PRIu64 " hint=%s",
+		    a->durable, a->told,
+		    "the database has lost records; starting anew");
 	partition_need(&a->store->partitions, PARTITION_BATCH, clock_wall_ms());
 	partition_make_missing(&a->store->partitions, pg);
 	append_barrier(a);
@@ -812,7 +822,7 @@ append_done(struct append *a)
 	struct batch *b = a->flying;
 	struct store *s = a->store;
 
-	a->durable = b->last;
+	a->durable = a->told = b->last;
 	if (b->last_at > a->durable_at)
 		a->durable_at = b->last_at;
 	stat_batches.value++;

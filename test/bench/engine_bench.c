@@ -280,7 +280,8 @@ main(int argc, char **argv)
 	engine_time(e, 1000, WALL);
 	engine_configure(e, conf, 1);
 	opened.epoch = 1;
-	engine_opened(e, &opened);
+	if (!engine_opened(e, &opened))
+		abort();
 	up.state = HOPYARD__V1__LINK_STATE__LINK__UP;
 	engine_hello(e, engine_target(e, "l1"), 2, instance, false);
 	engine_link_state(e, engine_target(e, "l1"), &up);

@@ -4,6 +4,7 @@
 The suite is `hopyard demo` with a DSN of ours, the books are ledger.py's; the
 database may be killed, stopped and replaced, and that costs no message.
 """
+import http.client
 import statistics
 import time
 
@@ -58,3 +59,17 @@ def seconds(what, times):
         return what + ": -"
     return "%s: median %.2f s, worst %.2f s of %d" % (
         what, statistics.median(times), max(times), len(times))
+
+
+def ask(demo):
+    """(status, seconds) of a message of ours."""
+    r, begin = demo.ready, time.monotonic()
+    c = http.client.HTTPConnection(demo.http.hostname, demo.http.port,
+                                   timeout=60)
+    try:
+        c.request("GET", "/cgi-bin/sendsms?username=%s&password=%s&to=4915155"
+                  "&from=HOP&text=probe" % (r["username"], r["password"]))
+        status = c.getresponse().status
+    finally:
+        c.close()
+    return status, time.monotonic() - begin

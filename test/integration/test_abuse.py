@@ -323,6 +323,7 @@ METHODS = {   # who may ask the bus, from the protocol page
     "status": "", "links": "", "queues": "", "boxes": "", "routes": "",
     "routes.test": "", "accounts": "", "config.show": "", "config.diff": "",
     "reload": "", "link.set": "", "queue.hold": "", "queue.release": "",
+    "cell.accept_rewind": "",
     "message.replay": "", "send": "", "prometheus": "", "tap": "",
     "message.cancel": "front", "account.get": "front",
     "webhook.get": "hook", "ping": "front hook", "no.such": "front hook"}

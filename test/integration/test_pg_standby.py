@@ -2,17 +2,13 @@
 """The synchronous standby is gone or stands still: what it does not have is
 not confirmed, however the wait for it ends, and the suite refuses in time and
 without growing."""
-import http.client
-import os
-import signal
 import time
 
 import pytest
 
 from harness import wait_until
-from ledger import children_of
 from pgcluster import Cluster
-from pgload import Load
+from pgload import Load, ask
 from test_store import make, waiting_for_a_standby
 
 HOLD = 5.0      # seconds, of the front ends
@@ -97,20 +93,6 @@ def memory(demo):
             total += sum(int(x.split()[1]) for x in f
                          if x.startswith("VmRSS:"))
     return total / 1024
-
-
-def ask(demo):
-    """(status, seconds) of a message of ours."""
-    r, begin = demo.ready, time.monotonic()
-    c = http.client.HTTPConnection(demo.http.hostname, demo.http.port,
-                                   timeout=60)
-    try:
-        c.request("GET", "/cgi-bin/sendsms?username=%s&password=%s&to=4915155"
-                  "&from=HOP&text=probe" % (r["username"], r["password"]))
-        status = c.getresponse().status
-    finally:
-        c.close()
-    return status, time.monotonic() - begin
 
 
 def stall(tmp_path, pg, seconds, say):

@@ -54,6 +54,13 @@ const struct command commands[] = {
 	  "go on with what is held", "As hold.",
 	  { OPTION_TARGET, OPTION_CLASS, OPTION_ACCOUNT, OPTIONS } },
 
+	{ "cell", "accept-rewind", "", 0, 0, cell_accept_rewind,
+	  "go on with a database that has lost records",
+	  "When the database was found to lack records that it had confirmed, "
+	  "and the bus has\nnot all of them any more, nothing is accepted.  "
+	  "This gives the records up; the bus\nends and is started again with "
+	  "what the database has.", NONE },
+
 	{ "routes", NULL, "", 0, 0, view_routes,
 	  "routes in their order", NULL, NONE },
 	{ "routes", "test", "", 0, 0, view_routes_test,

@@ -628,6 +628,30 @@ queue_release(struct request *r)
 	return hold(r, "queue.release", "released");
 }
 
+/* --------------------------------------------------------------------- cell */
+
+int
+cell_accept_rewind(struct request *r)
+{
+	json_t *answer;
+	struct bus *bus;
+	int rc = bus_open(r, &bus);
+
+	if (rc != EXIT_OK)
+		return rc;
+	rc = bus_ask(bus, "bus", "cell.accept_rewind", json_object(), &answer);
+	if (rc == EXIT_OK) {
+		if (!table_print_raw(r, answer) &&
+		    !request_has(r, OPTION_QUIET))
+			(void)printf("%" JSON_INTEGER_FORMAT
+				     " records given up; the bus starts anew\n",
+			    number(answer, "lost"));
+		json_decref(answer);
+	}
+	bus_close(bus);
+	return rc;
+}
+
 /* ------------------------------------------------------------------- reload */
 
 struct reloading {

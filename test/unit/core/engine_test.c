@@ -1368,7 +1368,7 @@ replace_in_each_state(void **state)
 	commit_quietly(&(struct db_news){ 0 }, e->ledger.last_seq - 1);
 	tell(&(struct db_news){ 0 }, db.durable);
 	assert_null(answer_of(n));
-	ledger_rewind(&e->ledger);
+	assert_true(ledger_rewind(&e->ledger, e->ledger.horizon));
 	commit();
 	assert_int_equal(code_of(n), ACK(LATER));
 	assert_replaced(old, id);

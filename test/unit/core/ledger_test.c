@@ -67,11 +67,11 @@ entries_wait_for_the_horizon(void **state)
 	expect(&l, 2, 13);
 	assert_false(ledger_pop(&l, &e));
 	ledger_unsent(&l)->sent = true;
-	ledger_advance(&l, 1);
+	ledger_advance(&l, 1, 0);
 	assert_true(ledger_pop(&l, &e));
 	assert_int_equal(e.number, 11);
 	assert_false(ledger_pop(&l, &e));
-	ledger_advance(&l, 2);
+	ledger_advance(&l, 2, 0);
 	assert_true(ledger_pop(&l, &e));
 	assert_int_equal(e.number, 12);
 	assert_true(ledger_pop(&l, &e));
@@ -99,12 +99,12 @@ ring_grows_in_order(void **state)
 
 			while ((c = ledger_unsent(&l)) != NULL)
 				c->sent = true;
-			ledger_advance(&l, i / 2);
+			ledger_advance(&l, i / 2, 0);
 			while (ledger_pop(&l, &e))
 				assert_int_equal(e.number, next++);
 		}
 	}
-	ledger_advance(&l, 5000);
+	ledger_advance(&l, 5000, 0);
 	while (ledger_pop(&l, &e))
 		assert_int_equal(e.number, next++);
 	assert_int_equal(next, 5001);
@@ -170,19 +170,19 @@ rewind_sends_again(void **state)
 		append(&l, 5);
 		ledger_unsent(&l)->sent = true;
 	}
-	ledger_advance(&l, 1);
+	ledger_advance(&l, 1, 0);
 	append(&l, 5); /* 4, not sent yet */
-	ledger_rewind(&l);
+	assert_true(ledger_rewind(&l, 1));
 	append(&l, 5);
 	/* A horizon may pass what is not sent again yet. */
-	ledger_advance(&l, 2);
+	ledger_advance(&l, 2, 0);
 	while ((c = ledger_unsent(&l)) != NULL) {
 		assert_int_equal(c->first, want);
 		want += items_of(c, &last);
 		c->sent = true;
 	}
 	assert_int_equal(want, 6);
-	ledger_advance(&l, 5);
+	ledger_advance(&l, 5, 0);
 	assert_int_equal(l.bytes, 0);
 	assert_true(TAILQ_EMPTY(&l.chunks));
 	ledger_fini(&l);
@@ -199,12 +199,129 @@ horizon_that_is_no_news_frees(void **state)
 	ledger_init(&l);
 	append(&l, 5);
 	ledger_unsent(&l)->sent = true;
-	ledger_rewind(&l);
-	ledger_advance(&l, 1);
+	assert_true(ledger_rewind(&l, 1));
+	ledger_advance(&l, 1, 0);
 	assert_true(l.bytes > 0); /* it has not left yet */
 	ledger_unsent(&l)->sent = true;
-	ledger_advance(&l, 1);
+	ledger_advance(&l, 1, 0);
 	assert_int_equal(l.bytes, 0);
+	ledger_fini(&l);
+}
+
+/* So many records, durable one by one at these times. */
+static void
+durable(struct ledger *l, int n, uint64_t now, uint64_t step)
+{
+	for (int i = 0; i < n; i++, now += step) {
+		append(l, 100);
+		ledger_unsent(l)->sent = true;
+		ledger_advance(l, l->last_seq, now);
+	}
+}
+
+/* Everything that is sent now, as one run of numbers. */
+static void
+sends(struct ledger *l, uint64_t first, uint64_t last)
+{
+	struct chunk *c;
+	uint64_t seen;
+
+	while ((c = ledger_unsent(l)) != NULL) {
+		assert_true(c->first <= first);
+		first = c->first + items_of(c, &seen);
+		assert_int_equal(seen, first - 1);
+		c->sent = true;
+	}
+	assert_int_equal(first, last + 1);
+}
+
+static void
+tail_is_sent_to_who_lacks_it(void **state)
+{
+	struct ledger l;
+
+	(void)state;
+	ledger_init(&l);
+	l.tail_max = 1 << 20;
+	durable(&l, 3000, 0, 1);
+	assert_int_equal(l.bytes, 0);
+	assert_null(ledger_unsent(&l));
+	append(&l, 100); /* 3001 */
+	ledger_unsent(&l)->sent = true;
+	/* Nothing is missing but what was on its way. */
+	assert_true(ledger_rewind(&l, 3000));
+	sends(&l, 3001, 3001);
+	/* The last 1,500 are gone. */
+	assert_true(ledger_rewind(&l, 1501));
+	append(&l, 100);
+	sends(&l, 1502, 3002);
+	/* It has not got far, and is lost again. */
+	ledger_advance(&l, 2000, 9000);
+	assert_int_equal(l.horizon, 3000);
+	assert_true(ledger_rewind(&l, 1900));
+	sends(&l, 1901, 3002);
+	ledger_advance(&l, 3002, 9001);
+	assert_int_equal(l.bytes, 0);
+	assert_true(ledger_rewind(&l, 0));
+	sends(&l, 1, 3002);
+	ledger_fini(&l);
+}
+
+static void
+tail_is_bounded(void **state)
+{
+	struct ledger l;
+
+	(void)state;
+	ledger_init(&l);
+	l.tail_max = 1 << 20;
+	durable(&l, 50000, 0, 0);
+	assert_true(l.tail_bytes <= l.tail_max + FRAME_MAX_PAYLOAD);
+	assert_true(l.tail_bytes >= l.tail_max - 2 * FRAME_MAX_PAYLOAD);
+	assert_false(ledger_rewind(&l, 1000));
+	assert_null(ledger_unsent(&l));
+	assert_true(ledger_rewind(&l, 48000));
+	sends(&l, 48001, 50000);
+	/* What is missing stays, however late it is. */
+	ledger_advance(&l, 48001, 1000000);
+	assert_true(ledger_rewind(&l, 48001));
+	sends(&l, 48002, 50000);
+	ledger_advance(&l, 50000, 1000001);
+	assert_int_equal(l.tail_bytes, 0);
+	assert_false(ledger_rewind(&l, 49999));
+	/* A minute is enough. */
+	durable(&l, 100, 2000000, 1000);
+	assert_true(ledger_rewind(&l, 50099));
+	assert_true(ledger_rewind(&l, 50050));
+	assert_false(ledger_rewind(&l, 49999));
+	ledger_fini(&l);
+}
+
+static void
+no_tail(void **state)
+{
+	struct ledger l;
+
+	(void)state;
+	ledger_init(&l);
+	durable(&l, 100, 0, 1);
+	assert_int_equal(l.tail_bytes, 0);
+	assert_false(ledger_rewind(&l, 99));
+	assert_true(ledger_rewind(&l, 100));
+	/* Turned on, off and on again: never a hole. */
+	l.tail_max = 1 << 20;
+	durable(&l, 10, 0, 1);
+	assert_true(ledger_rewind(&l, 100));
+	sends(&l, 101, 110);
+	l.tail_max = 0;
+	append(&l, 100);
+	ledger_unsent(&l)->sent = true;
+	ledger_advance(&l, 105, 20);
+	l.tail_max = 1 << 20;
+	ledger_advance(&l, 111, 20);
+	durable(&l, 10, 30, 1);
+	assert_true(ledger_rewind(&l, 115));
+	sends(&l, 116, 121);
 	ledger_fini(&l);
 }
 
@@ -222,7 +339,7 @@ spare_chunks_are_bounded(void **state)
 			while ((c = ledger_unsent(&l)) != NULL)
 				c->sent = true;
 		}
-		ledger_advance(&l, l.last_seq);
+		ledger_advance(&l, l.last_seq, 0);
 		assert_int_equal(l.bytes, 0);
 		assert_true(l.spare_count <= 16);
 	}
@@ -239,6 +356,9 @@ main(void)
 		cmocka_unit_test(sent_chunk_takes_no_more),
 		cmocka_unit_test(rewind_sends_again),
 		cmocka_unit_test(horizon_that_is_no_news_frees),
+		cmocka_unit_test(tail_is_sent_to_who_lacks_it),
+		cmocka_unit_test(tail_is_bounded),
+		cmocka_unit_test(no_tail),
 		cmocka_unit_test(spare_chunks_are_bounded),
 	};
 

@@ -70,7 +70,7 @@ static void
 opened_cb(void *arg, const Hopyard__V1__Opened *o)
 {
 	(void)arg;
-	engine_opened(e, o);
+	assert_true(engine_opened(e, o));
 }
 
 void

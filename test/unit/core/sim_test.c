@@ -1803,7 +1803,7 @@ bus_hear_store(struct sim *s)
 			assert_non_null(o);
 			if (!((const Hopyard__V1__Opened *)o)->more)
 				s->opened = true;
-			engine_opened(e, o);
+			assert_true(engine_opened(e, o));
 			break;
 		case P_HORIZON:
 			o = frame_unpack(&arena,
