@@ -28,6 +28,12 @@
 #define APPEND_AGAIN_MS  1000
 #define APPEND_LOCK_MS   50
 #define APPEND_LOCK      7286352
+/*
+ * What nobody waits for is written with the next that somebody waits for; as
+ * far as that comes within this time, and no more comes together.
+ */
+#define APPEND_RIDE_US    5000
+#define APPEND_RIDE_ITEMS 256
 
 enum append_state {
 	APPEND_DOWN = 0,   /* no session */
@@ -114,8 +120,16 @@ static struct stat_value stat_repeated = { .name =
 	.type = STAT_COUNTER };
 static struct stat_histogram stat_commit = {
 	.name = "store_commit_seconds",
-	.help = "From the first record of a batch to its commit",
+	.help = "From the first record of a batch that is waited for to its "
+		"commit",
 };
+
+/* Since when somebody waits for it. */
+static uint64_t
+append_since(const struct batch *b)
+{
+	return b->urgent_at != 0 ? b->urgent_at : b->at;
+}
 
 static void append_check(struct append *);
 static void append_lock(struct append *);
@@ -829,7 +843,7 @@ append_done(struct append *a)
 	stat_records.value += b->items;
 	stat_conflicts.value += b->duplicate_count;
 	a->last_done = clock_mono_us();
-	stat_histogram_add(&stat_commit, a->last_done - b->at);
+	stat_histogram_add(&stat_commit, a->last_done - append_since(b));
 	if (s->opened) {
 		/* Notices first: a bus that has seen the horizon has them. */
 		append_send_notices(a, b);
@@ -1135,6 +1149,19 @@ append_ask_again(struct append *a)
 
 /* --------------------------------------------------------- what comes next */
 
+/* When it is committed at the latest. */
+static uint64_t
+append_due(const struct append *a)
+{
+	const struct batch *b = a->open;
+	uint64_t ride = b->at + APPEND_RIDE_US;
+	uint64_t due = append_since(b) + a->store->set.gather_us;
+
+	if (batch_can_wait(b))
+		return due > ride ? due : ride;
+	return due;
+}
+
 static bool
 append_gathered(const struct append *a)
 {
@@ -1145,17 +1172,20 @@ append_gathered(const struct append *a)
 	if (b->items >= set->batch_items || b->bytes >= set->batch_bytes ||
 	    a->store->draining || a->open_wanted || !a->store->opened)
 		return true;
+	if (now >= append_due(a))
+		return true;
+	if (batch_can_wait(b))
+		return b->items >= APPEND_RIDE_ITEMS;
 	/* An idle store answers at once; one that has just committed waits a
 	 * little for company, since a commit costs as much as many rows. */
-	return (now - a->last_done > set->gather_us &&
-		   b->at >= a->last_done + set->gather_us) ||
-	    now - b->at >= set->gather_us;
+	return now - a->last_done > set->gather_us &&
+	    append_since(b) >= a->last_done + set->gather_us;
 }
 
 static void
 append_arm(struct append *a)
 {
-	uint64_t due = a->open->at + a->store->set.gather_us;
+	uint64_t due = append_due(a);
 	uint64_t now = clock_mono_us();
 	uint64_t us = due > now ? due - now : 1;
 	struct itimerspec t = { .it_value = { .tv_sec = (time_t)(us / 1000000),

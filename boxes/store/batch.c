@@ -59,7 +59,7 @@ batch_clear(struct batch *b)
 		rows_clear(&b->rows[t]);
 	buf_clear(&b->blob);
 	b->first = b->last = 0;
-	b->last_at = 0;
+	b->last_at = b->urgent_at = 0;
 	b->attempt = 0;
 	b->items = b->bytes = 0;
 	b->id_count = b->notice_count = b->fetch_count = 0;
@@ -379,6 +379,52 @@ batch_checkpoint(struct batch *b, struct batch_tools *t, uint64_t seq,
 	receipts_attach(t->receipts, b, seq, rec->at, &t->arena);
 }
 
+/*
+ * The end of an item that makes no other one.  A connector or front end goes
+ * on without the ack; everything else holds up an answer, a dispatch or a
+ * notice until it is durable.
+ */
+static bool
+batch_is_end(const Hopyard__V1__Record *rec)
+{
+	return rec->type == HOPYARD__V1__RECORD__TYPE__EVENT &&
+	    (rec->event == HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV ||
+		rec->event == HOPYARD__V1__RECORD__EVENT__NOTIFIED) &&
+	    rec->closes && !rec->has_queue && !rec->has_due_at;
+}
+
+bool
+batch_can_wait(const struct batch *b)
+{
+	return b->urgent_at == 0 && b->notice_count == 0;
+}
+
+static void
+batch_record(struct batch *b, struct batch_tools *t, uint64_t seq,
+    const struct item *it, const Hopyard__V1__Record *rec)
+{
+	switch (rec->type) {
+	case HOPYARD__V1__RECORD__TYPE__MESSAGE:
+		batch_message(b, t, seq, it, rec);
+		return;
+	case HOPYARD__V1__RECORD__TYPE__EVENT:
+		batch_event(b, t, seq, it, rec);
+		return;
+	case HOPYARD__V1__RECORD__TYPE__RECEIPT_IN:
+		batch_receipt(b, t, seq, it, rec);
+		return;
+	case HOPYARD__V1__RECORD__TYPE__QUEUE_DEF:
+		batch_queues(b, seq, rec);
+		return;
+	case HOPYARD__V1__RECORD__TYPE__CHECKPOINT:
+		batch_checkpoint(b, t, seq, it, rec);
+		return;
+	default:
+		batch_quarantine(b, seq, it, "unknown type of record");
+		return;
+	}
+}
+
 void
 batch_add(
     struct batch *b, struct batch_tools *t, uint64_t seq, const struct item *it)
@@ -402,24 +448,7 @@ batch_add(
 	}
 	if (rec->at > b->last_at)
 		b->last_at = rec->at;
-	switch (rec->type) {
-	case HOPYARD__V1__RECORD__TYPE__MESSAGE:
-		batch_message(b, t, seq, it, rec);
-		return;
-	case HOPYARD__V1__RECORD__TYPE__EVENT:
-		batch_event(b, t, seq, it, rec);
-		return;
-	case HOPYARD__V1__RECORD__TYPE__RECEIPT_IN:
-		batch_receipt(b, t, seq, it, rec);
-		return;
-	case HOPYARD__V1__RECORD__TYPE__QUEUE_DEF:
-		batch_queues(b, seq, rec);
-		return;
-	case HOPYARD__V1__RECORD__TYPE__CHECKPOINT:
-		batch_checkpoint(b, t, seq, it, rec);
-		return;
-	default:
-		batch_quarantine(b, seq, it, "unknown type of record");
-		return;
-	}
+	if (b->urgent_at == 0 && !batch_is_end(rec))
+		b->urgent_at = clock_mono_us();
+	batch_record(b, t, seq, it, rec);
 }

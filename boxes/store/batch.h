@@ -54,10 +54,11 @@ struct batch_id {
 struct batch {
 	uint64_t first, last; /* seq of the records; 0, 0: none */
 	uint64_t epoch;
-	uint64_t at;      /* mono us of the first record */
-	uint64_t last_at; /* latest time stamped on a record, wall ms */
-	unsigned attempt; /* of committing it */
-	unsigned link;    /* connection to the bus that gets the credit back */
+	uint64_t at;        /* mono us of the first record */
+	uint64_t urgent_at; /* of the first that somebody waits for, or 0 */
+	uint64_t last_at;   /* latest time stamped on a record, wall ms */
+	unsigned attempt;   /* of committing it */
+	unsigned link; /* connection to the bus that gets the credit back */
 	size_t items, bytes;
 	struct rows rows[ROWS_TABLES];
 	struct batch_id *id; /* of its messages */
@@ -80,6 +81,8 @@ void batch_clear(struct batch *);
  */
 void batch_add(
     struct batch *, struct batch_tools *, uint64_t seq, const struct item *);
+/* Nobody waits for any of its records: what came of items that are over. */
+bool batch_can_wait(const struct batch *);
 
 /* For receipt.c: a DLR item beside the event row that makes it. */
 struct batch_notice *batch_add_notice(struct batch *, uint64_t seq, uint64_t at,

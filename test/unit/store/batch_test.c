@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "common/attr.h"
 #include "common/clock.h"
 #include "records.h"
 
@@ -185,6 +186,81 @@ events(void **state)
 }
 
 static void
+add_end(Hopyard__V1__Record__Event event, bool closes, uint32_t queue,
+    uint64_t due_at)
+{
+	Hopyard__V1__Record r = record(HOPYARD__V1__RECORD__TYPE__EVENT);
+	uint8_t id[16];
+
+	make_id(id, 1);
+	r.has_event = r.has_id = r.has_ref = true;
+	r.event = event;
+	r.id = (ProtobufCBinaryData){ 16, id };
+	r.ref = 1;
+	r.has_closes = r.closes = closes;
+	r.has_queue = queue != 0;
+	r.queue = queue;
+	r.has_due_at = due_at != 0;
+	r.due_at = due_at;
+	add(&r, none, none, none);
+}
+
+/* What ended can wait for company; an answer, an item or a dispatch cannot. */
+static void
+waiting(void **state)
+{
+	static const struct {
+		Hopyard__V1__Record__Event event;
+		bool closes;
+		uint32_t queue;
+		uint64_t due_at;
+	} urgent[] = {
+		{ HOPYARD__V1__RECORD__EVENT__ATTEMPT, false, 0, 0 },
+		{ HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV, false, 0, 0 },
+		{ HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV, true, 9, 0 },
+		{ HOPYARD__V1__RECORD__EVENT__FINAL, true, 0, 0 },
+		{ HOPYARD__V1__RECORD__EVENT__CANCELLED_EV, true, 0, 0 },
+		{ HOPYARD__V1__RECORD__EVENT__RETRY_EV, true, 0, RECORD_AT },
+	};
+
+	(void)state;
+	add_end(HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV, true, 0, 0);
+	add_end(HOPYARD__V1__RECORD__EVENT__NOTIFIED, true, 0, 0);
+	assert_true(batch_can_wait(&fixture_batch));
+	clock_set(1002000, RECORD_AT);
+	message(2, 5, 0);
+	assert_false(batch_can_wait(&fixture_batch));
+	assert_int_equal(fixture_batch.at, 1000000000);
+	assert_int_equal(fixture_batch.urgent_at, 1002000000);
+	for (size_t i = 0; i < ARRAY_LEN(urgent); i++) {
+		batch_clear(&fixture_batch);
+		assert_true(batch_can_wait(&fixture_batch));
+		add_end(urgent[i].event, urgent[i].closes, urgent[i].queue,
+		    urgent[i].due_at);
+		assert_false(batch_can_wait(&fixture_batch));
+	}
+	batch_clear(&fixture_batch);
+	add_checkpoint();
+	assert_false(batch_can_wait(&fixture_batch));
+}
+
+/* It makes an item: somebody waits for that. */
+static void
+waiting_receipt(void **state)
+{
+	static const char *const ids[] = { "a" };
+
+	(void)state;
+	add_receipt("a", HOPYARD__V1__STATE__DELIVERED, "4915112345678");
+	batch_clear(&fixture_batch);
+	add_submitted(
+	    1, HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV, 1, ids, 1, 31);
+	add_end(HOPYARD__V1__RECORD__EVENT__NOTIFIED, true, 0, 0);
+	assert_int_equal(fixture_batch.notice_count, 1);
+	assert_false(batch_can_wait(&fixture_batch));
+}
+
+static void
 queues(void **state)
 {
 	Hopyard__V1__Record r = record(HOPYARD__V1__RECORD__TYPE__QUEUE_DEF);
@@ -239,6 +315,8 @@ main(void)
 		CASE(account_of_bus),
 		CASE(wheel),
 		CASE(events),
+		CASE(waiting),
+		CASE(waiting_receipt),
 		CASE(queues),
 		CASE(quarantine),
 	};
