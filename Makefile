@@ -17,13 +17,12 @@ GEN     := $(BUILD)/gen
 LLHTTP  ?= /usr/share/llhttp
 LLHTTP_INC ?= /usr/share/include/llhttp
 
-PKGS    := libuv openssl libpq libprotobuf-c libconfig libcurl jansson
+PKGS    := libuv openssl libpq libprotobuf-c libconfig jansson
 ifneq ($(filter-out demo check deps clean distclean format format-check help,$(or $(MAKECMDGOALS),all)),)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS := $(shell pkg-config --libs libuv libprotobuf-c libconfig)
 CRYPTO_LIBS := $(shell pkg-config --libs openssl)
 PQ_LIBS := $(shell pkg-config --libs libpq)
-CURL_LIBS := $(shell pkg-config --libs libcurl)
 JANSSON_LIBS := $(shell pkg-config --libs jansson)
 endif
 
@@ -103,7 +102,7 @@ LIBS_boxes/smppc  := $(LIB_SMPP) $(BASE)
 LIBS_boxes/smpps  := $(LIB_SMPP) $(LIB_FRONT) $(BASE)
 LIBS_boxes/http   := $(LIB_FRONT) $(BASE) $(LIB_LLHTTP)
 LIBS_boxes/front  := $(BASE)
-LIBS_boxes/hook   := $(BASE)
+LIBS_boxes/hook   := $(BASE) $(LIB_LLHTTP)
 LIBS_tools/hopsim := $(BASE) $(LIB_LLHTTP)
 LIBS_tools/hopctl := $(BASE)
 LIBS_tools/hopyard := $(BASE)
@@ -111,7 +110,7 @@ EXTRA_boxes/store := $(PQ_LIBS) $(JANSSON_LIBS)
 EXTRA_boxes/http  := $(JANSSON_LIBS) -lcrypt
 EXTRA_boxes/front := -lcrypt
 EXTRA_boxes/smpps := $(JANSSON_LIBS) -lcrypt
-EXTRA_boxes/hook  := $(CURL_LIBS) $(JANSSON_LIBS)
+EXTRA_boxes/hook  := $(JANSSON_LIBS)
 EXTRA_core        := $(JANSSON_LIBS)
 EXTRA_tools/hopctl := $(JANSSON_LIBS) -lcrypt
 EXTRA_tools/hopyard := $(JANSSON_LIBS) -lcrypt

@@ -481,6 +481,21 @@ conn_connect(uv_loop_t *loop, const char *address, const struct conn_opts *opts,
 	return c;
 }
 
+struct conn *
+conn_connect_to(uv_loop_t *loop, const struct sockaddr *sa, const char *host,
+    const struct conn_opts *opts, conn_cb *cb, void *arg)
+{
+	struct conn *c = conn_new(loop, false, opts);
+
+	c->cb = cb;
+	c->arg = arg;
+	if (opts != NULL && opts->tls != NULL)
+		c->tls = tls_new(opts->tls, host);
+	snprintf(c->peer, sizeof(c->peer), "%s", host);
+	c->dial = dial_start_known(&c->u.stream, sa, conn_on_dialled, c);
+	return c;
+}
+
 /* --------------------------------------------------------------- reading */
 
 static void

@@ -25,6 +25,7 @@
 
 struct conn;
 struct network;
+struct sockaddr;
 struct tls_config;
 
 enum conn_event {
@@ -78,6 +79,14 @@ struct conn_opts {
  */
 struct conn *conn_connect(uv_loop_t *, const char *address,
     const struct conn_opts *, conn_cb *, void *arg);
+
+/*
+ * The same for a socket address that the caller has looked up and judged:
+ * exactly this one is connected to.  host: the name it goes by, which TLS asks
+ * for and checks.  opts->local is not used.
+ */
+struct conn *conn_connect_to(uv_loop_t *, const struct sockaddr *,
+    const char *host, const struct conn_opts *, conn_cb *, void *arg);
 
 void conn_set_cb(struct conn *, conn_cb *, void *arg);
 

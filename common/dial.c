@@ -156,6 +156,19 @@ dial_start(uv_stream_t *stream, const struct address *a,
 	return d;
 }
 
+struct dial *
+dial_start_known(
+    uv_stream_t *stream, const struct sockaddr *sa, dial_cb *cb, void *arg)
+{
+	struct dial *d = xcalloc(1, sizeof(*d));
+
+	d->stream = stream;
+	d->cb = cb;
+	d->arg = arg;
+	dial_try_address(d, sa);
+	return d;
+}
+
 void
 dial_close(struct dial *d, uv_close_cb closed_cb)
 {

@@ -11,6 +11,7 @@
 
 struct address;
 struct dial;
+struct sockaddr;
 struct sockaddr_storage;
 
 /* 0: the stream is connected, else UV_E* of the last address.  Once, and not
@@ -27,6 +28,10 @@ bool dial_parse_numeric(const char *host, int port, struct sockaddr_storage *);
  */
 struct dial *dial_start(uv_stream_t *, const struct address *,
     const struct sockaddr_storage *local, dial_cb *, void *arg);
+
+/* The same for an address that is known already; copied. */
+struct dial *dial_start_known(
+    uv_stream_t *, const struct sockaddr *, dial_cb *, void *arg);
 
 /* Closes the handle, and gives up what is not connected yet. */
 void dial_close(struct dial *, uv_close_cb);

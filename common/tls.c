@@ -383,12 +383,11 @@ tls_load_peers(struct tls_config *c, const struct tls_opts *o, struct buf *why)
 {
 	STACK_OF(X509_NAME) * names;
 
-	if (!tls_given(o->ca)) {
-		if (c->client && c->verify &&
-		    SSL_CTX_set_default_verify_paths(c->ctx) != 1)
-			buf_addstr(why, "ca: the system has no authorities\n");
+	if (c->client && c->verify && (!tls_given(o->ca) || o->and_system) &&
+	    SSL_CTX_set_default_verify_paths(c->ctx) != 1)
+		buf_addstr(why, "ca: the system has no authorities\n");
+	if (!tls_given(o->ca))
 		return;
-	}
 	if (SSL_CTX_load_verify_file(c->ctx, o->ca) != 1) {
 		tls_complain_open(why, "ca", o->ca);
 		return;

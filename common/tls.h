@@ -34,6 +34,7 @@ struct tls_opts {
 	 * client without a certificate is refused.  Client: NULL trusts those
 	 * of the system. */
 	const char *ca;
+	bool and_system; /* client only: besides `ca`, not instead */
 	const char *crl; /* revoked certificates of these authorities */
 	/* Client only: the name or address that must be in the certificate, and
 	 * that is asked for; NULL: the host that is dialled. */

@@ -443,7 +443,7 @@ delivery_run(struct delivery *d)
 	struct transfer_request r = { 0 };
 
 	delivery_enter_state(d, DELIVERY_RUNNING);
-	r.url = buf_str(&d->url);
+	r.url = d->where;
 	r.want_body = d->service != NULL;
 	r.possible_dup = d->possible_dup;
 	if (d->json) {
@@ -483,19 +483,18 @@ static void
 delivery_route(struct delivery *d)
 {
 	struct hook *h = d->hook;
-	struct url url;
 	struct endpoint *e;
 	uint64_t now = clock_mono_ms(), pause;
 	const char *why;
 	bool crowded, mixed;
 
-	why =
-	    url_parse(&url, (const char *)buf_data(&d->url), buf_len(&d->url));
+	why = url_parse(
+	    &d->where, (const char *)buf_data(&d->url), buf_len(&d->url));
 	if (why != NULL) {
 		delivery_fail(d, why);
 		return;
 	}
-	e = endpoints_get(&h->endpoints, &url);
+	e = endpoints_get(&h->endpoints, &d->where);
 	if (e == NULL) {
 		delivery_give_back(d, "too many endpoints", PAUSE_BUS_MS);
 		return;

@@ -16,6 +16,7 @@
 
 #include "boxes/hook/endpoint.h"
 #include "boxes/hook/event.h"
+#include "boxes/hook/url.h"
 #include "common/buf.h"
 #include "common/queue.h"
 #include "common/uuid.h"
@@ -30,7 +31,7 @@ enum delivery_state {
 	DELIVERY_NEW = 0,  /* being read */
 	DELIVERY_LOOKUP,   /* on webhook->waiting */
 	DELIVERY_WAITING,  /* on endpoint->waiting */
-	DELIVERY_RUNNING,  /* the request is under way; libcurl has our bytes */
+	DELIVERY_RUNNING,  /* the request is under way and borrows our bytes */
 	DELIVERY_REPLYING, /* SUBMIT of the reply is with the bus */
 	DELIVERY_DONE,     /* code and detail are set; on blocked if the frame
 			    * could not be sent */
@@ -50,6 +51,7 @@ struct delivery {
 	bool possible_dup; /* the message may have been sent twice */
 	struct buf account;
 	struct buf url;
+	struct url where; /* url taken apart: views into it */
 	struct buf body;
 	struct endpoint *endpoint;    /* in WAITING and RUNNING */
 	struct webhook *webhook;      /* in LOOKUP */

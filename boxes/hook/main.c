@@ -3,7 +3,10 @@
  * hop-hook: delivery reports, messages from handsets and keyword services, as
  * HTTP requests to customers.
  */
+#include <unistd.h>
+
 #include "boxes/hook/hook.h"
+#include "boxes/hook/resolve.h"
 #include "common/daemon.h"
 
 static int
@@ -49,5 +52,12 @@ main(int argc, char **argv)
 		.fini = main_fini,
 	};
 
-	return daemon_run(&box, argc, argv, &hook);
+	int code;
+
+	resolve_set_threads();
+	code = daemon_run(&box, argc, argv, &hook);
+	/* A name that nobody answers for: exit() would wait for its thread. */
+	if (resolve_busy())
+		_exit(code);
+	return code;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * transfer.h - HTTP requests on the loop: libcurl's multi interface under
- * libuv.  It knows URLs and answers, nothing of messages.
+ * transfer.h - HTTP requests on the loop, from a URL to the answer: the
+ * connection, the two time-outs, and what came of it.  It knows nothing of
+ * messages.
  *
- * Easy handles keep their options and are used again from two free lists, one
- * for GET and one for POST, so that a request costs setting its URL and body.
- * Sockets stay in the poller from one request to the next.
+ * Each address is shown to the guard right before it is connected to.
+ * Redirects are an answer like any other.  A request that finds its kept
+ * connection closed without an octet of an answer is sent once more on a new
+ * one: whoever gets it twice knows it by the event's id.
  */
 #ifndef HOOK_TRANSFER_H
 #define HOOK_TRANSFER_H
@@ -15,6 +17,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "boxes/hook/url.h"
 #include "common/attr.h"
 #include "proto/frame.h"
 
@@ -34,18 +37,17 @@ enum transfer_outcome {
 };
 
 struct transfer_settings {
-	unsigned concurrency; /* requests at a time, for the size of caches */
+	unsigned concurrency; /* so many connections may wait for a request */
 	uint64_t timeout_ms;
 	uint64_t connect_timeout_ms;
 	size_t max_body;
-	const char *ca_file;       /* trusted besides the system's, or NULL;
-			      * borrowed as is the guard */
-	const struct guard *guard; /* borrowed, until the next settings */
+	const char *ca_file;       /* trusted besides the system's, or NULL */
+	const struct guard *guard; /* borrowed */
 };
 
-/* All borrowed until the callback. */
+/* All borrowed until the callback, also what is in the url. */
 struct transfer_request {
-	const char *url;
+	struct url url;
 	const void *body; /* POST of JSON; NULL: GET */
 	size_t body_len;
 	const char *event_id; /* with a body */
@@ -73,12 +75,10 @@ const char *transfer_check_ca(const char *path);
 typedef void transfer_cb(const struct transfer_result *, void *arg);
 
 struct transfers *transfers_new(uv_loop_t *, const struct transfer_settings *);
-/* New requests use these; requests under way keep the old times. */
-void transfers_configure(struct transfers *, const struct transfer_settings *);
 void transfer_start(struct transfers *, const struct transfer_request *,
     transfer_cb *, void *arg);
 /* Drops all requests without a callback and closes the handles; the memory
- * goes when the loop has run once more and transfers_free() is called. */
+ * goes when the loop has run a few times more and transfers_free() is called. */
 void transfers_close(struct transfers *);
 void transfers_free(struct transfers *);
 

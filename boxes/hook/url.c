@@ -37,7 +37,8 @@ parse_host(struct url *u, const char *p, const char *end)
 	if (u->host.len > HOST_MAX)
 		return "host name too long";
 	if (v6) {
-		if (p == end || *p != ']')
+		if (p == end || *p != ']' ||
+		    memchr(host, ':', u->host.len) == NULL)
 			return "bad IPv6 address in the URL";
 		p++;
 	}
@@ -64,7 +65,7 @@ const char *
 url_parse(struct url *u, const char *text, size_t len)
 {
 	const char *p = text, *end = text + len, *authority_end, *path_end;
-	const char *at;
+	const char *at, *fragment;
 
 	memset(u, 0, sizeof(*u));
 	if (len > URL_MAX)
@@ -86,14 +87,18 @@ url_parse(struct url *u, const char *text, size_t len)
 	path_end = authority_end;
 	while (path_end < end && *path_end != '?' && *path_end != '#')
 		path_end++;
-	u->path = (struct bytes){ (const uint8_t *)authority_end,
-		(size_t)(path_end - authority_end) };
+	u->path = bytes_of(authority_end, (size_t)(path_end - authority_end));
+	fragment = memchr(path_end, '#', (size_t)(end - path_end));
+	u->target = bytes_of(authority_end,
+	    (size_t)((fragment != NULL ? fragment : end) - authority_end));
 	at = memrchr(p, '@', (size_t)(authority_end - p));
 	if (at != NULL) {
 		/* Two of them, or a backslash: readers disagree. */
 		if (memchr(p, '@', (size_t)(at - p)) != NULL ||
 		    memchr(p, '\\', (size_t)(at - p)) != NULL)
 			return "bad user in the URL";
+		u->has_user = true;
+		u->user = bytes_of(p, (size_t)(at - p));
 		p = at + 1;
 	}
 	return parse_host(u, p, authority_end);
@@ -103,14 +108,68 @@ const char *
 url_origin(const struct url *u, char dst[URL_ORIGIN_MAX])
 {
 	bool v6 = memchr(u->host.p, ':', u->host.len) != NULL;
+	char *c = dst, digits[5];
+	unsigned port = u->port;
+	size_t n = 0;
 
-	snprintf(dst, URL_ORIGIN_MAX, "%s://%s%.*s%s:%u",
-	    u->tls ? "https" : "http", v6 ? "[" : "", (int)u->host.len,
-	    (const char *)u->host.p, v6 ? "]" : "", (unsigned)u->port);
-	for (char *c = dst; *c != '\0'; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c + 32);
+	memcpy(c, "https", 5);
+	c += u->tls ? 5 : 4;
+	memcpy(c, "://[", 4);
+	c += v6 ? 4 : 3;
+	for (size_t i = 0; i < u->host.len; i++) {
+		uint8_t b = u->host.p[i];
+
+		*c++ = (char)(b >= 'A' && b <= 'Z' ? b + 32 : b);
+	}
+	if (v6)
+		*c++ = ']';
+	*c++ = ':';
+	do {
+		digits[n++] = (char)('0' + port % 10);
+		port /= 10;
+	} while (port != 0);
+	while (n > 0)
+		*c++ = digits[--n];
+	*c = '\0';
 	return dst;
+}
+
+static int
+hex_value(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool
+url_login(const struct url *u, char *dst, size_t cap, size_t *len)
+{
+	const uint8_t *p = u->user.p;
+	size_t n = 0;
+	bool colon = false;
+
+	for (size_t i = 0; i < u->user.len; i++) {
+		int c = p[i], high, low;
+
+		colon = colon || c == ':';
+		if (c == '%' && i + 2 < u->user.len &&
+		    (high = hex_value(p[i + 1])) >= 0 &&
+		    (low = hex_value(p[i + 2])) >= 0) {
+			c = high * 16 + low;
+			i += 2;
+		}
+		if (c < ' ' || c == 0x7f || n == cap)
+			return false;
+		dst[n++] = (char)c;
+	}
+	if (!colon && n == cap)
+		return false;
+	if (!colon)
+		dst[n++] = ':';
+	*len = n;
+	return true;
 }
 
 const char *

@@ -413,6 +413,84 @@ def http():
     yield "bare-lf", b"GET /a HTTP/1.1\nHost: x\n\n"
 
 
+def http_answer():
+    """The first octet says how it is read: 1 wants the body, 2 the peer closes
+    behind it."""
+    ok = "HTTP/1.1 200 OK\n"
+    chunked = ok + "Transfer-Encoding: chunked\n\n"
+    for name, how, text in (
+            ("length", 1, ok + "Content-Length: 5\n\nhello"),
+            ("unwanted", 0, ok + "Content-Length: 5\n\nhello"),
+            ("empty", 1, ok + "Content-Length: 0\n\n"),
+            ("no-phrase", 0, "HTTP/1.1 202\nContent-Length: 0\n\n"),
+            ("no-content", 0, "HTTP/1.1 204 No Content\n\n"),
+            ("not-modified", 0, "HTTP/1.1 304 x\nContent-Length: 5\n\n"),
+            ("close", 1, ok + "Connection: close\nContent-Length: 1\n\na"),
+            ("until-end", 3, ok + "Content-Type: text/plain\n\nhello"),
+            ("until-end-empty", 3, ok + "\n"),
+            ("ten", 3, "HTTP/1.0 200 OK\n\nhello"),
+            ("ten-kept", 1, "HTTP/1.0 200 OK\nConnection: keep-alive\n"
+             "Content-Length: 2\n\nhi"),
+            ("chunks", 1, chunked + "3\nabc\nA;e=\"1\"\n0123456789\n0\n\n"),
+            ("trailers", 1, chunked + "2\nab\n0\nRetry-After: 9\nX: y\n\n"),
+            ("wrong-chunk", 1, chunked + "zz\nab\n0\n\n"),
+            ("large-chunk", 1, chunked + "fffffffffffffff\n"),
+            ("cut-chunk", 3, chunked + "5\nhi"),
+            ("other-coding", 3, ok + "Transfer-Encoding: gzip\n\nxyz"),
+            ("two-codings", 1, ok + "Transfer-Encoding: gzip, chunked\n\n"
+             "1\nx\n0\n\n"),
+            ("both-lengths", 1, ok + "Content-Length: 3\n"
+             "Transfer-Encoding: chunked\n\n2\nab\n0\n\n"),
+            ("two-lengths", 1, ok + "Content-Length: 1\n"
+             "Content-Length: 2\n\nhi"),
+            ("huge-length", 1, ok + "Content-Length: 99999999999\n\nhi"),
+            ("continue", 1, "HTTP/1.1 100 Continue\nX: y\n\n" + ok
+             + "Content-Length: 2\n\nhi"),
+            ("hints", 1, "HTTP/1.1 102 x\n\nHTTP/1.1 103 Early Hints\n"
+             "Link: </x>\n\n" + ok + "Content-Length: 0\n\n"),
+            ("switching", 1, "HTTP/1.1 101 Switching Protocols\n"
+             "Upgrade: websocket\nConnection: Upgrade\n\nrest"),
+            ("offers", 1, ok + "Upgrade: h2,h2c\n"
+             "Connection: Upgrade, Keep-Alive\nContent-Length: 1\n\na"),
+            ("redirect", 0, "HTTP/1.1 302 Found\nLocation: http://x/\n"
+             "Content-Length: 0\n\n"),
+            ("retry-after", 0, "HTTP/1.1 503 Busy\nRetry-After: 120\n"
+             "Content-Length: 0\n\n"),
+            ("retry-date", 0, "HTTP/1.1 429 x\n"
+             "Retry-After: Sun, 22 Nov 2026 19:02:00 GMT\n"
+             "Content-Length: 0\n\n"),
+            ("type", 1, ok + "Content-Type: text/plain; charset=utf-8 \n"
+             "Content-Length: 2\n\nhi"),
+            ("folded", 1, ok + "X: a\n b\nContent-Length: 0\n\n"),
+            ("behind", 1, ok + "Content-Length: 2\n\nhi" + ok),
+            ("too-long", 1, ok + "Content-Length: 600\n\n" + "x" * 600),
+            ("long-chunk", 1, chunked + "258\n" + "x" * 600 + "\n0\n\n"),
+            ("half-head", 2, ok + "X: y\n"),
+            ("half-body", 3, ok + "Content-Length: 5\n\nhi"),
+            ("two", 0, "HTTP/2.0 200 OK\nContent-Length: 0\n\n"),
+            ("old", 2, "<html>hello</html>"), ("ssh", 0, "SSH-2.0-x\n"),
+            ("request", 0, "GET / HTTP/1.1\nHost: x\n\n"),
+            ("many", 0, ok + "a: b\n" * 70 + "Content-Length: 0\n\n"),
+            ("long-names", 0, ok + "Content-Type-of-something: b\n"
+             "Retry-After" + "r" * 40 + ": 7\nContent-Length: 0\n\n"),
+            ("status", 0, "HTTP/1.1 999 x\nContent-Length: 0\n\n")):
+        yield name, bytes([how]) + text.replace("\n", "\r\n").encode()
+    yield "bare-lf", b"\1HTTP/1.1 200 OK\nContent-Length: 2\n\nhi"
+
+
+def url():
+    for i, text in enumerate((
+            "http://a.example/", "https://a.example:8443/x?y#z",
+            "http://127.0.0.1:80", "http://[::1]:8080/a", "http://a?b",
+            "HTTP://A.Example./", "http://joe:se%63ret@a.example/p?q",
+            "http://joe@a/", "http://a@b@c/", "http://x\\@a/",
+            "http://[::ffff:127.0.0.1]/", "http://a:99999/", "http://a:0/",
+            "http:///etc/passwd", "ftp://a/", "//a/", "http://a:/",
+            "http://[::1/", "http://%31/", "http://a/%00", "http://u%0a@a/",
+            "http://0x7f000001/", "http://a#b?c/d", "http://a/?x#y#z")):
+        yield "%02d" % i, text.encode()
+
+
 def proxy():
     sign = b"\r\n\r\n\0\r\nQUIT\n"
     four = bytes.fromhex("c0000207c6336401d9030ad7")
@@ -470,7 +548,7 @@ def order():
 
 def main():
     for kind in (frame, smpp_pdu, smpp_session, udh, segment, gsm7, charset, receipt,
-                 smpp_time, form, conf, http, proxy, order):
+                 smpp_time, form, conf, http, http_answer, url, proxy, order):
         folder = os.path.join(HERE, "corpus", kind.__name__)
         os.makedirs(folder, exist_ok=True)
         for name, octets in kind():
