@@ -678,11 +678,14 @@ def test_load_http(sim):
     assert len({e["query"]["to"] for e in lines}) == 3000
     assert lines[0]["path"] == "/cgi-bin/sendsms"
     code, r = load("--http", "http://%s/v1/messages" % s.address, "--post",
-                   '{"to":"+49%n"}', "--count", "500", "--first", "7")
+                   '{"to":"+49%n","user":"u%m"}', "--count", "500",
+                   "--first", "7", "--cycle", "12")
     assert code == 0 and r["ok"] == 500
     posts = [e for e in journal(path) if e["method"] == "POST"]
     assert {json.loads(e["body"])["to"] for e in posts} == {
         "+49%08d" % n for n in range(7, 507)}
+    assert {json.loads(e["body"])["user"] for e in posts} == {
+        "u%d" % n for n in range(12)}
     summary = s.stop()
     assert summary["requests"] == 3500 and summary["duplicates"] == 0
     assert summary["transit_ms"]["count"] == 3000

@@ -36,6 +36,7 @@ static const char load_usage[] =
     "  --drain DUR          wait so long for the last answers (10s)\n"
     "  --timeout DUR        give up on an answer (30s)\n"
     "  --first N --digits N of the counter %n (0, 8)\n"
+    "  --cycle N            of %m, which is %n modulo N\n"
     "  --quiet              no line per second\n"
     "SMPP\n"
     "  --system-id ID --password PW\n"
@@ -335,6 +336,7 @@ enum load_option {
 	OPT_TIMEOUT,
 	OPT_FIRST,
 	OPT_DIGITS,
+	OPT_CYCLE,
 	OPT_QUIET,
 	OPT_SYSTEM_ID,
 	OPT_PASSWORD,
@@ -365,6 +367,7 @@ static const struct option load_long[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "first", required_argument, NULL, OPT_FIRST },
 	{ "digits", required_argument, NULL, OPT_DIGITS },
+	{ "cycle", required_argument, NULL, OPT_CYCLE },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "system-id", required_argument, NULL, OPT_SYSTEM_ID },
 	{ "password", required_argument, NULL, OPT_PASSWORD },
@@ -421,6 +424,9 @@ load_option(struct load *l, struct load_smpp_options *smpp,
 		break;
 	case OPT_FIRST:
 		l->first = option_number(name, value, UINT64_MAX / 2);
+		break;
+	case OPT_CYCLE:
+		l->cycle = (uint64_t)option_number(name, value, 1000000000);
 		break;
 	case OPT_DIGITS:
 		l->digits = (unsigned)option_number(name, value, 20);

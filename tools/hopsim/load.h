@@ -56,6 +56,7 @@ struct load {
 	uint64_t drain_us;
 	uint64_t first; /* of the counter */
 	unsigned digits;
+	uint64_t cycle; /* of %m */
 	bool quiet;
 
 	const struct load_ops *ops;

@@ -335,13 +335,15 @@ load_http_url(struct load_http *s)
 	if (buf_len(&b) > HTTP_HEAD_MAX)
 		option_die("--http and --header are too long");
 	if (!pattern_init(&s->head, buf_str(&b), s->load->digits))
-		option_die("--http: too many %%n and %%t");
+		option_die("--http: too many %%n, %%m and %%t");
+	s->head.cycle = s->load->cycle;
 	buf_fini(&b);
 	s->room = s->head.size;
 	if (s->opt->post == NULL)
 		return;
 	if (!pattern_init(&s->body, s->opt->post, s->load->digits))
-		option_die("--post: too many %%n and %%t");
+		option_die("--post: too many %%n, %%m and %%t");
+	s->body.cycle = s->load->cycle;
 	s->room += s->body.size + 64;
 }
 

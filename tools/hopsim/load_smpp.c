@@ -563,10 +563,11 @@ load_smpp_stop(void *arg)
 
 static void
 load_smpp_pattern(struct pattern *p, const char *name, const char *text,
-    unsigned digits, size_t *size)
+    const struct load *load, size_t *size)
 {
-	if (!pattern_init(p, text, digits))
-		option_die("--%s: too many %%n and %%t", name);
+	if (!pattern_init(p, text, load->digits))
+		option_die("--%s: too many %%n, %%m and %%t", name);
+	p->cycle = load->cycle;
 	if (p->size > *size)
 		*size = p->size;
 }
@@ -591,9 +592,9 @@ load_smpp_run(struct load *load, const struct load_smpp_options *opt)
 
 	(void)snprintf(to, sizeof(to), "%s%s", opt->to,
 	    strstr(opt->to, "%n") == NULL ? "%n" : "");
-	load_smpp_pattern(&smpp.to, "to", to, load->digits, &size);
-	load_smpp_pattern(&smpp.from, "from", opt->from, load->digits, &size);
-	load_smpp_pattern(&smpp.text, "text", opt->text, load->digits, &size);
+	load_smpp_pattern(&smpp.to, "to", to, load, &size);
+	load_smpp_pattern(&smpp.from, "from", opt->from, load, &size);
+	load_smpp_pattern(&smpp.text, "text", opt->text, load, &size);
 	if (smpp.to.size > 64 || smpp.from.size > 64 || smpp.text.size > 3000)
 		option_die("--to, --from or --text is too long");
 	if (strlen(opt->system_id) > 15 || strlen(opt->password) > 8)

@@ -23,6 +23,8 @@ pattern_init(struct pattern *p, const char *text, unsigned digits)
 		type = PATTERN_TEXT;
 		if (text[i] == '%' && text[i + 1] == 'n')
 			type = PATTERN_COUNTER;
+		else if (text[i] == '%' && text[i + 1] == 'm')
+			type = PATTERN_CYCLE;
 		else if (text[i] == '%' && text[i + 1] == 't')
 			type = PATTERN_TIME;
 		if (type != PATTERN_TEXT ||
@@ -41,7 +43,7 @@ pattern_init(struct pattern *p, const char *text, unsigned digits)
 		}
 		p->piece[n].type = type;
 		p->piece[n++].len = 1;
-		if (type == PATTERN_COUNTER)
+		if (type == PATTERN_COUNTER || type == PATTERN_CYCLE)
 			p->size += PATTERN_DIGITS_MAX;
 		else if (type == PATTERN_TIME)
 			p->size += PATTERN_TOKEN;
@@ -90,6 +92,10 @@ pattern_put(
 			break;
 		case PATTERN_COUNTER:
 			at += pattern_number(at, counter, p->digits);
+			break;
+		case PATTERN_CYCLE:
+			at += pattern_number(at,
+			    p->cycle != 0 ? counter % p->cycle : counter, 1);
 			break;
 		case PATTERN_TIME:
 			*at++ = 'T';

@@ -4,6 +4,7 @@
  * --text, --to, --http and --mo-text take them.
  *
  *	%n  the counter, zero padded to the pattern's digits
+ *	%m  the counter modulo cycle, not padded
  *	%t  the time token: 'T', microseconds since 1970 in 16 digits, 'Z'
  *	%%  a percent sign
  *
@@ -25,12 +26,14 @@ enum pattern_piece {
 	PATTERN_END = 0,
 	PATTERN_TEXT,
 	PATTERN_COUNTER,
+	PATTERN_CYCLE,
 	PATTERN_TIME
 };
 
 struct pattern {
 	char *text; /* the literal pieces, one after the other */
 	unsigned digits;
+	uint64_t cycle; /* 0 from pattern_init(): %m is the counter */
 	struct {
 		enum pattern_piece type;
 		size_t len;
