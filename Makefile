@@ -262,6 +262,9 @@ bench-quick: all
 # How the store writes, beside other ways.
 bench-store: $(BUILD)/bench/store_write
 	@$(PYTHON) test/bench/store_write.py $<
+# What a message costs when there is more of everything else.
+bench-growth: all
+	@$(PYTHON) test/bench/growth.py
 # Thousands of customers that come back at once.
 bench-binds: all
 	@$(PYTHON) test/bench/binds.py
@@ -334,7 +337,7 @@ clean:
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
 	check-faults-quick crash \
 	check-peers check-san san fuzz fuzz-programs bench bench-quick \
-	bench-store bench-engine bench-binds bench-tls demo deps format format-check \
+	bench-store bench-engine bench-growth bench-binds bench-tls demo deps format format-check \
 	lint man install clean syntax
 .DELETE_ON_ERROR:
 .SECONDARY:

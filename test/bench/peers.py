@@ -384,22 +384,29 @@ class Hopyard(Gateway):
         inbound = ["--set", "inbound.webhook=false", "--set",
                    "inbound.url=%s?from=%%p&to=%%P&text=%%b" % mo_url
                    ] if mo_url else []
-        self.process = start(
-            [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir",
-             self.dir + "/data", "--ports", "+%d" % (8000 + os.getpid() % 900),
-             "--no-sim", "--smsc", "127.0.0.1:%d" % smsc_port,
-             "--window", str(window), "--quiet", "--set",
-             "sim.reconnect=1s..1s"] + inbound,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.argv = [
+            os.path.join(BIN, "hopyard"), "demo", "--json", "--dir",
+            self.dir + "/data", "--ports", "+%d" % (8000 + os.getpid() % 900),
+            "--no-sim", "--smsc", "127.0.0.1:%d" % smsc_port, "--window",
+            str(window), "--quiet", "--set", "sim.reconnect=1s..1s"] + inbound
+        self.start_again()
+
+    def start_again(self):
+        self.process = start(self.argv, stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL)
         line = self.process.stdout.readline()
         self.ready = json.loads(line or b"{}")
         if not self.ready.get("ready"):
             raise RuntimeError("hopyard demo: %s" % self.ready.get("error"))
 
-    def url(self, more=""):
-        return ("%s/cgi-bin/sendsms?username=%s&password=%s&from=HOP%s" % (
+    def login(self):
+        """sendsms without what is sent."""
+        return "%s/cgi-bin/sendsms?username=%s&password=%s" % (
             self.ready["http"], self.ready["username"],
-            self.ready["password"], more))
+            self.ready["password"])
+
+    def url(self, more=""):
+        return self.login() + "&from=HOP" + more
 
     def pids(self):
         """PostgreSQL's are among them; the demo's own sink is no part of a

@@ -299,6 +299,17 @@ def test_edited_configuration_stays(tmp_path):
         third.sendsms("Mine")
         third.wait_at_smsc("Mine")
         third.stop()
+    # A simulator of one's own, or none at all.
+    with Demo(folder, "--no-sim", shift=0) as fourth:
+        assert fourth.ready["http"] == demo.ready["http"]
+        assert "hopsim" not in fourth.ready["pids"]
+        fourth.stop()
+
+
+def test_no_sim_needs_an_smsc(tmp_path):
+    with Demo(tmp_path / "data", "--no-sim", expect=False) as demo:
+        assert demo.process.wait(20) == 1
+    assert "--no-sim needs --smsc" in demo.ready["error"]
 
 
 @pytest.mark.parametrize("name", [
@@ -544,7 +555,7 @@ def test_usage():
     for args, code in (([], 2), (["--help"], 0), (["--version"], 0),
                        (["dance"], 2), (["demo", "--help"], 0),
                        (["demo", "--dance"], 2), (["demo", "x"], 2),
-                       (["demo", "--no-sim"], 2), (["run", "--help"], 0),
+                       (["run", "--help"], 0),
                        (["run", "x"], 2), (["exec"], 2), (["init", "-x"], 2),
                        (["demo", "--ports", "x"], 2),
                        (["demo", "--window", "0"], 2)):

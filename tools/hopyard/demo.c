@@ -364,7 +364,7 @@ probe_cb(const struct probe_state *s, void *arg)
 	const char *away = s->away;
 
 	/* An SMSC that is not ours may be away: messages wait for it. */
-	if (away[0] == '\0' && d->plan.o.smsc == NULL)
+	if (away[0] == '\0' && !d->plan.o.no_sim)
 		away = s->refused;
 	if (!s->answered || away[0] != '\0' || !s->running)
 		(void)snprintf(d->waiting, sizeof(d->waiting), "%s",

@@ -140,8 +140,8 @@ set_option(struct plan_options *o, int c, const char *arg)
 		s->with_count++;
 		break;
 	case OPT_NO_SIM:
-		o->no_sim = true;
-		break;
+		o->no_sim = true; /* shapes nothing */
+		return NULL;
 	case OPT_SMSC:
 		if (address_parse(&a, arg) != 0 || a.kind != ADDRESS_TCP ||
 		    a.host[0] == '\0')
@@ -195,11 +195,6 @@ plan_parse(struct plan_options *o, int argc, char **argv)
 	if (optind < argc) {
 		(void)fprintf(stderr,
 		    "hopyard: demo takes no argument \"%s\"\n", argv[optind]);
-		return 2;
-	}
-	if (o->no_sim && o->smsc == NULL) {
-		(void)fputs(
-		    "hopyard: --no-sim needs --smsc HOST:PORT\n", stderr);
 		return 2;
 	}
 	return -1;
@@ -380,6 +375,12 @@ plan_make(struct plan *p, const struct plan_options *o, char *err, size_t len)
 		snprintf(err, len,
 		    "%s has been edited and is used as it is: change it there, "
 		    "or delete it to have a new one made from the options",
+		    folder_show(path));
+		return false;
+	}
+	if (!p->edited && o->no_sim && o->smsc == NULL) {
+		snprintf(err, len,
+		    "--no-sim needs --smsc HOST:PORT, or a link in an edited %s",
 		    folder_show(path));
 		return false;
 	}
