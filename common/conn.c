@@ -19,6 +19,7 @@
 
 #include <assert.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,7 @@
 #define CONN_FLUSH_MS    5000
 #define CONN_LINGER_MS   1000
 #define CONN_SHAKE_MS    10000 /* for a TLS handshake */
+#define CONN_DEAD_MS     13000 /* what was sent is not acknowledged */
 #define CONN_CIPHER      (64 * 1024)
 #define CONN_SEAL        (256 * 1024) /* encrypted ahead of the socket */
 
@@ -217,6 +219,22 @@ conn_set_peer(struct conn *c, const struct sockaddr_storage *ss)
 	}
 }
 
+/*
+ * A peer that is gone without a word, with something of ours on its way: the
+ * kernel would try for a quarter of an hour.  Idle ones are for the protocol
+ * above to find.  A peer whose window stays closed ends likewise.
+ */
+static void
+conn_limit_silence(struct conn *c)
+{
+	static const unsigned dead_ms = CONN_DEAD_MS;
+	int fd;
+
+	if (uv_fileno(&c->u.handle, &fd) == 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms,
+		    sizeof(dead_ms));
+}
+
 /* Starts writing and reading on a stream that is connected. */
 static void
 conn_opened(struct conn *c)
@@ -237,6 +255,7 @@ conn_opened(struct conn *c)
 		return;
 	}
 	uv_tcp_nodelay(&c->u.tcp, 1);
+	conn_limit_silence(c);
 	if (conn_get_address(c, &ss))
 		conn_set_peer(c, &ss);
 }

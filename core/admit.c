@@ -140,8 +140,8 @@ struct admission {
 	uint8_t class;
 	bool up;
 	uint64_t delay_ms;
-	uint64_t due_at; /* of a row in the due table, 0 none */
-	uint64_t expires_at;
+	uint64_t due_at;   /* of a row in the due table, 0 none */
+	uint64_t valid_ms; /* from now on */
 	char why[160];
 };
 
@@ -212,7 +212,7 @@ judge(struct engine *e, struct admission *ad, const char **say)
 		validity = VALIDITY_MAX;
 	if (ad->delay_ms > DUE_TABLE_MS && !ad->target->schedules)
 		ad->due_at = engine_due_at(e, ad->delay_ms);
-	ad->expires_at = e->wall + ad->delay_ms + validity;
+	ad->valid_ms = ad->delay_ms + validity;
 	return HOPYARD__V1__ACK__CODE__ACK_OK;
 }
 
@@ -227,7 +227,7 @@ record_message(struct engine *e, const struct admission *ad, const char *front)
 	r.has_queue = true;
 	r.queue = ad->queue->number;
 	r.has_expires_at = true;
-	r.expires_at = ad->expires_at;
+	r.expires_at = e->wall + ad->valid_ms;
 	r.has_due_at = ad->due_at != 0;
 	r.due_at = ad->due_at;
 	r.has_report_queue = ad->report_queue != 0;
@@ -330,7 +330,7 @@ take(struct engine *e, struct admission *ad, uint64_t seq, struct entry *entry)
 	m->report_mask = ad->env->report_mask;
 	m->report_queue = ad->report_queue;
 	m->at = e->wall;
-	m->expires_at = ad->expires_at;
+	m->expires = e->now + ad->valid_ms;
 	if (ad->delay_ms > 0) {
 		m->scheduled = !ad->target->schedules;
 		m->due = e->now + ad->delay_ms;
@@ -587,7 +587,7 @@ engine_mobile_originated(struct engine *e, const char *link, uint32_t peer,
 		m->kind = HOPYARD__V1__KIND__MO;
 		m->class = q->class;
 		m->at = e->wall;
-		m->expires_at = r.expires_at;
+		m->expires = e->now + (r.expires_at - e->wall);
 		engine_kept(q, m->seq);
 		engine_keep(e, m, q, false);
 		entry.kind = ENTRY_MESSAGE;

@@ -43,8 +43,14 @@ broker_time(struct broker *b)
 {
 	struct engine *e = b->engine;
 	uint64_t before = e->now;
+	int64_t ahead = e->steps.ahead;
+	static struct log_limit limit;
 
 	engine_time(e, clock_mono_ms(), clock_wall_ms());
+	if (ahead != 0 && ahead != e->steps.ahead && log_limit(&limit, 1))
+		log_warn("clock.step", "ms=%lld hint=%s",
+		    (long long)(e->steps.ahead - ahead),
+		    "the wall clock was set; validities go on as they were");
 	/* We stood still: the store's answers are here, and so may be words
 	 * that make them void. */
 	if (before != 0 && e->now - before >= STOOD_STILL &&

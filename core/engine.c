@@ -147,6 +147,7 @@ engine_free(struct engine *e)
 void
 engine_time(struct engine *e, uint64_t mono, uint64_t wall)
 {
+	steps_look(&e->steps, mono, wall, e->ledger.last_seq);
 	e->now = mono;
 	e->wall = wall;
 	if (e->started == 0)
@@ -418,7 +419,7 @@ engine_full(const struct engine *e)
 static bool
 expired(const struct engine *e, const struct msg *m)
 {
-	return m->expires_at != 0 && e->wall >= m->expires_at;
+	return m->expires != 0 && e->now >= m->expires;
 }
 
 void
@@ -873,10 +874,9 @@ deliver(struct engine *e, struct target *t, struct msg *m)
 	d.attempt = m->attempts + 1u;
 	d.has_possible_dup = m->possible_dup;
 	d.possible_dup = m->possible_dup;
-	if (m->expires_at != 0) {
+	if (m->expires != 0) {
 		d.has_expires_in_ms = true;
-		d.expires_in_ms =
-		    m->expires_at > e->wall ? m->expires_at - e->wall : 1;
+		d.expires_in_ms = m->expires > e->now ? m->expires - e->now : 1;
 	}
 	d.n_part_done = m->part_done_count;
 	d.part_done = m->part_done;
@@ -1313,7 +1313,7 @@ is_late(const struct engine *e, const struct msg *m)
 	return expired(e, m) &&
 	    (m->state == MSG_READY || m->state == MSG_WAITING ||
 		(m->state == MSG_INFLIGHT &&
-		    e->wall - m->expires_at >= SWEEP_GRACE));
+		    e->now - m->expires >= SWEEP_GRACE));
 }
 
 /* Looks at a part of all items: a look at all of them would be felt. */

@@ -32,6 +32,7 @@
 #include "core/queue.h"
 #include "core/replace.h"
 #include "core/route.h"
+#include "core/step.h"
 #include "hopyard/v1/bus.pb-c.h"
 #include "proto/frame.h"
 
@@ -56,6 +57,9 @@ struct inbound;
 
 #define ENGINE_DLR_VALIDITY      (3 * 24 * 3600 * 1000ull)
 #define ENGINE_DLR_VALIDITY_ESME (24 * 3600 * 1000ull)
+
+/* A receipt may come so long after the end of the validity. */
+#define ENGINE_RECEIPT_GRACE (60 * 1000ull)
 
 /* A message is held no longer than this. */
 #define ENGINE_DELAY_MAX (7 * 24 * 3600 * 1000ull)
@@ -140,6 +144,7 @@ struct engine {
 	struct engine_limits limits;
 	uint64_t now;  /* mono ms */
 	uint64_t wall; /* wall ms */
+	struct steps steps;
 	uint64_t rng;
 	bool notes;
 
@@ -398,6 +403,9 @@ void engine_withdraw_early(struct engine *);
 void engine_kept(struct queue *, uint64_t seq);
 /* The time of a row in the due table. */
 uint64_t engine_due_at(struct engine *, uint64_t wait_ms);
+/* The mono time of a wall time in the record `seq`, also when the clock was put
+ * forward or back after it was written.  Never 0. */
+uint64_t engine_expires(const struct engine *, uint64_t seq, uint64_t wall);
 void engine_due_written(struct engine *, uint64_t due_at, uint64_t seq);
 /* An item of this id has left the memory: what the store says of it may be
  * older than that. */

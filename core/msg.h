@@ -55,7 +55,7 @@ struct msg {
 	uint32_t report_mask;
 	uint32_t report_queue; /* number of the queue for its DLRs, 0 none */
 	uint64_t at;           /* wall ms, accepted */
-	uint64_t expires_at;   /* wall ms, 0 never */
+	uint64_t expires;      /* mono ms, 0 never */
 	uint64_t send_at;      /* wall ms, not before; 0: at once */
 	uint64_t due;          /* mono ms in MSG_WAITING */
 	uint64_t due_at;       /* key in the due table, if from_due */

@@ -22,7 +22,6 @@
 #define NOT_NOW_MIN    20
 #define NOT_NOW_MAX    (60 * SECOND)
 #define TXN_HOLD       (30 * SECOND) /* after an unknown outcome */
-#define RECEIPT_GRACE  MINUTE
 #define LOOKUPS_MAX    65536
 
 /* Kannel's bits of dlr-mask. */
@@ -375,9 +374,9 @@ retry(struct engine *e, struct msg *m, uint64_t wait, const char *why,
 		.kind = ENTRY_NONE, .peer = peer, .number = number
 	};
 
-	if (m->expires_at != 0 && e->wall + wait >= m->expires_at &&
+	if (m->expires != 0 && e->now + wait >= m->expires &&
 	    m->kind == HOPYARD__V1__KIND__MT && wait > WAIT_IN_MEMORY)
-		wait = m->expires_at > e->wall ? m->expires_at - e->wall : 0;
+		wait = m->expires > e->now ? m->expires - e->now : 0;
 	event_init(e, &r, m, HOPYARD__V1__RECORD__EVENT__RETRY_EV);
 	event_result(&r, res, raw);
 	r.has_attempt = true;
@@ -508,9 +507,10 @@ submitted(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 	r.report_mask = m->report_mask;
 	r.has_report_queue = m->report_queue != 0;
 	r.report_queue = m->report_queue;
-	if (receipt && m->expires_at != 0) {
+	if (receipt && m->expires != 0) {
 		r.has_receipt_by = true;
-		r.receipt_by = m->expires_at + RECEIPT_GRACE;
+		r.receipt_by =
+		    e->wall - e->now + m->expires + ENGINE_RECEIPT_GRACE;
 	}
 	en.notice = make_notice(e, m, &r, state, mask_of(m, state), "ACK/",
 	    "sent", res, &body, &len);
@@ -839,8 +839,9 @@ engine_keep_notice(struct engine *e, struct msg *m)
 		msg_free(m);
 		return;
 	}
-	if (m->expires_at == 0)
-		m->expires_at = m->at + engine_dlr_validity(q);
+	if (m->expires == 0)
+		m->expires =
+		    engine_expires(e, m->seq, m->at + engine_dlr_validity(q));
 	if (!engine_room(e, q)) {
 		engine_spill(e, q, m->seq);
 		msg_free(m);

@@ -409,6 +409,17 @@ engine_page_due(struct engine *e)
 
 /* --------------------------------------------------------------- loading */
 
+uint64_t
+engine_expires(const struct engine *e, uint64_t seq, uint64_t wall)
+{
+	int64_t left = (int64_t)(wall - e->wall) + steps_since(&e->steps, seq);
+
+	/* Before this machine was started: long ago. */
+	if (left < 0 && (uint64_t)-left >= e->now)
+		return 1;
+	return (uint64_t)((int64_t)e->now + left);
+}
+
 /* An item as the store has it, of a queue if it has one; NULL when it makes no
  * sense. */
 static struct msg *
@@ -430,9 +441,11 @@ load(struct engine *e, const struct item *it, const Hopyard__V1__Paged *pg,
 	m->replaces = env->has_replaces;
 	m->report_queue = pg->report_queue;
 	m->at = pg->at;
-	m->expires_at = pg->expires_at;
-	if (m->expires_at == 0 && m->kind == HOPYARD__V1__KIND__DLR)
-		m->expires_at = m->at + engine_dlr_validity(home);
+	if (pg->expires_at != 0)
+		m->expires = engine_expires(e, m->seq, pg->expires_at);
+	else if (m->kind == HOPYARD__V1__KIND__DLR)
+		m->expires = engine_expires(
+		    e, m->seq, m->at + engine_dlr_validity(home));
 	m->attempts = (uint16_t)(pg->attempts < 1000 ? pg->attempts : 1000);
 	m->possible_dup = pg->possible_dup;
 	/* How often is not known: at least once. */
@@ -666,13 +679,13 @@ page_of_queue(struct engine *e, struct queue *q, struct items *its)
 		where = m->queue;
 		engine_keep(e, m, q, true);
 		m->queue = where;
-		expires = m->expires_at;
+		expires = m->expires;
 		start(e, m);
 		if (q->spilled > 0)
 			q->spilled--;
 		/* The first that has not expired says when to look again. */
-		if (q->away && !fresh && expires > e->wall) {
-			q->look_at = e->now + (expires - e->wall);
+		if (q->away && !fresh && expires > e->now) {
+			q->look_at = expires;
 			fresh = true;
 		}
 	}
@@ -1005,7 +1018,10 @@ engine_overdue(struct engine *e, const struct items *items)
 		    pg->state == HOPYARD__V1__STATE__BUFFERED;
 		if (q == NULL || (m = load(e, &it, pg, q)) == NULL)
 			continue;
-		if (known(e, m) || result_of(e, m->id, m->seq) != NULL) {
+		/* The store goes by the wall clock alone, and asks again. */
+		if (known(e, m) || result_of(e, m->id, m->seq) != NULL ||
+		    e->now <
+			m->expires + (submitted ? ENGINE_RECEIPT_GRACE : 0)) {
 			msg_free(m);
 			continue;
 		}

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "boxes/store/partition.h"
 #include "boxes/store/pg.h"
 #include "boxes/store/timeline.h"
 #include "common/buf.h"
@@ -23,8 +24,9 @@
 #include "proto/frame.h"
 
 #define JOB_ANSWER ((size_t)200 * 1024) /* one frame holds 256 KiB */
-/* A front end's clock may be ahead of the bus's by so much. */
-#define JOB_SKEW_MS UINT64_C(300000)
+/* An id may be ahead of our clock by so much: a front end's may be, and ours may
+ * have been put back. */
+#define JOB_SKEW_MS CLOCK_SLACK_MS
 
 struct job;
 struct query;

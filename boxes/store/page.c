@@ -7,6 +7,7 @@
 
 #include "boxes/store/append.h"
 #include "boxes/store/out.h"
+#include "boxes/store/partition.h"
 #include "boxes/store/pg.h"
 #include "boxes/store/store.h"
 #include "boxes/store/stored.h"
@@ -141,7 +142,7 @@ static const char page_queue_sql[] =
 #define PAGE_SINCE "(SELECT at FROM s)"
 #define PAGE_VERIFY(closed, open) \
     "WITH s AS MATERIALIZED (SELECT coalesce((SELECT" \
-    " CASE WHEN b.first_seq <= $2::int8 + 1 THEN b.at - 3600000 END" \
+    " CASE WHEN b.first_seq <= $2::int8 + 1 THEN b.at - " CLOCK_SLACK_SQL " END" \
     " FROM batch b WHERE b.last_seq > $2::int8 ORDER BY b.last_seq LIMIT 1)," \
     " $5::int8) AS at)," \
     " c AS MATERIALIZED (SELECT * FROM" \
@@ -457,7 +458,7 @@ page_send(struct page *p, struct page_request *r)
 		pg_param_int(&q, (int64_t)r->horizon);
 		pg_param_int(&q,
 		    (int64_t)(uuid_time_ms(r->id) & INT64_MAX) -
-			(int64_t)DAY_MS);
+			(int64_t)CLOCK_SLACK_MS);
 		pg_param_int(&q, r->limit);
 		pg_run_prepared(p->pg, "id", &q, true);
 		break;

@@ -18,6 +18,13 @@
 struct pg;
 
 #define DAY_MS 86400000ULL
+/*
+ * So much earlier than its message, or than the batch before it, an event may
+ * say that it was written: the wall clock may have been put back by a day.  All
+ * lower bounds on times leave it.
+ */
+#define CLOCK_SLACK_MS  (25 * 3600000ULL)
+#define CLOCK_SLACK_SQL "90000000"
 
 enum partition_table {
 	PARTITION_BATCH = 0,

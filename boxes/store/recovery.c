@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boxes/store/append.h"
+#include "boxes/store/partition.h"
 #include "boxes/store/pg.h"
 #include "boxes/store/store.h"
 #include "common/clock.h"
@@ -22,7 +23,6 @@
 #define RECOVERY_QUEUES      500 /* in a frame of Opened */
 /* An id may be this much older than the record of its message. */
 #define RECOVERY_ID_AGE (9 * DAY_MS)
-#define RECOVERY_SLACK  (DAY_MS / 24)
 /* For checkpoints that do not say what was durable when they were written. */
 #define RECOVERY_BEHIND (1000 * 1000)
 
@@ -249,8 +249,8 @@ recovery_queues(struct recovery *r, struct pg *pg)
 	pg_param_int(&p, (int64_t)r->since_event);
 	pg_param_bytes(&p, id, sizeof(id));
 	pg_param_int(&p,
-	    r->since_at > RECOVERY_SLACK
-		? (int64_t)(r->since_at - RECOVERY_SLACK)
+	    r->since_at > CLOCK_SLACK_MS
+		? (int64_t)(r->since_at - CLOCK_SLACK_MS)
 		: 0);
 	pg_begin(pg, RECOVERY_MS, recovery_queue_rows, recovery_queues_done, r);
 	pg_run(pg, recovery_plan_sql, NULL, false);

@@ -8,6 +8,7 @@
 
 #include "boxes/store/batch.h"
 #include "boxes/store/out.h"
+#include "boxes/store/partition.h"
 #include "boxes/store/pg.h"
 #include "boxes/store/store.h"
 #include "boxes/store/stored.h"
@@ -320,7 +321,8 @@ sweep_look(struct sweep *w, struct range *r)
 	pg_param_int(&p, (int64_t)r->slot.lo_seq);
 	pg_param_int(&p, (int64_t)r->slot.hi_seq);
 	pg_param_int(&p, (int64_t)clock_wall_ms());
-	pg_param_int(&p, at > DAY_MS ? (int64_t)(at - DAY_MS) : 0);
+	pg_param_int(
+	    &p, at > CLOCK_SLACK_MS ? (int64_t)(at - CLOCK_SLACK_MS) : 0);
 	pg_param_int(&p, SWEEP_ITEMS);
 	pg_begin(w->pg, SWEEP_RUN_MS, sweep_range_rows, sweep_range_done, w);
 	/* CANCELLED_EV, FINAL, NOTIFIED, DEAD_EV; SUBMITTED_EV as SENT */

@@ -910,6 +910,123 @@ expires_wherever_it_is(void **state)
 	assert_int_equal(e->count.expired, 3);
 }
 
+/*
+ * T-12: the wall clock is set while messages wait in memory, in the store and
+ * with a carrier.  What was accepted before and what was accepted after has its
+ * time, no less and no more.
+ */
+static void
+clock_is_set(int64_t ms)
+{
+	struct model_mt mt = {
+		.account = "a", .to = "491", .validity_ms = 60000
+	};
+	uint8_t id[16], early[16];
+	size_t i;
+
+	box_up("l1", 1, 11, false, 1);
+	submit("a", "491", 0);
+	commit();
+	result_of("l1", got[0].ref, RESULT(OK));
+	for (i = 0; i < 300; i++) {
+		mt.id = i == 0 ? early : id;
+		model_id(i == 0 ? early : id, WALL + now, ++serial);
+		submit_mt(&mt);
+		commit();
+	}
+	pass(20000);
+	stepped = ms;
+	tick(1);
+	/* By its clock the store may well say that they are all over. */
+	db_overdue(&db, WALL + now + (uint64_t)stepped, overdue_cb, NULL);
+	pass(20000);
+	for (i = 0; i < 10; i++) {
+		model_id(id, WALL + now + (uint64_t)stepped, ++serial);
+		submit_mt(&mt);
+	}
+	commit();
+	assert_int_equal(e->count.expired, 0);
+	/* From memory and from pages: all have the rest of their time. */
+	engine_credit(e, target("l1"), 1000, 1 << 30);
+	for (i = 0; i < 20; i++) {
+		pages();
+		commit();
+		tick(100);
+	}
+	assert_int_equal(got_count, 311);
+	for (i = 1; i < got_count; i++)
+		if (i <= 300)
+			assert_in_range(got[i].expires_in, 15000, 20500);
+		else
+			assert_in_range(got[i].expires_in, 55000, 60000);
+	assert_int_equal(e->count.expired, 0);
+	/* And they do end: in the hands of a box a minute later. */
+	pass(85000);
+	commit();
+	assert_int_equal(db_find(&db, early)->final, STATE(UNKNOWN));
+	pass(60000);
+	commit();
+	assert_int_equal(e->count.expired, 310);
+}
+
+static void
+clock_is_set_before_the_receipt(void **state)
+{
+	uint8_t id[16];
+	uint64_t wall;
+
+	(void)state;
+	box_up("l1", 1, 11, false, 10);
+	model_id(id, WALL + now, ++serial);
+	submit_mt(&(struct model_mt){ .id = id,
+	    .account = "a",
+	    .to = "491",
+	    .mask = 31,
+	    .validity_ms = 60000 });
+	commit();
+	result_of("l1", last_got()->ref, RESULT(OK));
+	commit();
+	stepped = 3600 * 1000;
+	tick(1);
+	wall = WALL + now + (uint64_t)stepped;
+	assert_int_equal(db_overdue(&db, wall, overdue_cb, NULL), 1);
+	commit();
+	assert_int_equal(db_find(&db, id)->final, 0);
+	/* Its validity and a minute for the receipt. */
+	pass(125000);
+	assert_int_equal(db_overdue(&db, wall + 125000, overdue_cb, NULL), 1);
+	commit();
+	assert_int_equal(db_find(&db, id)->final, STATE(UNKNOWN));
+}
+
+static void
+clock_is_put_forward(void **state)
+{
+	(void)state;
+	clock_is_set(3600 * 1000);
+}
+
+static void
+clock_is_put_back(void **state)
+{
+	(void)state;
+	clock_is_set(-3600 * 1000);
+}
+
+static void
+clock_is_a_day_off(void **state)
+{
+	(void)state;
+	clock_is_set(24 * 3600 * 1000);
+}
+
+static void
+clock_was_a_day_off(void **state)
+{
+	(void)state;
+	clock_is_set(-24 * 3600 * 1000);
+}
+
 static void
 scheduled(void **state)
 {
@@ -2628,6 +2745,11 @@ main(void)
 		TEST(result_of_tomorrow),
 		TEST(old_result_after_a_restart),
 		TEST(expires_wherever_it_is),
+		TEST(clock_is_set_before_the_receipt),
+		TEST(clock_is_put_forward),
+		TEST(clock_is_put_back),
+		TEST(clock_is_a_day_off),
+		TEST(clock_was_a_day_off),
 		TEST(scheduled),
 		TEST(scheduled_across_a_restart),
 		TEST(scheduled_by_the_smsc),

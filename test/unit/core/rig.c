@@ -19,6 +19,7 @@ struct engine *e;
 struct db db;
 struct buf buf;
 uint64_t now, serial, number, epoch;
+int64_t stepped;
 struct asked asked[ASKED_MAX];
 size_t asked_count;
 
@@ -30,6 +31,7 @@ rig_init(const char *conf_text)
 {
 	now = 1000;
 	serial = number = epoch = version = 0;
+	stepped = 0;
 	asked_count = 0;
 	buf_init(&buf);
 	db_init(&db);
@@ -51,7 +53,7 @@ engine_start(const struct engine_ops *ops)
 	epoch++;
 	e = engine_new(ops, NULL, 42);
 	e->notes = true;
-	engine_time(e, now, WALL + now);
+	engine_time(e, now, WALL + now + (uint64_t)stepped);
 	engine_configure(e, conf, ++version);
 	asked_count = 0;
 }
@@ -125,7 +127,7 @@ void
 tick(uint64_t ms)
 {
 	now += ms;
-	engine_time(e, now, WALL + now);
+	engine_time(e, now, WALL + now + (uint64_t)stepped);
 	engine_tick(e);
 	engine_dispatch(e);
 }

@@ -34,6 +34,7 @@ extern struct engine *e;
 extern struct db db;
 extern struct buf buf;       /* of the item that is being built */
 extern uint64_t now;         /* ms, monotonic */
+extern int64_t stepped;      /* ms, of the wall clock */
 extern uint64_t serial;      /* of the last id */
 extern uint64_t number;      /* of the last item from a box */
 extern uint64_t epoch;       /* of the bus */
