@@ -23,6 +23,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/conn.h"
+#include "common/crash.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/map.h"
@@ -306,6 +307,7 @@ box_flush_items(struct box *b)
 		frame_put_header(dst, head + run.payload, run.type, 0, 0);
 		p = outbox_put(&b->outbox, &run, dst + FRAME_HEADER + head);
 		conn_commit(b->conn, (size_t)(p - dst));
+		CRASH_POINT("box.items_queued");
 		b->used_items += run.items;
 		b->used_bytes += run.bytes;
 		b->resend_left -=
@@ -770,6 +772,7 @@ box_on_ack(struct box *b, const struct frame *f)
 
 	if (ack == NULL)
 		return;
+	CRASH_POINT("box.ack_read");
 	if (ack->upto > outbox_last_sent(&b->outbox)) {
 		box_bad_frame(b, f, "Ack of an item that was not sent");
 		return;
@@ -1130,6 +1133,7 @@ box_on_welcome(struct box *b, const struct frame *f)
 		box_bad_frame(b, f, "Welcome with limits that are not ours");
 		return;
 	}
+	CRASH_POINT("box.welcomed");
 	box_keep_welcome(b, w);
 	b->complained = 0;
 	log_info("bus.welcome",

@@ -30,6 +30,7 @@
 #include "common/address.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/dial.h"
 #include "common/tls.h"
 #include "common/turn.h"
@@ -583,6 +584,7 @@ conn_read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *into)
 		c->last_read = clock_mono_us();
 		if (buf_len(&c->in) >= c->read_max)
 			conn_update_reading(c);
+		CRASH_POINT("conn.read");
 		c->cb(c, CONN_EV_DATA, c->arg);
 	}
 	if (buf_len(&c->in) == 0)
@@ -857,6 +859,7 @@ conn_flush(void *arg)
 			conn_fail(c, n);
 			return;
 		}
+		CRASH_POINT("conn.written");
 		buf_drop(from, (size_t)n);
 		if (buf_len(from) == 0)
 			conn_trim(from, c->tls == NULL ? CONN_KEEP : 0, len);

@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/conf.h"
 #include "common/conn.h"
+#include "common/crash.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/uuid.h"
@@ -447,15 +448,22 @@ broker_on_items(
 	struct item it;
 
 	while (items_next(its, &it)) {
-		/* The front end's name goes into the record. */
-		if (type == HOPYARD__V1__FRAME_TYPE__SUBMIT)
+		if (type == HOPYARD__V1__FRAME_TYPE__SUBMIT) {
+			CRASH_POINT("bus.submit_read");
+			/* The front end's name goes into the record. */
 			engine_submit(e, p->id, its->number, p->name,
 			    p->role == ROLE_HOOK ? HOOK_ID_AGE : FRONT_ID_AGE,
 			    &it);
-		else if (type == HOPYARD__V1__FRAME_TYPE__RESULT)
+			CRASH_POINT("bus.submit_recorded");
+		} else if (type == HOPYARD__V1__FRAME_TYPE__RESULT) {
+			CRASH_POINT("bus.result_read");
 			engine_result(e, p->target, p->id, its->number, &it);
-		else
+			CRASH_POINT("bus.result_recorded");
+		} else {
+			CRASH_POINT("bus.inbound_read");
 			engine_inbound(e, p->target, p->id, its->number, &it);
+			CRASH_POINT("bus.inbound_recorded");
+		}
 	}
 }
 
@@ -514,6 +522,7 @@ store_opened(struct broker *b, const struct frame *f)
 		    (unsigned long long)o->epoch, (unsigned long long)e->epoch,
 		    "another bus has taken over; this one starts anew");
 	}
+	CRASH_POINT("bus.opened");
 	if (!engine_opened(e, o))
 		return store_rewound(b, o->last_seq);
 	if (!o->more) {
@@ -561,8 +570,10 @@ store_frame(struct broker *b, struct peer *p, const struct frame *f)
 		    &hopyard__v1__horizon__descriptor, f->payload, f->len);
 		if (h == NULL)
 			return "Horizon does not parse";
+		CRASH_POINT("bus.horizon_read");
 		if (!engine_horizon(b->engine, h))
 			return "horizon beyond what was written";
+		CRASH_POINT("bus.horizon_applied");
 		return NULL;
 	case HOPYARD__V1__FRAME_TYPE__CREDIT:
 		c = unpack(b, f, &hopyard__v1__credit__descriptor);
@@ -576,6 +587,7 @@ store_frame(struct broker *b, struct peer *p, const struct frame *f)
 	case HOPYARD__V1__FRAME_TYPE__OVERDUE:
 		if (!items_open(&its, f->payload, f->len))
 			return "items do not parse";
+		CRASH_POINT("bus.items_read");
 		if (f->type == HOPYARD__V1__FRAME_TYPE__PAGED)
 			engine_paged(b->engine, f->correlation, &its);
 		else if (f->type == HOPYARD__V1__FRAME_TYPE__NOTICE)
@@ -710,8 +722,10 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	struct broker *b = arg;
 	struct peer *p = broker_peer(b, t->peer);
 
-	if (p != NULL)
-		peer_deliver(p, it);
+	if (p == NULL)
+		return;
+	peer_deliver(p, it);
+	CRASH_POINT("bus.dispatched");
 }
 
 static void
@@ -797,6 +811,7 @@ send_records(struct broker *b)
 		broker_tap(b, p, true, HOPYARD__V1__FRAME_TYPE__RECORD,
 		    n + c->len, c->count);
 		c->sent = true;
+		CRASH_POINT("bus.records_queued");
 		p->sent_items += c->count;
 		p->sent_bytes += c->counted;
 		p->frames_out++;
@@ -839,7 +854,9 @@ work_cb(void *arg)
 	/* Front ends first: should we end between two writes, a message is
 	 * accepted and goes later, rather than gone and refused. */
 	flush_peers(b, true);
+	CRASH_POINT("bus.fronts_told");
 	flush_peers(b, false);
+	CRASH_POINT("bus.turn_over");
 	b->dirty_count = 0;
 	b->dirty_all = false;
 }

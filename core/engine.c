@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/conf.h"
+#include "common/crash.h"
 #include "common/inbound.h"
 #include "common/xalloc.h"
 #include "core/encode.h"
@@ -1160,6 +1161,7 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 		}
 		break;
 	case ENTRY_ATTEMPT:
+		CRASH_POINT("bus.attempt_durable");
 		if (m->state != MSG_ATTEMPTING || m->attempt_seq != en->seq)
 			break; /* a late result has overtaken it */
 		t = m->box;

@@ -9,6 +9,7 @@
 #include "common/box.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/json.h"
 #include "common/queue.h"
 #include "common/stats.h"
@@ -274,6 +275,7 @@ batch_hand_over(struct batch *b, unsigned i, const struct item *item)
 	}
 	b->message[i].slot = n;
 	b->message[i].item = box_last_item(s->box);
+	CRASH_POINT("front.handed_over");
 	return true;
 }
 

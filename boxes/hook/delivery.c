@@ -14,6 +14,7 @@
 #include "boxes/hook/url.h"
 #include "common/box.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/inbound.h"
 #include "common/log.h"
 #include "common/stats.h"
@@ -168,6 +169,7 @@ delivery_send_result(struct delivery *d)
 		d->listed = true;
 		return;
 	}
+	CRASH_POINT("hook.result_queued");
 	if (d->listed)
 		TAILQ_REMOVE(&h->blocked, d, link);
 	d->listed = false;
@@ -304,6 +306,7 @@ delivery_transfer_cb(const struct transfer_result *r, void *arg)
 	struct hook *h = d->hook;
 	struct endpoint *e = d->endpoint;
 
+	CRASH_POINT("hook.answered");
 	count_attempt(r);
 	d->endpoint = NULL;
 	endpoint_done(e, &h->endpoints, clock_mono_ms(), judge_endpoint(r),
@@ -454,6 +457,7 @@ delivery_run(struct delivery *d)
 		r.signature = d->signature[0] != '\0' ? d->signature : NULL;
 	}
 	transfer_start(d->hook->transfers, &r, delivery_transfer_cb, d);
+	CRASH_POINT("hook.requested");
 }
 
 /* The endpoint takes nothing now. */

@@ -14,6 +14,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/conf.h"
+#include "common/crash.h"
 #include "common/daemon.h"
 #include "common/inbound.h"
 #include "common/json.h"
@@ -170,8 +171,10 @@ hook_items_cb(struct box *box, uint16_t type, struct items *items, void *arg)
 	(void)box;
 	if (type != HOPYARD__V1__FRAME_TYPE__DELIVER)
 		return;
-	while (items_next(items, &item))
+	while (items_next(items, &item)) {
+		CRASH_POINT("hook.taken");
 		hook_on_deliver(h, &item);
+	}
 }
 
 static void

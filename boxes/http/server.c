@@ -18,6 +18,7 @@
 #include "boxes/http/traffic.h"
 #include "common/clock.h"
 #include "common/conn.h"
+#include "common/crash.h"
 #include "common/log.h"
 #include "common/queue.h"
 #include "common/stats.h"
@@ -566,6 +567,7 @@ http_reply(struct http_request *r, const struct http_response *resp)
 	uint8_t *p, *end;
 
 	assert(!r->done);
+	CRASH_POINT("http.answer");
 	traffic_count(http_route_name(r), http_method(r), resp->status,
 	    clock_mono_us() - r->started_us);
 	r->done = true;
@@ -582,6 +584,7 @@ http_reply(struct http_request *r, const struct http_response *resp)
 		p = conn_reserve(c->conn, room);
 		end = response_put(r, resp, p);
 		conn_commit(c->conn, (size_t)(end - p));
+		CRASH_POINT("http.answered");
 		http_flush(c);
 	} else {
 		p = buf_reserve(&r->out, room);
@@ -690,6 +693,7 @@ http_on_request(struct http_conn *c, struct http_request *r)
 {
 	size_t size = r->parse.size;
 
+	CRASH_POINT("http.request_read");
 	http_enqueue(c, r, conn_data(c->conn));
 	request_take_id(r);
 	if (!r->parse.keep_alive)

@@ -8,6 +8,7 @@
 
 #include "boxes/smppc/link.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/inbound.h"
 #include "common/log.h"
 #include "common/uuid.h"
@@ -48,6 +49,7 @@ deliver_answer(struct inbound *in, uint32_t status)
 	in->bind = NULL;
 	smpp_pdu_init(&request, in->command, ESME_ROK, in->sequence);
 	session_answer(b->session, &request, status);
+	CRASH_POINT("smppc.deliver_answered");
 	if (status != ESME_ROK)
 		b->link->meter.mo_refused.value++;
 }
@@ -77,6 +79,7 @@ deliver_on_acked(struct link *l, uint64_t cookie, Hopyard__V1__Ack__Code code,
 	static struct log_limit limit;
 	uint32_t status = deliver_status(l, code);
 
+	CRASH_POINT("smppc.inbound_acked");
 	if (status != ESME_ROK && log_limit(&limit, 5))
 		log_warn("mo.refused", "code=%d reason=%s", (int)code,
 		    text == NULL ? "" : text);
@@ -178,6 +181,7 @@ deliver_pass_on(struct bind *b, const struct smpp_pdu *pdu,
 	in->bind = b;
 	TAILQ_INSERT_TAIL(&b->inbound, in, entry);
 	b->n_inbound++;
+	CRASH_POINT("smppc.inbound_queued");
 }
 
 /* ------------------------------------------------------------------ receipts */
@@ -499,6 +503,7 @@ deliver_on_pdu(struct bind *b, const struct smpp_pdu *pdu)
 	static uint8_t wide[RECEIPT_WIDE_MAX];
 	struct receipt r;
 
+	CRASH_POINT("smppc.deliver_read");
 	if (b->n_inbound >= DELIVER_MAX_PER_BIND ||
 	    !box_can_send(b->link->box)) {
 		b->link->meter.mo_refused.value++;

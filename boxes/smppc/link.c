@@ -10,6 +10,7 @@
 #include "boxes/smppc/pin.h"
 #include "boxes/smppc/submit.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/xalloc.h"
@@ -402,6 +403,7 @@ link_box_items(struct box *box, uint16_t type, struct items *items, void *arg)
 		else
 			log_warn("bus.over_credit", "items=%zu", items->count);
 		l->open_bytes -= bytes < l->open_bytes ? bytes : l->open_bytes;
+		CRASH_POINT("smppc.taken");
 		submit_accept(l, &item);
 	}
 	link_pump(l);

@@ -11,6 +11,7 @@
 #include "boxes/smppc/pin.h"
 #include "boxes/smppc/rules.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/log.h"
 #include "common/uuid.h"
 #include "common/xalloc.h"
@@ -332,6 +333,7 @@ submit_send_result(struct message *m)
 	memset(&item, 0, sizeof(item));
 	item.envelope = bytes_of(buf, len);
 	rc = box_send_item(l->box, HOPYARD__V1__FRAME_TYPE__RESULT, &item, 0);
+	CRASH_POINT("smppc.result_queued");
 	return rc == 0;
 }
 
@@ -1035,6 +1037,7 @@ submit_write(struct message *m, struct bind *b)
 			break;
 		link_spend(l, b);
 		session_request(b->session, m->octets + p->off, p->len, m, i);
+		CRASH_POINT("smppc.submit_queued");
 		p->state = PART_WRITTEN;
 		m->todo--;
 		m->in_flight++;
@@ -1099,6 +1102,7 @@ submit_on_answer(struct bind *b, const struct window_slot *slot,
 	size_t len;
 
 	assert(p->state == PART_WRITTEN && m->bind == b);
+	CRASH_POINT("smppc.resp_read");
 	stat_histogram_add(&m->link->meter.response, rtt_us);
 	m->in_flight--;
 	p->status = pdu->command_status;

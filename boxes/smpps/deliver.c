@@ -13,6 +13,7 @@
 #include "boxes/smpps/server.h"
 #include "common/box.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/log.h"
 #include "common/stats.h"
 #include "common/uuid.h"
@@ -229,6 +230,7 @@ delivery_give(struct server *srv, struct delivery *d)
 		d->listed = true;
 		return;
 	}
+	CRASH_POINT("smpps.result_queued");
 	delivery_unlist(d);
 	old = map_del_u64(&deliver.by_ref, d->ref);
 	assert(old == d);
@@ -439,6 +441,7 @@ deliver_write(struct delivery *d, struct esme *e,
 	e->n_delivers++;
 	meter_out(SMPP_DELIVER_SM, ESME_ROK);
 	session_request(e->session, deliver.pdu, len, d, 0);
+	CRASH_POINT("smpps.deliver_queued");
 }
 
 void
@@ -518,6 +521,7 @@ deliver_accept(struct server *srv, const struct item *item)
 	struct delivery *d;
 	uint64_t pin = 0;
 
+	CRASH_POINT("smpps.taken");
 	arena_reset(&deliver.arena);
 	dispatch =
 	    frame_unpack(&deliver.arena, &hopyard__v1__dispatch__descriptor,
@@ -703,6 +707,7 @@ deliver_on_answer(
 	enum deliver_verdict verdict = deliver_judge(pdu->command_status, nack);
 	char name[SMPP_NAME_MAX];
 
+	CRASH_POINT("smpps.deliver_answered");
 	e->answered_ms = now_us / 1000;
 	if (d->state != DELIVERY_SENT) {
 		late_stat.value++;

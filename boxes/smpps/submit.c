@@ -7,6 +7,7 @@
 #include "boxes/smpps/server.h"
 #include "common/box.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/log.h"
 
 /* A destination of submit_multi. */
@@ -135,9 +136,11 @@ submit_batch_cb(struct batch *b, void *arg)
 	if (r->v50)
 		smpp_tlv_add_u8(&resp, SMPP_TLV_CONGESTION_STATE,
 		    (uint8_t)box_fill(r->server->box));
+	CRASH_POINT("smpps.answer");
 	if (session_send(e->session, &resp) != 0)
 		log_error("smpp.answer", "esme=%llu reason=%s",
 		    (unsigned long long)e->number, "does not fit");
+	CRASH_POINT("smpps.answered");
 	/* May end the session. */
 	esme_request_done(e, r->sequence, r->dests > 0 ? r->dests : 1);
 }
@@ -194,6 +197,7 @@ submit_one(struct esme *e, const struct smpp_pdu *pdu)
 void
 submit_on_submit_sm(struct esme *e, const struct smpp_pdu *pdu)
 {
+	CRASH_POINT("smpps.submit_read");
 	submit_one(e, pdu);
 }
 

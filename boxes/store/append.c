@@ -19,6 +19,7 @@
 #include "boxes/store/store.h"
 #include "boxes/store/sweep.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/log.h"
 #include "common/stats.h"
 #include "common/xalloc.h"
@@ -641,6 +642,7 @@ append_commit_done(struct pg *pg, const struct pg_end *end, void *arg)
 	case PG_LOST:
 		return; /* `flying` stays; the next session finds out */
 	case PG_OK:
+		CRASH_POINT("store.committed");
 		append_committed(a, end->warned);
 		return;
 	case PG_ERROR:
@@ -697,7 +699,9 @@ append_send(struct append *a)
 	pg_begin(a->pg, APPEND_COMMIT_MS, NULL, append_commit_done, a);
 	append_run_rows(a, b, 0);
 	append_run_batch_row(a, b);
+	CRASH_POINT("store.before_commit");
 	pg_commit(a->pg);
+	CRASH_POINT("store.commit_queued");
 }
 
 /* ------------------------------------------- a message's id is there before */
@@ -847,7 +851,9 @@ append_done(struct append *a)
 	if (s->opened) {
 		/* Notices first: a bus that has seen the horizon has them. */
 		append_send_notices(a, b);
+		CRASH_POINT("store.notices_queued");
 		append_send_horizon(a, a->durable, b);
+		CRASH_POINT("store.horizon_queued");
 	}
 	if (s->connected && b->link == s->link)
 		box_grant(s->box, b->items, b->bytes);

@@ -11,6 +11,7 @@
 #include "boxes/store/pg.h"
 #include "boxes/store/store.h"
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "common/uuid.h"
@@ -204,6 +205,7 @@ recovery_end(struct recovery *r, const struct pg_end *end)
 		    " queues=%zu live=%zu ms=%" PRIu64,
 		    r->epoch, r->last_seq, r->checkpoint, r->queues, r->live,
 		    clock_mono_ms() - r->started);
+		CRASH_POINT("store.recovered");
 		store_opened(s);
 	}
 	recovery_free(r);

@@ -17,6 +17,7 @@
 #include "boxes/store/upkeep.h"
 #include "common/clock.h"
 #include "common/conf.h"
+#include "common/crash.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/stats.h"
@@ -162,8 +163,11 @@ store_items_cb(struct box *box, uint16_t type, struct items *items, void *arg)
 	struct store *s = arg;
 
 	(void)box;
-	if (type == HOPYARD__V1__FRAME_TYPE__RECORD)
-		append_records(s->append, items);
+	if (type != HOPYARD__V1__FRAME_TYPE__RECORD)
+		return;
+	CRASH_POINT("store.records_read");
+	append_records(s->append, items);
+	CRASH_POINT("store.records_taken");
 }
 
 static void

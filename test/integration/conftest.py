@@ -32,10 +32,11 @@ _figures = pytest.StashKey()
 def figures(request):
     """A function that takes lines for people: shown at the end of the run."""
     lines = request.config.stash.setdefault(_figures, [])
+    lines.append("---- " + request.node.name)
 
     def say(text):
         print(text)
-        lines.append("%s: %s" % (request.node.name, text))
+        lines.append(str(text))
     return say
 
 

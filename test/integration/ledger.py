@@ -27,8 +27,9 @@ LINK = ("hop-smppc", "hopsim")
 class Demo:
     """A suite of its own, with a sink for its callbacks."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, programs=BIN, env=None):
         self.folder = str(folder)
+        self.programs, self.env = programs, dict(os.environ, **(env or {}))
         self.data = os.path.join(self.folder, "data")
         self.sink_port = free_port()
         self.sink_journal = os.path.join(self.folder, "sink.journal")
@@ -45,9 +46,11 @@ class Demo:
         shift = demo_shift()
         self.log = open(os.path.join(self.folder, "demo.log"), "ab")
         self.process = subprocess.Popen(
-            [os.path.join(BIN, "hopyard"), "demo", "--json", "--dir",
-             self.data, "--ports", "+%d" % shift] + list(options),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
+            [os.path.join(self.programs, "hopyard"), "demo", "--json", "--dir",
+             self.data, "--ports", "+%d" % shift] + [
+                 o.replace("{sink}", str(self.sink_port)) for o in options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
+            env=self.env)
         line = self.process.stdout.readline()
         self.ready = json.loads(line or b"{}")
         assert self.ready.get("ready"), "demo: %r" % self.ready
@@ -55,23 +58,14 @@ class Demo:
 
     def pid(self, name):
         """Of a part that is running now; it may have been started again."""
-        want = {"hopsim": ("hopsim", b"smsc"), "postgres": ("postgres", b"-D")}
-        program, word = want.get(name, (name, b""))
-        tree = children_of()
-        todo, found = [self.process.pid], []
-        while todo:
-            for child in tree.get(todo.pop(), []):
-                todo.append(child)
-                try:
-                    with open("/proc/%d/comm" % child) as f:
-                        comm = f.read().strip()
-                    with open("/proc/%d/cmdline" % child, "rb") as f:
-                        line = f.read()
-                except OSError:
-                    continue
-                if comm == program and word in line.split(b"\0") + [b""]:
-                    found.append(child)
-        return min(found) if found else None
+        try:
+            with open(os.path.join(self.ready["run"], name + ".pid")) as f:
+                pid = int(f.read())
+            with open("/proc/%d/stat" % pid) as f:
+                return None if f.read().rpartition(")")[2].split()[0] == "Z" \
+                    else pid
+        except OSError:
+            return None
 
     def kill(self, name, sig=signal.SIGKILL, timeout=20):
         """kill -9, and wait until the part is there again."""
@@ -84,6 +78,10 @@ class Demo:
 
     def smsc_journal(self):
         return os.path.join(self.data, "smsc.journal")
+
+    def death_of_link(self):
+        """The link dies now, and not by kill()."""
+        self.link_deaths.append(time.time() * 1000)
 
     def api(self, path):
         c = http.client.HTTPConnection(self.http.hostname, self.http.port,
@@ -118,18 +116,26 @@ def children_of():
     return tree
 
 
-def journal(path):
-    """The whole lines of a journal."""
-    try:
-        with open(path, "rb") as f:
-            for line in f:
-                if line.endswith(b"\n") and len(line) > 2:
+class Journal:
+    """The whole lines of a file that grows, each handed on once."""
+
+    def __init__(self, path):
+        self.path, self.offset = path, 0
+
+    def news(self):
+        try:
+            with open(self.path, "rb") as f:
+                f.seek(self.offset)
+                for line in f:
+                    if not line.endswith(b"\n"):
+                        break
+                    self.offset += len(line)
                     try:
                         yield json.loads(line)
                     except ValueError:
                         continue
-    except FileNotFoundError:
-        return
+        except FileNotFoundError:
+            return
 
 
 WINDOW = 50
@@ -168,11 +174,21 @@ def check_undisturbed(ledger):
 class Ledger:
     """Sends at a rate, by several connections, and keeps what was said."""
 
-    def __init__(self, demo, rate, threads=8, validity=1):
+    TOKENS = 10 ** 7       # of one ledger
+
+    def __init__(self, demo, rate, threads=8, validity=1, first=0):
+        """first: of its tokens, where several ledgers share a suite."""
         self.demo, self.rate, self.threads = demo, rate, threads
         self.validity = validity
         self.lock = threading.Lock()
-        self.next = 0
+        self.first = self.next = first
+        self.took = []         # (when, seconds) of each 202
+        self.sink = Journal(demo.sink_journal)
+        self.smsc = Journal(demo.smsc_journal())
+        self.called = collections.defaultdict(list)  # token -> [(d, ms)]
+        self.taken = collections.defaultdict(list)   # token -> [ms]
+        self.receipt_of = {}   # key of the simulator -> token
+        self.receipt_acked = set()
         self.accepted = {}     # token -> id
         self.refused = collections.Counter()
         self.turned_away = set()  # their tokens
@@ -185,6 +201,15 @@ class Ledger:
         with self.lock:
             self.next += 1
             return self.next
+
+    def _mine(self, token):
+        return self.first < token <= self.first + self.TOKENS
+
+    def _accept(self, n, id_, since):
+        """With the lock held."""
+        now = time.monotonic()
+        self.accepted[n] = id_
+        self.took.append((now, now - since))
 
     def _target(self, n):
         r = self.demo.ready
@@ -209,12 +234,13 @@ class Ledger:
                     connection = http.client.HTTPConnection(
                         self.demo.http.hostname, self.demo.http.port,
                         timeout=30)
+                since = time.monotonic()
                 connection.request("GET", self._target(n))
                 r = connection.getresponse()
                 r.read()
                 with self.lock:
                     if r.status == 202:
-                        self.accepted[n] = r.headers["X-Message-Id"]
+                        self._accept(n, r.headers["X-Message-Id"], since)
                     else:
                         self.refused[r.status] += 1
                         self.turned_away.add(n)
@@ -249,15 +275,18 @@ class Ledger:
 
     # ------------------------------------------------------------- books
 
-    def callbacks(self):
-        """token -> list of the final values of %d that were called back."""
-        seen = collections.defaultdict(list)
-        for line in journal(self.demo.sink_journal):
+    def read_sink(self):
+        for line in self.sink.news():
             if line.get("ev") == "request" and line["status"] == 200:
                 q = line.get("query", {})
-                if "token" in q:
-                    seen[int(q["token"])].append(int(q["d"]))
-        return seen
+                if "token" in q and self._mine(int(q["token"])):
+                    self.called[int(q["token"])].append(
+                        (int(q["d"]), line["t"]))
+
+    def callbacks(self):
+        """token -> list of the values of %d that were called back."""
+        self.read_sink()
+        return {n: [d for d, _ in came] for n, came in self.called.items()}
 
     def open_tokens(self):
         seen = self.callbacks()
@@ -273,26 +302,30 @@ class Ledger:
             left = self.open_tokens()
         return left
 
+    def read_smsc(self):
+        for line in self.smsc.news():
+            event = line.get("ev")
+            if event == "submit" and line.get("status") == 0:
+                text = bytes.fromhex(line["body"])
+                if text[:1] == b"T" and self._mine(int(text[1:])):
+                    self.taken[int(text[1:])].append(line["t"])
+            elif event == "owe":
+                text = bytes.fromhex(line["text"])
+                if text[:1] == b"T" and self._mine(int(text[1:])):
+                    self.receipt_of[line["key"]] = int(text[1:])
+            elif event == "ack" and line.get("status") == 0:
+                if line["key"] in self.receipt_of:
+                    self.receipt_acked.add(self.receipt_of[line["key"]])
+
     def at_smsc(self):
         """token -> when the simulator took it, each time."""
-        seen = collections.defaultdict(list)
-        for line in journal(self.demo.smsc_journal()):
-            if line.get("ev") == "submit" and line.get("status") == 0:
-                text = bytes.fromhex(line["body"])
-                if text[:1] == b"T":
-                    seen[int(text[1:])].append(line["t"])
-        return seen
+        self.read_smsc()
+        return self.taken
 
     def acknowledged(self):
         """Tokens whose receipt the simulator saw acknowledged."""
-        key, acked = {}, set()
-        for line in journal(self.demo.smsc_journal()):
-            if line.get("ev") == "owe":
-                key[line["key"]] = int(bytes.fromhex(line["text"])[1:])
-            elif line.get("ev") == "ack" and line.get("status") == 0:
-                if line["key"] in key:
-                    acked.add(key[line["key"]])
-        return acked
+        self.read_smsc()
+        return self.receipt_acked
 
     def death_between(self, first, again):
         """The last death of the link between two submit_sm; what a killed

@@ -20,8 +20,8 @@ WINDOW = 50
 
 
 class SmppLedger(Ledger):
-    def __init__(self, demo, rate, threads=4, validity=60):
-        super().__init__(demo, rate, threads, validity)
+    def __init__(self, demo, rate, threads=4, validity=60, first=0):
+        super().__init__(demo, rate, threads, validity, first)
         self.closing = False
         self.receipts = collections.defaultdict(list)  # id -> stats
         self.token_of = {}  # id -> token
@@ -52,12 +52,12 @@ class SmppLedger(Ledger):
             validity_period=b"000000%02d%02d%02d000R" % (
                 self.validity // 3600, self.validity // 60 % 60,
                 self.validity % 60)))
-        pending[pdu.sequence] = n
+        pending[pdu.sequence] = n, time.monotonic()
         with self.lock:
             self.outstanding += 1
 
     def _answered(self, pdu, pending):
-        n = pending.pop(pdu.sequence, None)
+        n, since = pending.pop(pdu.sequence, (None, None))
         with self.lock:
             if n is None:
                 self.strange.append(pdu)
@@ -65,7 +65,7 @@ class SmppLedger(Ledger):
             self.outstanding -= 1
             if pdu.status == 0:
                 id_ = pdu.message_id.decode()
-                self.accepted[n] = id_
+                self._accept(n, id_, since)
                 self.token_of[id_] = n
             else:
                 self.refused[pdu.status] += 1
@@ -80,7 +80,8 @@ class SmppLedger(Ledger):
                 if pdu.esm_class & 0x3c != 4 or "id" not in fields:
                     self.strange.append(pdu)
                 else:
-                    self.receipts[fields["id"]].append(fields["stat"])
+                    self.receipts[fields["id"]].append(
+                        (fields["stat"], time.time() * 1000))
             session.answer(pdu, message_id=b"")
         elif pdu.command == "enquire_link":
             session.answer(pdu)
@@ -117,7 +118,7 @@ class SmppLedger(Ledger):
                 time.sleep(0.05)
             finally:
                 with self.lock:
-                    self.silent.update(pending.values())
+                    self.silent.update(n for n, _ in pending.values())
                     self.outstanding -= len(pending)
                 if session is not None:
                     session.close()
@@ -136,14 +137,13 @@ class SmppLedger(Ledger):
             w.join(60)
             assert not w.is_alive(), "a bind hangs"
 
-    def callbacks(self):
-        seen = collections.defaultdict(list)
+    def read_sink(self):
+        """The receipts stand in for callbacks."""
         with self.lock:
-            for id_, stats in self.receipts.items():
-                if id_ in self.token_of:
-                    seen[self.token_of[id_]] += [
-                        FINAL[s] for s in stats if s in FINAL]
-        return seen
+            self.called = {
+                self.token_of[id_]: [(FINAL[s], t) for s, t in came
+                                     if s in FINAL]
+                for id_, came in self.receipts.items() if id_ in self.token_of}
 
     def acknowledged(self):
         """Only those whose answer came: without its id a receipt names
