@@ -54,7 +54,8 @@ look(const struct answer *a, unsigned how)
 	assert(a->received <= FUZZ_BODY);
 	assert(buf_len(&a->body) == ((how & 1) != 0 ? a->received : 0));
 	if (type != NULL)
-		assert(strlen(type) == a->type.len && *type > ' ');
+		assert(
+		    strlen(type) == a->type.len && (unsigned char)*type > ' ');
 	(void)answer_retry_after_ms(a, FUZZ_NOW);
 	switch (a->state) {
 	case ANSWER_HEAD:

@@ -475,6 +475,8 @@ def http_answer():
              "Retry-After" + "r" * 40 + ": 7\nContent-Length: 0\n\n"),
             ("status", 0, "HTTP/1.1 999 x\nContent-Length: 0\n\n")):
         yield name, bytes([how]) + text.replace("\n", "\r\n").encode()
+    yield "high-octets", (b"\1HTTP/1.1 200 OK\r\nContent-Type: \xff\xff\x0ft\r\n"
+                          b"Content-Length: 0\r\n\r\n")
     yield "bare-lf", b"\1HTTP/1.1 200 OK\nContent-Length: 2\n\nhi"
 
 
