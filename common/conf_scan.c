@@ -267,7 +267,7 @@ static bool
 scan_number(struct scan *s)
 {
 	char word[SCAN_ECHO + 8], digits[32];
-	const char *p = s->word, *end = s->word + s->len;
+	const char *p = s->word, *end = s->word + s->len, *echo;
 	bool wide = false, negative = false, hex;
 	unsigned long long v;
 	size_t n;
@@ -295,18 +295,20 @@ scan_number(struct scan *s)
 		errno = 0;
 		v = strtoull(digits, NULL, hex ? 16 : 10);
 		if (errno != 0 || v > INT64_MAX) {
+			echo = scan_echo(s, word);
 			scan_complain(s, s->token_line,
 			    "%s is too big for a number; write \"%s\" where "
 			    "text is meant",
-			    scan_echo(s, word), word);
+			    echo, echo);
 			return false;
 		}
 		/* libconfig keeps the low 32 bits of such a number. */
 		if (!wide && v > INT32_MAX + (negative ? 1ULL : 0ULL)) {
+			echo = scan_echo(s, word);
 			scan_complain(s, s->token_line,
 			    "%s is too big for a plain number; write %sL, or "
 			    "\"%s\" where text is meant",
-			    scan_echo(s, word), word, word);
+			    echo, echo, echo);
 			return false;
 		}
 		return true;

@@ -85,6 +85,11 @@ refused(void **arg)
 	} rows[] = {
 		{ "a = 1;\nb = 5s;", 0, "x.cfg:2: put quotes around \"5s\"" },
 		{ "a = 99999999999;", 0, "x.cfg:1: 99999999999 is too big" },
+		{ "secret = 99999999999;", 0,
+		    "x.cfg:1: ... is too big for a plain number; write ...L, "
+		    "or \"...\" where" },
+		{ "dsn = 99999999999999999999;", 0,
+		    "x.cfg:1: ... is too big for a number; write \"...\"" },
 		{ "a = 1LLL;", 0, "x.cfg:1: put quotes" },
 		{ "a = -0x7;", 0, "x.cfg:1: put quotes" },
 		{ "a = yes;", 0, "x.cfg:1: write true or false" },
