@@ -249,10 +249,24 @@ check-san: export UNIT_TIMEOUT = 600
 check-san: all check-unit check-fuzz
 	@HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION)
 
+# Which lines the tests run: build-cov/cov/index.html.  tools/cov has the bounds
+# and fails below them.
+COV := build-cov
+cov:
+	@tools/deps --test --cov
+	$(MAKE) BUILD=$(COV) SAN="--coverage -fprofile-update=atomic" \
+		OPT="-O0 -g -w" check-cov
+check-cov: export UNIT_TIMEOUT = 600
+check-cov: all tests
+	@find $(BUILD) -name '*.gcda' -delete
+	@rc=0; $(MAKE) --no-print-directory check-unit check-fuzz || rc=1; \
+	HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION) || rc=1; \
+	tools/cov $(BUILD) || rc=1; exit $$rc
+
 # Builds the libFuzzer programs; test/fuzz/run SECONDS runs them all.
 fuzz:
 	$(MAKE) CC=clang BUILD=build-fuzz SAN="-fsanitize=address,undefined,fuzzer-no-link -fno-omit-frame-pointer" \
-		OPT="-O1 -g" WERROR= fuzz-programs
+		OPT="-O2 -gline-tables-only" WERROR= fuzz-programs
 fuzz-programs: $(FUZZ)
 
 bench: all
@@ -332,11 +346,11 @@ install: all
 	done
 
 clean:
-	rm -rf build build-san build-fuzz build-crash hopyard hopctl hopsim
+	rm -rf build build-san build-fuzz build-cov build-crash hopyard hopctl hopsim
 
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
 	check-faults-quick crash \
-	check-peers check-san san fuzz fuzz-programs bench bench-quick \
+	check-peers check-san san cov check-cov fuzz fuzz-programs bench bench-quick \
 	bench-store bench-engine bench-growth bench-binds bench-tls demo deps format format-check \
 	lint man install clean syntax
 .DELETE_ON_ERROR:

@@ -10,6 +10,7 @@ called regress-* are not touched: each once broke a target.
 """
 import glob
 import os
+import socket
 import struct
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -548,9 +549,157 @@ def order():
             yield "pdu-" + name, account + octets
 
 
+def escape():
+    def values(*texts, numbers=b"\x21\x52"):
+        return b"\n" + numbers + b"\0".join(texts)
+
+    receipt_ = RECEIPT.encode()
+    every = "".join("&%s=%%%s" % (c, c) for c in
+                    "aAbBcCdDeFiIkmMnoOpPqQrRsStTuvVx")
+    all_ = values(receipt_, b"+4915112345678", b"HOP Y&D", b"sim", b"7F3A",
+                  b"demo", b"acme", b"b/1", b"UTF-8",
+                  b"?orig_msg?dlr_mask=31&?smpp?a=1&b=%20x&",
+                  b"http://h/?x=%d", b"\x05\x03\x2a\x02\x01")
+    yield "every", b"http://h/?" + every.encode() + all_
+    for name, pattern in (
+            ("plain", "http://h/"), ("percent", "http://h/?a=%%&b=%&c=%z"),
+            ("meta", "http://h/?%#smpp#a#&%#orig_msg#dlr_mask#&%#x#y#&%#smpp#"),
+            ("dlr", "http://h/?d=%d&A=%A&p=%p&t=%t&T=%T&I=%I"),
+            ("mo", "http://h/?k=%k&s=%s&S=%S&r=%r&a=%a")):
+        yield name, pattern.encode() + all_
+    yield "words", b"http://h/?%k+%s+%S+%r" + values(
+        b"  Stop  the *news*  now#", numbers=b"\0\0")
+    yield "not-utf8", b"http://h/?%b+%a+%u" + values(
+        b"\xff\xfe\x80", b"", b"", numbers=b"\xff\xff")
+    yield "utf16", b"http://h/?%b&%C" + values(
+        b"Gr\xc3\xbc\xc3\x9fe", b"", b"", b"", b"", b"", b"", b"", b"UTF-16BE")
+
+
+def guard():
+    def at(address, port=443):
+        six = ":" in address
+        octets = socket.inet_pton(
+            socket.AF_INET6 if six else socket.AF_INET, address)
+        return bytes([six]) + struct.pack(">H", port) + octets.ljust(16, b"\0")
+
+    for i, address in enumerate((
+            "8.8.8.8", "10.0.0.1", "127.0.0.1", "169.254.169.254",
+            "100.64.0.1", "172.31.255.255", "192.168.1.1", "224.0.0.1",
+            "255.255.255.255", "0.0.0.0", "::1", "::", "::ffff:10.0.0.1",
+            "fd00:ec2::254", "fe80::1", "ff02::1", "2002:0a00:0001::1",
+            "64:ff9b::a00:1", "64:ff9b:1::1", "2606:4700::1111",
+            "2001:db8::1")):
+        yield "address-%d" % i, at(address) + address.encode()
+    for i, text in enumerate((
+            "[::]:80", ":80", "127.0.0.1:65536", "unix:/run/x.sock", "h:0",
+            "10.0.0.0/8", "2001:db8::/32", "10.0.0.0/33", "::/0", "[::1]",
+            "/run/x.sock", "10.0.0.1/")):
+        yield "text-%d" % i, at("10.0.0.1", 8080) + text.encode()
+
+
+def route():
+    for name, text in (
+            ("prefix", "49*\n4915112345678"), ("plus", "+49\n4915112345678"),
+            ("whole", "HOP\nHOP"), ("fold", "stop\nStop now"),
+            ("all", "*\nx"), ("empty", "\n"), ("plus-only", "+\n1"),
+            ("words", "STOP\n  stop\tthe news"), ("longer", "491511*\n49")):
+        yield name, text.encode()
+
+
+def json():
+    for name, text in (
+            ("plain", '{"to":"+4915112345678","text":"Hello"}'),
+            ("all", '{"to":"4915112345678","from":"HOP","text":"Gr\\u00fc\\u00dfe",'
+             '"class":"otp","validity":"1h","send_at":"2026-01-01T01:00:00Z",'
+             '"client_ref":"a","callback_url":"https://a.example/x",'
+             '"metadata":{"a":"b"},"dlr":"all","account":"acme"}'),
+            ("smpp", '{"to":"49151","text":"x","smpp":{"data_coding":0,'
+             '"protocol_id":1,"priority":2,"service_type":"CMT","source_ton":5,'
+             '"source_npi":0,"dest_ton":1,"dest_npi":1,"message_class":0,'
+             '"tlvs":[{"tag":5120,"value":"00ff"}]}}'),
+            ("data", '{"to":"49151","data":"AAEC","udh":"BQADAAIB",'
+             '"encoding":"binary"}'),
+            ("both", '{"to":"49151","data":"AAEC","text":"x"}'),
+            ("emoji", '{"to":"49151","text":"\\ud83d\\ude00","encoding":"auto"}'),
+            ("long", '{"to":"49151","text":"%s"}' % ("x" * 400)),
+            ("nul", '{"to":"49151","text":"a\\u0000b"}'),
+            ("twice", '{"to":"1","to":"2"}'), ("array", '[1,2]'),
+            ("types", '{"to":1,"text":[],"from":{},"class":null,"dlr":true}'),
+            ("unknown", '{"to":"1","text":"x","txet":"y"}'),
+            ("defaults", '{"to":"49151"}\0{"from":"HOP","text":"x"}'),
+            ("list", '{"to":["49151","49152"],"text":"x"}')):
+        yield name, b"\x17" + text.encode()
+
+
+def varint(p, at):
+    value = shift = 0
+    while True:
+        value |= (p[at] & 127) << shift
+        shift += 7
+        at += 1
+        if p[at - 1] < 128:
+            return value, at
+
+
+def fields(p):
+    """Length-delimited fields of a protobuf message, others skipped."""
+    at = 0
+    while at < len(p):
+        key, at = varint(p, at)
+        value, at = varint(p, at)
+        if key & 7 == 2:
+            yield key >> 3, p[at:at + value]
+            at += value
+
+
+def records():
+    """Items of the RECORD, PAGED, NOTICE frames: dicts by field number."""
+    for name, octets in data("frames/0.1.0"):
+        if name in ("RECORD", "PAGED", "NOTICE", "OVERDUE"):
+            for number, item in fields(octets[16:]):
+                if number == 2:
+                    yield name, dict(fields(item))
+
+
+def record():
+    for name, octets in data("frames/0.1.0"):
+        if len(octets) > 16 and name in (
+                "RECORD", "PAGED", "NOTICE", "SUBMIT", "INBOUND", "RESULT"):
+            yield name.lower(), struct.pack(
+                ">H", len(octets) - 16) + octets[16:]
+
+
+def stored():
+    def value(octets):
+        return b"\xff\xff" if octets is None else struct.pack(
+            ">H", len(octets)) + octets
+
+    number = struct.pack(">Q", 7)
+    for i, (name, item) in enumerate(records()):
+        history = struct.pack(">IIIII", 1, 0, 17, 1, 1) + struct.pack(
+            ">I", len(item.get(4, b""))) + item.get(4, b"")
+        for kind, columns in (
+                ("message", (number, bytes(16), b"\0\0\0\5", item.get(4),
+                             item.get(1), item.get(2), item.get(3), None, None,
+                             None, None, number, history)),
+                ("notice", (number, bytes(16), b"\0\0\0\5", None, None,
+                            item.get(2), item.get(3), b"demo", b"4915", b"HOP",
+                            number, None, history))):
+            yield "%s-%s-%d" % (kind, name.lower(), i), b"".join(
+                map(value, columns))
+        for how in (0, 1, 3):
+            yield "story-%s-%d-%d" % (name.lower(), i, how), bytes([how]) + b"".join(
+                map(value, (b"demo", b"4915", b"HOP", None, b"q", item.get(4),
+                            item.get(1), item.get(2)))) + b"".join(
+                                bytes([event, state, 1]) + value(item.get(4)) +
+                                value(item.get(2))
+                                for event, state in ((1, 2), (2, 3), (4, 8)))
+
+
 def main():
     for kind in (frame, smpp_pdu, smpp_session, udh, segment, gsm7, charset, receipt,
-                 smpp_time, form, conf, http, http_answer, url, proxy, order):
+                 smpp_time, form, conf, http, http_answer, url, proxy, order,
+                 escape, guard, route, json, record, stored):
         folder = os.path.join(HERE, "corpus", kind.__name__)
         os.makedirs(folder, exist_ok=True)
         for name, octets in kind():
