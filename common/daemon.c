@@ -579,6 +579,49 @@ daemon_open_loop(struct daemon *d)
 	return 0;
 }
 
+/* --------------------------------------------------------------- threads */
+
+static void
+daemon_thread(void *arg)
+{
+	(void)arg;
+}
+
+static void
+daemon_work_cb(uv_work_t *work)
+{
+	(void)work;
+}
+
+static void
+daemon_after_work_cb(uv_work_t *work, int status)
+{
+	(void)work;
+	(void)status;
+}
+
+/*
+ * libuv starts its threads with the first password or name that needs them, and
+ * aborts when it cannot: so now, after a look whether there are any.
+ */
+static int
+daemon_start_threads(struct daemon *d)
+{
+	static uv_work_t work;
+	uv_thread_t thread;
+	int rc = uv_thread_create(&thread, daemon_thread, NULL);
+
+	if (rc == 0) {
+		uv_thread_join(&thread);
+		rc = uv_queue_work(
+		    &d->loop, &work, daemon_work_cb, daemon_after_work_cb);
+	}
+	if (rc != 0)
+		log_error("daemon.threads", "error=%s hint=%s", uv_strerror(rc),
+		    "no thread can be started; see the limits on processes, TasksMax=");
+	return rc;
+}
+
 /* --------------------------------------------------------------- interface */
 
 static bool
@@ -619,6 +662,8 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 		log_error("daemon.loop", "error=%s", uv_strerror(rc));
 		goto out;
 	}
+	if (daemon_start_threads(d) != 0)
+		goto out;
 	log_info("daemon.started",
 	    "version=%s program=%s type=%s pid=%d config=%s hash=%016" PRIx64,
 	    hopyard_version, box->program, d->type, (int)getpid(), d->file,

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """sockets.py - what a process holds open, and what it costs, from /proc."""
 import os
+import resource
 import threading
+import time
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -60,3 +62,31 @@ class Most(threading.Thread):
         self.join()
         assert self.looks > 0
         return self.most
+
+
+class Starved:
+    """A process that gets no descriptor any more while in this block; and what
+    it does meanwhile, in percent of a CPU."""
+
+    def __init__(self, pid):
+        self.pid, self.cpu = pid, None
+
+    def _lowest_free(self):
+        used = {int(fd) for fd in os.listdir("/proc/%d/fd" % self.pid)}
+        return min(set(range(len(used) + 1)) - used)
+
+    def __enter__(self):
+        self.old = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE,
+                         (self._lowest_free(), self.old[1]))
+        self.begun = time.monotonic(), cpu_seconds(self.pid)
+        return self
+
+    def busy(self):
+        """Percent of a CPU since it began."""
+        wall, cpu = self.begun
+        return 100 * (cpu_seconds(self.pid) - cpu) / (time.monotonic() - wall)
+
+    def __exit__(self, *_):
+        self.cpu = self.busy()
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.old)
