@@ -284,6 +284,9 @@ bench-binds: all
 	@$(PYTHON) test/bench/binds.py
 bench-engine: $(BUILD)/bench/engine_bench
 	@$<
+# What the HTTP front end alone costs.
+bench-front: all $(BUILD)/bench/quick_bus
+	@$(PYTHON) test/bench/front.py
 # What TLS costs, with a certificate that lives as long as the run.
 bench-tls: $(BUILD)/bench/conn_bench
 	@openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
@@ -291,6 +294,9 @@ bench-tls: $(BUILD)/bench/conn_bench
 	    -keyout $<.key -out $<.crt 2>/dev/null
 	@$< $<.crt $<.key $<.crt; rc=$$?; rm -f $<.key $<.crt; exit $$rc
 $(BUILD)/bench/conn_bench: $(O)/test/bench/conn_bench.o $(BASE)
+	@mkdir -p $(@D)
+	@$(link) $(SYS_LIBS)
+$(BUILD)/bench/quick_bus: $(O)/test/bench/quick_bus.o $(BASE)
 	@mkdir -p $(@D)
 	@$(link) $(SYS_LIBS)
 $(BUILD)/bench/engine_bench: $(O)/test/bench/engine_bench.o $(O)/core.a $(LIBS_core)
@@ -351,7 +357,8 @@ clean:
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
 	check-faults-quick crash \
 	check-peers check-san san cov check-cov fuzz fuzz-programs bench bench-quick \
-	bench-store bench-engine bench-growth bench-binds bench-tls demo deps format format-check \
+	bench-store bench-engine bench-front bench-growth bench-binds bench-tls \
+	demo deps format format-check \
 	lint man install clean syntax
 .DELETE_ON_ERROR:
 .SECONDARY:
