@@ -8,7 +8,6 @@
 #include "common/clock.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 #include <uv.h>
@@ -17,6 +16,8 @@
 
 static bool clock_frozen;
 static uint64_t clock_frozen_mono, clock_frozen_wall;
+static bool clock_has_turns;
+static uint64_t clock_turn; /* 0: not read in this turn */
 
 uint64_t
 clock_mono_us(void)
@@ -33,6 +34,29 @@ uint64_t
 clock_mono_ms(void)
 {
 	return clock_mono_us() / 1000;
+}
+
+uint64_t
+clock_turn_us(void)
+{
+	if (clock_frozen || !clock_has_turns)
+		return clock_mono_us();
+	if (clock_turn == 0)
+		clock_turn = clock_mono_us();
+	return clock_turn;
+}
+
+uint64_t
+clock_turn_ms(void)
+{
+	return clock_turn_us() / 1000;
+}
+
+void
+clock_turn_over(bool more)
+{
+	clock_has_turns = more;
+	clock_turn = 0;
 }
 
 uint64_t

@@ -7,12 +7,23 @@
 #ifndef COMMON_CLOCK_H
 #define COMMON_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 uint64_t clock_mono_ms(void);
 uint64_t clock_mono_us(void);
 uint64_t clock_wall_ms(void);
+
+/*
+ * clock_mono_us() as it was when it was first asked for in this turn of the
+ * loop (turn.h): for what every message asks, and where the length of a turn
+ * does not matter.
+ */
+uint64_t clock_turn_us(void);
+uint64_t clock_turn_ms(void);
+/* The turn is over; whether another one will be ended in this way. */
+void clock_turn_over(bool more);
 
 /* Freeze both clocks at these values; 0, 0 lets them run again. */
 void clock_set(uint64_t mono_ms, uint64_t wall_ms);

@@ -577,11 +577,11 @@ conn_read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *into)
 	struct conn *c = stream->data;
 
 	if (n > 0 && c->tls != NULL) {
-		c->last_read = clock_mono_us();
+		c->last_read = clock_turn_us();
 		conn_on_records(c, (const uint8_t *)into->base, (size_t)n);
 	} else if (n > 0 && c->state == CONN_OPEN) {
 		buf_commit(&c->in, (size_t)n);
-		c->last_read = clock_mono_us();
+		c->last_read = clock_turn_us();
 		if (buf_len(&c->in) >= c->read_max)
 			conn_update_reading(c);
 		CRASH_POINT("conn.read");

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/xalloc.h"
 
 #define TURN_ROUNDS 4
@@ -51,9 +52,8 @@ turn_run(struct turn *t, enum turn_phase phase)
 }
 
 static void
-turn_prepare_cb(uv_prepare_t *prepare)
+turn_end(struct turn *t)
 {
-	struct turn *t = prepare->data;
 	int round;
 
 	for (round = 0; round < TURN_ROUNDS; round++) {
@@ -66,6 +66,13 @@ turn_prepare_cb(uv_prepare_t *prepare)
 			return;
 		}
 	}
+}
+
+static void
+turn_prepare_cb(uv_prepare_t *prepare)
+{
+	turn_end(prepare->data);
+	clock_turn_over(true);
 }
 
 struct turn *
@@ -115,6 +122,7 @@ turn_put(struct turn *t)
 	for (p = &turns; *p != t; p = &(*p)->next)
 		;
 	*p = t->next;
+	clock_turn_over(turns != NULL);
 	uv_close((uv_handle_t *)&t->prepare, turn_close_cb);
 	uv_close((uv_handle_t *)&t->idle, turn_close_cb);
 }

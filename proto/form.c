@@ -49,11 +49,28 @@ form_next(struct form *f, struct bytes *name, struct bytes *value)
 	return false;
 }
 
+/* How much at the beginning stands for itself. */
+static size_t
+form_plain(const uint8_t *src, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len && src[i] != '+' && src[i] != '%'; i++)
+		;
+	return i;
+}
+
 size_t
 form_decode(uint8_t *dst, const uint8_t *src, size_t len)
 {
-	size_t i, n = 0;
+	size_t i, n = form_plain(src, len);
 	int hi, lo;
+
+	/* Mostly that is all of it. */
+	if (n > 0 && dst != src)
+		memcpy(dst, src, n);
+	src += n;
+	len -= n;
 
 	for (i = 0; i < len; i++) {
 		if (src[i] == '+') {
@@ -88,7 +105,8 @@ form_is(struct bytes encoded, const char *name)
 	len = strlen(name);
 	if (encoded.len == len && memcmp(encoded.p, name, len) == 0)
 		return true;
-	if (encoded.len < len || encoded.len > sizeof(plain))
+	if (encoded.len < len || encoded.len > sizeof(plain) ||
+	    form_plain(encoded.p, encoded.len) == encoded.len)
 		return false;
 	return form_decode(plain, encoded.p, encoded.len) == len &&
 	    memcmp(plain, name, len) == 0;

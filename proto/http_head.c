@@ -177,10 +177,18 @@ http_span_trim(const uint8_t *raw, struct http_span *s)
 static bool
 http_host_valid(const uint8_t *p, size_t len)
 {
+	static const uint8_t bad[256] = { ['/'] = 1,
+		['@'] = 1,
+		['?'] = 1,
+		['#'] = 1,
+		['\\'] = 1,
+		['"'] = 1,
+		['<'] = 1,
+		['>'] = 1 };
 	size_t i;
 
 	for (i = 0; i < len; i++) {
-		if (p[i] <= ' ' || p[i] >= 0x7f || strchr("/@?#\\\"<>", p[i]))
+		if (p[i] <= ' ' || p[i] >= 0x7f || bad[p[i]])
 			return false;
 	}
 	return true;

@@ -3,42 +3,35 @@
 
 #include <string.h>
 
-#include "common/buf.h"
+#include "proto/pb.h"
 
 /* Leaves room in a frame for what the other hops add. */
 #define PACK_MAX (FRAME_MAX_PAYLOAD - 8192)
 
-static void
-pack_put(struct buf *b, const ProtobufCMessage *m, size_t size)
+/* Packs in front of *end and moves it there. */
+static bool
+pack_before(const uint8_t *start, uint8_t **end, const ProtobufCMessage *m,
+    struct bytes *to)
 {
-	protobuf_c_message_pack(m, buf_reserve(b, size));
-	buf_commit(b, size);
+	uint8_t *p = pb_pack_back(m, start, *end);
+
+	if (p == NULL)
+		return false;
+	*to = bytes_of(p, (size_t)(*end - p));
+	*end = p;
+	return true;
 }
 
 bool
 pack_item(struct item *item, const Hopyard__V1__Envelope *envelope,
     const Hopyard__V1__Content *content, const Hopyard__V1__Report *report)
 {
-	static struct buf b;
-	size_t env, body, rep = 0;
+	static uint8_t space[PACK_MAX];
+	uint8_t *end = space + sizeof(space);
 
-	env = hopyard__v1__envelope__get_packed_size(envelope);
-	body = hopyard__v1__content__get_packed_size(content);
-	if (report != NULL)
-		rep = hopyard__v1__report__get_packed_size(report);
-	if (env > PACK_MAX || body > PACK_MAX - env ||
-	    rep > PACK_MAX - env - body)
-		return false;
-
-	buf_clear(&b);
-	pack_put(&b, &envelope->base, env);
-	pack_put(&b, &content->base, body);
-	if (report != NULL)
-		pack_put(&b, &report->base, rep);
 	memset(item, 0, sizeof(*item));
-	item->envelope = bytes_of(buf_data(&b), env);
-	item->body = bytes_of(buf_data(&b) + env, body);
-	if (report != NULL)
-		item->report = bytes_of(buf_data(&b) + env + body, rep);
-	return true;
+	return (report == NULL ||
+		   pack_before(space, &end, &report->base, &item->report)) &&
+	    pack_before(space, &end, &content->base, &item->body) &&
+	    pack_before(space, &end, &envelope->base, &item->envelope);
 }

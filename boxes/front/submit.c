@@ -365,7 +365,7 @@ batch_wait(struct batch *b, submit_cb *cb, void *arg)
 		batch_finish(b);
 		return;
 	}
-	b->deadline = clock_mono_ms() + s->hold_ms;
+	b->deadline = clock_turn_ms() + s->hold_ms;
 	b->waiting = true;
 	TAILQ_INSERT_TAIL(&s->waiting, b, link);
 	s->waiting_count++;

@@ -158,11 +158,43 @@ sms_either(const struct sms *s, enum param p, enum param alias)
 	return sms_has(s, p) ? s->param[p] : s->param[alias];
 }
 
+/* Parameters by the first letter of the name; PARAM_COUNT ends a row. */
+static uint8_t params_by_letter[26][PARAM_COUNT + 1];
+
+static void
+params_sort(void)
+{
+	static bool sorted;
+	uint8_t *end;
+	unsigned letter, p;
+
+	if (sorted)
+		return;
+	sorted = true;
+	for (letter = 0; letter < ARRAY_LEN(params_by_letter); letter++) {
+		end = params_by_letter[letter];
+		for (p = 0; p < PARAM_COUNT; p++) {
+			if (sendsms_params[p].name[0] == (char)('a' + letter))
+				*end++ = (uint8_t)p;
+		}
+		*end = PARAM_COUNT;
+	}
+}
+
 static enum param
 param_find(struct bytes name)
 {
+	const uint8_t *row;
 	unsigned p;
 
+	if (name.p[0] >= 'a' && name.p[0] <= 'z') {
+		row = params_by_letter[name.p[0] - 'a'];
+		while (*row < PARAM_COUNT &&
+		    !form_is(name, sendsms_params[*row].name))
+			row++;
+		return (enum param)(*row);
+	}
+	/* Its first letter may be encoded. */
 	for (p = 0; p < PARAM_COUNT; p++) {
 		if (form_is(name, sendsms_params[p].name))
 			break;
@@ -179,6 +211,7 @@ sms_take_query(struct sms *s, struct bytes query, uint8_t **plain)
 	enum param p;
 	size_t n;
 
+	params_sort();
 	form_open(&f, query.p, query.len);
 	while (form_next(&f, &name, &value)) {
 		p = param_find(name);
@@ -305,6 +338,12 @@ sms_fini(struct sms *s)
 
 /* -------------------------------------------------------------- checks */
 
+static bool
+receiver_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /*
  * Blanks part the receivers; one with a character that is no digit, '+' or '-'
  * is left out.
@@ -317,18 +356,14 @@ sms_split_receivers(struct sms *s)
 	bool legal;
 
 	while (i < to.len && s->receiver_count < SENDSMS_RECEIVERS) {
-		while (i < to.len &&
-		    (to.p[i] == ' ' || to.p[i] == '\t' || to.p[i] == '\r' ||
-			to.p[i] == '\n'))
+		while (i < to.len && receiver_blank(to.p[i]))
 			i++;
 		start = i;
 		legal = true;
-		while (i < to.len && to.p[i] != ' ' && to.p[i] != '\t' &&
-		    to.p[i] != '\r' && to.p[i] != '\n') {
-			legal = legal && to.p[i] != '\0' &&
-			    strchr("0123456789+-", to.p[i]) != NULL;
-			i++;
-		}
+		for (; i < to.len && !receiver_blank(to.p[i]); i++)
+			legal = legal &&
+			    ((to.p[i] >= '0' && to.p[i] <= '9') ||
+				to.p[i] == '+' || to.p[i] == '-');
 		if (i == start || !legal)
 			continue;
 		k = s->receiver_count;
@@ -424,49 +459,47 @@ sms_check_url(struct sms *s, const struct account *a)
 }
 
 /* In Kannel's order: the first that is wrong is told. */
+static const struct {
+	enum param param, alias;
+	int max;
+	size_t value; /* where in struct sms */
+	const char *error;
+} sms_numbers[] = {
+#define NUMBER(p, alias, max, value, name)                                     \
+	{                                                                      \
+		PARAM_##p, PARAM_##alias, max, offsetof(struct sms, value),    \
+		    name " field misformed, rejected"                          \
+	}
+	NUMBER(DLR_MASK, DLRMASK, 66, mask, "DLR-Mask"),
+	NUMBER(MCLASS, MCLASS, 3, mclass, "MClass"),
+	NUMBER(PID, PID, 255, pid, "PID"),
+	NUMBER(RPI, RPI, 2, rpi, "RPI"),
+	NUMBER(ALT_DCS, ALT_DCS, 1, alt_dcs, "Alt-DCS"),
+	NUMBER(MWI, MWI, 7, mwi, "MWI"),
+	NUMBER(CODING, CODING, 2, coding, "Coding"),
+	NUMBER(COMPRESS, COMPRESS, 1, compress, "Compress"),
+	NUMBER(VALIDITY, VALIDITY, INT32_MAX, validity, "Validity"),
+	NUMBER(DEFERRED, DEFERRED, INT32_MAX, deferred, "Deferred"),
+	NUMBER(PRIORITY, PRIORITY, 3, priority, "Priority"),
+#undef NUMBER
+};
+
 static const char *
 sms_check_numbers(struct sms *s)
 {
-	const struct {
-		enum param param, alias;
-		int min, max;
-		int *value;
-		const char *error;
-	} row[] = {
-		{ PARAM_DLR_MASK, PARAM_DLRMASK, -1, 66, &s->mask,
-		    "DLR-Mask field misformed, rejected" },
-		{ PARAM_MCLASS, PARAM_MCLASS, -1, 3, &s->mclass,
-		    "MClass field misformed, rejected" },
-		{ PARAM_PID, PARAM_PID, -1, 255, &s->pid,
-		    "PID field misformed, rejected" },
-		{ PARAM_RPI, PARAM_RPI, -1, 2, &s->rpi,
-		    "RPI field misformed, rejected" },
-		{ PARAM_ALT_DCS, PARAM_ALT_DCS, -1, 1, &s->alt_dcs,
-		    "Alt-DCS field misformed, rejected" },
-		{ PARAM_MWI, PARAM_MWI, -1, 7, &s->mwi,
-		    "MWI field misformed, rejected" },
-		{ PARAM_CODING, PARAM_CODING, -1, 2, &s->coding,
-		    "Coding field misformed, rejected" },
-		{ PARAM_COMPRESS, PARAM_COMPRESS, -1, 1, &s->compress,
-		    "Compress field misformed, rejected" },
-		{ PARAM_VALIDITY, PARAM_VALIDITY, -1, INT32_MAX, &s->validity,
-		    "Validity field misformed, rejected" },
-		{ PARAM_DEFERRED, PARAM_DEFERRED, -1, INT32_MAX, &s->deferred,
-		    "Deferred field misformed, rejected" },
-		{ PARAM_PRIORITY, PARAM_PRIORITY, -1, 3, &s->priority,
-		    "Priority field misformed, rejected" },
-	};
 	struct bytes v;
+	int *value;
 	size_t i;
 
-	for (i = 0; i < ARRAY_LEN(row); i++) {
-		*row[i].value = -1;
-		v = sms_either(s, row[i].param, row[i].alias);
+	for (i = 0; i < ARRAY_LEN(sms_numbers); i++) {
+		value = (int *)(void *)((uint8_t *)s + sms_numbers[i].value);
+		*value = -1;
+		v = sms_either(s, sms_numbers[i].param, sms_numbers[i].alias);
 		/* What is no number is ignored, as by sscanf("%d"). */
-		if (!form_int(v.p, v.len, row[i].value))
+		if (v.len == 0 || !form_int(v.p, v.len, value))
 			continue;
-		if (*row[i].value < row[i].min || *row[i].value > row[i].max)
-			return row[i].error;
+		if (*value < -1 || *value > sms_numbers[i].max)
+			return sms_numbers[i].error;
 	}
 	return NULL;
 }
@@ -796,11 +829,17 @@ static const char *
 sendsms_credential(const struct sms *s, const struct account *a)
 {
 	static char text[160];
+	const char *name = a->pb->id;
+	char *p;
 
-	snprintf(text, sizeof(text), "user:%s",
-	    a->pb->username != NULL ? a->pb->username : a->pb->id);
-	if (!sms_has(s, PARAM_USERNAME) && !sms_has(s, PARAM_USER))
-		snprintf(text, sizeof(text), "header:%s", a->pb->id);
+	if (!sms_has(s, PARAM_USERNAME) && !sms_has(s, PARAM_USER)) {
+		p = stpcpy(text, "header:");
+	} else {
+		p = stpcpy(text, "user:");
+		if (a->pb->username != NULL)
+			name = a->pb->username;
+	}
+	*stpncpy(p, name, (size_t)(text + sizeof(text) - 1 - p)) = '\0';
 	return text;
 }
 

@@ -112,6 +112,7 @@ struct server {
 	bool draining;
 	void (*drained)(void *arg);
 	void *drained_arg;
+	uint64_t date_turn; /* clock_turn_us() when it was looked at */
 	uint64_t date_second;
 	char date[64]; /* "Date: ...\r\n" */
 	size_t date_len;
@@ -367,12 +368,17 @@ reason_phrase(unsigned status)
 static void
 server_date(struct server *s)
 {
-	uint64_t second = clock_wall_ms() / 1000;
-	time_t t = (time_t)second;
+	uint64_t turn = clock_turn_us(), second;
 	struct tm tm;
+	time_t t;
 
+	if (turn == s->date_turn)
+		return;
+	s->date_turn = turn;
+	second = clock_wall_ms() / 1000;
 	if (second == s->date_second)
 		return;
+	t = (time_t)second;
 	s->date_second = second;
 	s->date_len = strftime(s->date, sizeof(s->date),
 	    "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&t, &tm));
@@ -467,7 +473,7 @@ http_enter_state(struct http_conn *c, enum http_state next)
 		    conn_peer(c->conn), http_state_names[c->state],
 		    http_state_names[next]);
 	c->state = next;
-	c->since = clock_mono_ms();
+	c->since = clock_turn_ms();
 
 	switch (next) {
 	case HCONN_IDLE:
@@ -569,7 +575,7 @@ http_reply(struct http_request *r, const struct http_response *resp)
 	assert(!r->done);
 	CRASH_POINT("http.answer");
 	traffic_count(http_route_name(r), http_method(r), resp->status,
-	    clock_mono_us() - r->started_us);
+	    clock_turn_us() - r->started_us);
 	r->done = true;
 	if (c == NULL) {
 		request_free(r);
@@ -681,7 +687,7 @@ static void
 http_enqueue(struct http_conn *c, struct http_request *r, const uint8_t *data)
 {
 	r->base = data;
-	r->started_us = clock_mono_us();
+	r->started_us = clock_turn_us();
 	TAILQ_INSERT_TAIL(&c->waiting, r, link);
 	c->waiting_count++;
 	c->current = NULL;
