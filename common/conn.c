@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include <assert.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -78,6 +79,7 @@ struct conn {
 	bool in_flight;  /* libuv reads from `flying` */
 	bool has_timer;
 	unsigned handles; /* not yet closed by libuv */
+	uv_os_fd_t fd;    /* -1: not connected yet */
 	int error;
 
 	conn_cb *cb;
@@ -104,7 +106,10 @@ struct conn {
 };
 
 static struct buf conn_spare; /* memory of an empty read buffer, or none */
-static uint8_t conn_cipher[CONN_CIPHER]; /* between alloc and read callback */
+/* Between alloc and read callback: what came over TLS, and how much it was (0:
+ * nothing, UV_EOF, or an error). */
+static uint8_t conn_cipher[CONN_CIPHER];
+static ssize_t conn_got;
 
 static void conn_enter_state(struct conn *, enum conn_state);
 static void conn_fail(struct conn *, int);
@@ -152,6 +157,7 @@ conn_new(uv_loop_t *loop, bool is_unix, const struct conn_opts *opts)
 		uv_tcp_init(loop, &c->u.tcp);
 	c->u.handle.data = c;
 	c->handles = 1;
+	c->fd = -1;
 	return c;
 }
 
@@ -243,11 +249,12 @@ conn_opened(struct conn *c)
 	struct sockaddr_storage ss;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	int fd;
 
+	if (uv_fileno(&c->u.handle, &c->fd) != 0)
+		c->fd = -1; /* each use of it tells */
 	if (c->is_unix) {
-		if (uv_fileno(&c->u.handle, &fd) == 0 &&
-		    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
+		if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ==
+		    0) {
 			c->peer_pid = cred.pid;
 			c->peer_uid = cred.uid;
 		}
@@ -543,19 +550,43 @@ conn_take_spare(struct conn *c)
 	}
 }
 
+/* What recv() or send() left in errno, as an error of libuv; 0 when it is no
+ * more than "not now". */
+static int
+conn_errno(void)
+{
+	return errno == EAGAIN ? 0 : uv_translate_sys_error(errno);
+}
+
+/*
+ * Reads, and leaves libuv nothing to do: recv() costs a tenth of a small
+ * request less than the read() that it would call.  To be given no memory is
+ * an UV_ENOBUFS for it, with which it calls conn_read_cb() and goes on.
+ */
 static void
-conn_alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *dst)
+conn_alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *none)
 {
 	struct conn *c = handle->data;
+	uint8_t *dst = conn_cipher;
+	size_t room = sizeof(conn_cipher);
 
 	(void)suggested;
-	if (c->tls != NULL) {
-		*dst = uv_buf_init((char *)conn_cipher, sizeof(conn_cipher));
-		return;
+	*none = uv_buf_init(NULL, 0);
+	if (c->tls == NULL) {
+		conn_take_spare(c);
+		dst = buf_reserve(&c->in, CONN_READ_MIN);
+		room = c->in.cap - c->in.tail;
 	}
-	conn_take_spare(c);
-	dst->base = (char *)buf_reserve(&c->in, CONN_READ_MIN);
-	dst->len = c->in.cap - c->in.tail;
+	do
+		conn_got = recv(c->fd, dst, room, MSG_DONTWAIT);
+	while (conn_got < 0 && errno == EINTR);
+	/* A Unix peer that closed without reading all is at its end as well:
+	 * what it sent has come before that. */
+	if (conn_got == 0 ||
+	    (conn_got < 0 && c->is_unix && errno == ECONNRESET))
+		conn_got = UV_EOF;
+	else if (conn_got < 0)
+		conn_got = conn_errno();
 }
 
 static void
@@ -576,9 +607,12 @@ conn_read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *into)
 {
 	struct conn *c = stream->data;
 
+	(void)into;
+	if (n == UV_ENOBUFS)
+		n = conn_got; /* conn_alloc_cb() */
 	if (n > 0 && c->tls != NULL) {
 		c->last_read = clock_turn_us();
-		conn_on_records(c, (const uint8_t *)into->base, (size_t)n);
+		conn_on_records(c, conn_cipher, (size_t)n);
 	} else if (n > 0 && c->state == CONN_OPEN) {
 		buf_commit(&c->in, (size_t)n);
 		c->last_read = clock_turn_us();
@@ -755,8 +789,6 @@ conn_send(struct conn *c, const void *p, size_t n)
 static void
 conn_on_written(struct conn *c)
 {
-	int fd;
-
 	if (c->state == CONN_FLUSHING && conn_unsent(c) == 0) {
 		if (c->tls != NULL && tls_finish(c->tls)) {
 			turn_add(&c->dirty); /* its close_notify */
@@ -764,8 +796,7 @@ conn_on_written(struct conn *c)
 		}
 		/* Closing now could reset the connection, and the peer would
 		 * lose what it has not read yet. */
-		if (c->is_unix || c->eof || uv_fileno(&c->u.handle, &fd) != 0 ||
-		    shutdown(fd, SHUT_WR) != 0)
+		if (c->is_unix || c->eof || shutdown(c->fd, SHUT_WR) != 0)
 			conn_close(c);
 		else
 			conn_enter_state(c, CONN_LINGERING);
@@ -830,6 +861,22 @@ conn_seal(struct conn *c)
 	return tls_wire(c->tls);
 }
 
+/* What the socket takes at once, 0 for nothing, or an error of libuv.  Only
+ * with nothing in the hands of libuv: it would be overtaken. */
+static ssize_t
+conn_write_now(struct conn *c, const uint8_t *p, size_t len)
+{
+	ssize_t n;
+
+	assert(!c->in_flight);
+	do
+		n = send(c->fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	return errno == ENOBUFS ? 0 : conn_errno();
+}
+
 static void
 conn_flush(void *arg)
 {
@@ -837,7 +884,7 @@ conn_flush(void *arg)
 	struct buf *from = &c->out, rest;
 	uv_buf_t b;
 	size_t len;
-	int n;
+	ssize_t n;
 
 	if (c->state != CONN_OPEN && c->state != CONN_FLUSHING &&
 	    c->state != CONN_SHAKING)
@@ -851,12 +898,9 @@ conn_flush(void *arg)
 	}
 	len = buf_len(from);
 	if (len > 0) {
-		b = uv_buf_init((char *)buf_data(from), (unsigned)len);
-		n = uv_try_write(&c->u.stream, &b, 1);
-		if (n == UV_EAGAIN)
-			n = 0;
+		n = conn_write_now(c, buf_data(from), len);
 		if (n < 0) {
-			conn_fail(c, n);
+			conn_fail(c, (int)n);
 			return;
 		}
 		CRASH_POINT("conn.written");
@@ -875,7 +919,7 @@ conn_flush(void *arg)
 		n = uv_write(&c->write, &c->u.stream, &b, 1, conn_write_cb);
 		if (n != 0) {
 			c->in_flight = false;
-			conn_fail(c, n);
+			conn_fail(c, (int)n);
 			return;
 		}
 	} else if (from != &c->out && buf_len(&c->out) > 0 &&
@@ -892,12 +936,10 @@ static void
 conn_try_wire(struct conn *c)
 {
 	struct buf *wire = tls_wire(c->tls);
-	uv_buf_t b;
 
 	if (c->in_flight || buf_len(wire) == 0)
 		return;
-	b = uv_buf_init((char *)buf_data(wire), (unsigned)buf_len(wire));
-	(void)uv_try_write(&c->u.stream, &b, 1);
+	(void)conn_write_now(c, buf_data(wire), buf_len(wire));
 	buf_clear(wire);
 }
 
