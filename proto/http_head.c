@@ -47,10 +47,6 @@ void
 http_head_init(struct http_head *h)
 {
 	memset(h, 0, offsetof(struct http_head, field));
-	h->fields = 0;
-	h->fault = HTTP_FAULT_NONE;
-	h->in_name = false;
-	h->expects_continue = false;
 	h->minor = 1;
 }
 

@@ -57,12 +57,13 @@ struct http_head {
 	struct http_span target; /* as it stands in the request line */
 	struct http_span path;   /* valid after http_head_finish() */
 	struct http_span query;  /* without '?' */
-	struct http_field field[HTTP_FIELDS_MAX];
 	unsigned fields;
 	enum http_fault fault;
 	bool in_name; /* the next name span goes on with the last */
 	bool expects_continue;
 	uint8_t minor; /* 0 or 1 */
+	/* Large, so last: `fields` of them. */
+	struct http_field field[HTTP_FIELDS_MAX];
 };
 
 void http_head_init(struct http_head *);

@@ -18,6 +18,7 @@
 #define SUBMIT_SLOTS 32768 /* handed over and not acknowledged */
 #define SUBMIT_HELD  16384 /* waiting for the bus */
 #define SUBMIT_BYTES ((size_t)32 * 1024 * 1024)
+#define SUBMIT_SPARE 1024 /* batches of one message that are kept for reuse */
 /* A timer that comes so late waits so long for what is there to be read. */
 #define SUBMIT_LATE_MS 500
 #define SUBMIT_READ_MS 50
@@ -55,6 +56,7 @@ struct batch {
 	unsigned cap, count, settled;
 	bool waiting; /* in the list */
 	bool keep, bound;
+	bool plain; /* one message and nothing behind it */
 	TAILQ_ENTRY(batch) link;
 	struct message message[];
 };
@@ -92,6 +94,8 @@ struct submitter {
 	uv_timer_t again;
 	struct batch_list waiting; /* by deadline, as all wait equally long */
 	unsigned waiting_count;
+	struct batch_list spare;
+	unsigned spare_count;
 	struct held_list held;
 	size_t held_count, held_bytes;
 	struct slot *slot;
@@ -188,9 +192,17 @@ slot_free(struct submitter *s, uint32_t n)
 struct batch *
 batch_new(struct submitter *s, unsigned count, size_t extra)
 {
-	struct batch *b;
+	size_t size = sizeof(struct batch) + count * sizeof(struct message);
+	struct batch *b = TAILQ_FIRST(&s->spare);
 
-	b = xcalloc(1, sizeof(*b) + count * sizeof(b->message[0]) + extra);
+	if (count == 1 && extra == 0 && b != NULL) {
+		TAILQ_REMOVE(&s->spare, b, link);
+		s->spare_count--;
+		memset(b, 0, size);
+	} else {
+		b = xcalloc(1, size + extra);
+	}
+	b->plain = count == 1 && extra == 0;
 	b->owner = s;
 	b->cap = count;
 	return b;
@@ -228,7 +240,12 @@ batch_free(struct batch *b)
 			held_free(s, b->message[i].held);
 		free(b->message[i].text);
 	}
-	free(b);
+	if (!b->plain || s->spare_count == SUBMIT_SPARE) {
+		free(b);
+		return;
+	}
+	TAILQ_INSERT_HEAD(&s->spare, b, link);
+	s->spare_count++;
 }
 
 static void
@@ -639,6 +656,7 @@ submitter_new(uv_loop_t *loop, uint64_t hold_ms)
 
 	s->hold_ms = hold_ms;
 	TAILQ_INIT(&s->waiting);
+	TAILQ_INIT(&s->spare);
 	TAILQ_INIT(&s->held);
 	uv_timer_init(loop, &s->timer);
 	s->timer.data = s;
@@ -680,10 +698,15 @@ void
 submitter_free(struct submitter *s)
 {
 	struct withdrawal *w;
+	struct batch *b;
 
 	while (!TAILQ_EMPTY(&s->waiting))
 		/* It leaves the list.  NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		batch_free(TAILQ_FIRST(&s->waiting));
+	while ((b = TAILQ_FIRST(&s->spare)) != NULL) {
+		TAILQ_REMOVE(&s->spare, b, link);
+		free(b);
+	}
 	while ((w = TAILQ_FIRST(&s->withdrawals)) != NULL) {
 		TAILQ_REMOVE(&s->withdrawals, w, link);
 		free(w);

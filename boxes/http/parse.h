@@ -30,7 +30,6 @@ enum parse_state {
 
 struct parse {
 	llhttp_t llhttp;
-	struct http_head head;
 	enum parse_state state;
 	const uint8_t *base; /* of the current call */
 	size_t fed;          /* bytes that llhttp has seen */
@@ -41,6 +40,7 @@ struct parse {
 	size_t body_at, body_len; /* in place */
 	struct buf joined;
 	size_t size; /* PARSE_DONE: bytes of the whole request */
+	struct http_head head;
 };
 
 /* For a fresh request; joined is emptied, not freed. */

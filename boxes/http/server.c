@@ -58,22 +58,24 @@ static const char *const http_state_names[] = {
 	[HCONN_CLOSING] = "closing",
 };
 
+/* What an answer needs comes first: other requests were handled since this one
+ * was, and its memory is cold by then. */
 struct http_request {
 	struct server *server;
 	struct http_conn *conn; /* NULL: the client has gone */
 	const struct http_route *route;
+	void *arg;
+	uint64_t started_us;
+	TAILQ_ENTRY(http_request) link;
 	const uint8_t *base; /* NULL: no longer readable */
 	uint8_t *kept;       /* owned copy of the bytes, or NULL */
-	struct parse parse;
-	void *arg;
-	size_t charged; /* of the budget for bodies */
-	uint64_t started_us;
-	struct buf out; /* the answer, until its turn */
-	bool done;      /* answered, waits for its turn */
-	bool close;     /* the connection ends after this answer */
-	char source[SOURCE_LEN];
+	size_t charged;      /* of the budget for bodies */
+	bool done;           /* answered, waits for its turn */
+	bool close;          /* the connection ends after this answer */
 	char id[REQUEST_ID_LEN + 1];
-	TAILQ_ENTRY(http_request) link;
+	struct buf out; /* the answer, until its turn */
+	struct parse parse;
+	char source[SOURCE_LEN]; /* when the client has gone */
 };
 
 TAILQ_HEAD(request_list, http_request);
@@ -151,7 +153,6 @@ request_new(struct http_conn *c)
 	r->charged = 0;
 	r->done = r->close = false;
 	r->id[0] = '\0';
-	memcpy(r->source, c->source, sizeof(r->source));
 	parse_reset(&r->parse, s->opts.max_body);
 	s->request_count++;
 	return r;
@@ -240,7 +241,7 @@ http_header(const struct http_request *r, const char *name, struct bytes *value)
 const char *
 http_source(const struct http_request *r)
 {
-	return r->source;
+	return r->conn != NULL ? r->conn->source : r->source;
 }
 
 const char *
@@ -457,6 +458,7 @@ http_detach(struct http_conn *c)
 
 	while ((r = TAILQ_FIRST(&c->waiting)) != NULL) {
 		TAILQ_REMOVE(&c->waiting, r, link);
+		memcpy(r->source, c->source, sizeof(r->source));
 		r->conn = NULL;
 		if (r->done)
 			request_free(r);
