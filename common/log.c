@@ -54,7 +54,10 @@ static struct {
 	char buffer[LOG_BUFFER];
 	size_t head, tail; /* buffer[head..tail) waits to be written */
 	uint64_t dropped;
-	uint64_t second; /* that `stamp` was made for */
+	uint64_t owned_up; /* by the log.dropped that waits in the buffer */
+	bool failing;      /* the last write was in vain */
+	bool torn;         /* a line was cut: the buffer begins with its end */
+	uint64_t second;   /* that `stamp` was made for */
 	char stamp[CLOCK_TEXT_LEN];
 } state = {
 	.box = "hopyard",
@@ -137,6 +140,32 @@ log_chunk(const char *p, size_t len)
 	return end != NULL ? (size_t)(end - p) + 1 : PIPE_BUF;
 }
 
+/*
+ * The disk is full, or nobody reads any more: what waits is dropped, so that
+ * nobody has to, and counted.
+ */
+static void
+log_discard(void)
+{
+	const char *p = state.buffer + state.head;
+	const char *end = state.buffer + state.tail;
+	bool torn = state.torn || (state.head > 0 && p[-1] != '\n');
+
+	/* The end of a line that was cut before counts no more. */
+	if (state.torn && p < end)
+		p++;
+	for (; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+		state.dropped++;
+	if (state.owned_up > 0)
+		state.dropped += state.owned_up - 1;
+	state.owned_up = 0;
+	state.failing = true;
+	state.torn = torn;
+	state.head = state.tail = 0;
+	if (torn)
+		state.buffer[state.tail++] = '\n';
+}
+
 /* Returns false when the reader takes no more at present. */
 static bool
 log_write(void)
@@ -157,13 +186,16 @@ log_write(void)
 	if (w < 0 && errno == EINTR)
 		return true;
 	if (w < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-		/* Nobody reads any more: there is no place left to say so. */
-		state.head = state.tail;
+		log_discard();
 		return false;
 	}
 	if (w <= 0)
 		return false;
+	state.failing = false;
+	state.torn = false;
 	state.head += (size_t)w;
+	if (state.head == state.tail)
+		state.owned_up = 0;
 	return true;
 }
 
@@ -176,6 +208,8 @@ log_flush(void)
 		log_open();
 	while (state.head < state.tail && log_write())
 		continue;
+	if (state.failing)
+		return;
 	if (state.head == state.tail) {
 		state.head = state.tail = 0;
 	} else if (state.head > LOG_BUFFER / 2) {
@@ -185,7 +219,8 @@ log_flush(void)
 		state.head = 0;
 	}
 	if (dropped > 0 && state.tail == 0) {
-		state.dropped = 0;
+		state.dropped -= dropped;
+		state.owned_up = dropped;
 		log_warn(
 		    "log.dropped", "lines=%llu", (unsigned long long)dropped);
 	}
@@ -608,7 +643,8 @@ log_drain(void)
 	uint64_t end = clock_mono_ms() + LOG_FATAL_MS;
 
 	log_flush();
-	while (state.head < state.tail && clock_mono_ms() < end) {
+	while (state.head < state.tail && !state.failing &&
+	    clock_mono_ms() < end) {
 		if (poll(&pfd, 1, LOG_FATAL_MS) != 1)
 			break;
 		log_flush();

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -288,6 +291,64 @@ slow_reader(void **arg)
 	close(ready[1]);
 }
 
+/* How many of the numbered lines are whole, and how many the log owns up to
+ * have dropped. */
+static void
+count_lines(const char *text, unsigned *whole, unsigned *dropped)
+{
+	char *copy = strdup(text), *save = NULL, *line;
+	unsigned n;
+
+	*whole = *dropped = 0;
+	for (line = strtok_r(copy, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		const char *what = strstr(line, "event=log.dropped lines=");
+
+		if (what != NULL) {
+			n = 0;
+			assert_int_equal(
+			    sscanf(what, "event=log.dropped lines=%u", &n), 1);
+			*dropped += n;
+		} else if (strncmp(line, TEXT_HEAD, sizeof(TEXT_HEAD) - 1) ==
+			0 &&
+		    strstr(line, " end=1") != NULL) {
+			(*whole)++;
+		}
+	}
+	free(copy);
+}
+
+/* The disk is full for a while, twice: lines are dropped and counted, no one
+ * waits, and those after it are there. */
+static void
+full_disk(void **arg)
+{
+	struct rlimit old, small;
+	unsigned whole, dropped, sent = 0;
+
+	(void)arg;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	begin(LOG_FORMAT_TEXT);
+	for (int round = 1; round <= 2; round++) {
+		small = old;
+		small.rlim_cur = (rlim_t)round * 10000 + 77;
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+		for (int i = 0; i < 500; i++) {
+			log_info("e", "n=%u end=1", ++sent);
+			log_flush();
+		}
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+		log_info("e", "n=%u end=1", ++sent);
+		log_flush();
+	}
+	count_lines(end(), &whole, &dropped);
+	assert_true(whole > 200 && dropped > 500);
+	assert_int_equal(whole + dropped, sent);
+	assert_non_null(strstr(captured, " n=501 end=1\n"));
+	assert_non_null(strstr(captured, " n=1002 end=1\n"));
+}
+
 int
 main(void)
 {
@@ -300,6 +361,7 @@ main(void)
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(limit),
 		cmocka_unit_test(slow_reader),
+		cmocka_unit_test(full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
