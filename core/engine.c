@@ -14,6 +14,11 @@
 
 /* Queues looked at in one failover pass. */
 #define FAILOVER_QUEUES 8
+/* ms: when a commit is late; how long each, and all of one outage, are held. */
+#define LATE_MS    1000
+#define LATE_HOLD  50
+#define LATE_MOST  250
+#define LATE_APART 3000
 /* All items are looked at for their expiry in so many ticks. */
 #define SWEEP_TICKS 8
 #define SWEEP_MAX   1000
@@ -1120,6 +1125,23 @@ engine_dispatch(struct engine *e)
 		page_deep(e, (enum target_role)role, most[role]);
 }
 
+/*
+ * A message became durable so late that its front end may be refusing it right
+ * now: that word is to be here before the message leaves.  For a moment only,
+ * and not all the time where every commit is slow.
+ */
+static void
+hold_late(struct engine *e, const struct msg *m)
+{
+	if (e->wall < m->at + LATE_MS)
+		return;
+	if (e->late_since == 0 || e->now - e->late_since > LATE_APART)
+		e->late_since = e->now;
+	if (e->now - e->late_since <= LATE_MOST &&
+	    e->held_until < e->now + LATE_HOLD)
+		e->held_until = e->now + LATE_HOLD;
+}
+
 /* What the horizon has set free. */
 static void
 entry_done(struct engine *e, const struct entry *en, bool duplicate)
@@ -1137,6 +1159,7 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 		break;
 	case ENTRY_MESSAGE:
 		assert(m->state == MSG_PENDING);
+		hold_late(e, m);
 		if (duplicate) {
 			/* Stored before under another seq: that one counts,
 			 * and is the one to be cancelled. */

@@ -184,6 +184,7 @@ struct engine {
 	uint64_t recovered_seq; /* last_seq when this process opened the cell */
 	uint64_t started;       /* mono ms */
 	uint64_t held_until;    /* mono ms: connectors get nothing before */
+	uint64_t late_since;    /* mono ms: the store was away until here */
 
 	struct map by_seq; /* all items in memory */
 	struct map by_id;  /* MT and MO of them */

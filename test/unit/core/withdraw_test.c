@@ -265,6 +265,41 @@ in_each_state(void **state)
 	all_over();
 }
 
+/* The database was away for as long as a front end waits: when it is back,
+ * refusals cross with what has become durable. */
+static void
+refusal_on_its_way(void **state)
+{
+	uint8_t id[16];
+	size_t before;
+
+	(void)state;
+	box_up("l1", 1, 100);
+	submit(id);
+	pass(5000);
+	commit();
+	assert_int_equal(got_count, 0);
+	tick(20);
+	withdraw(id);
+	commit();
+	assert_withdrawn(id);
+	tick(100);
+	assert_int_equal(got_count, 0);
+	/* Without one they go, and they go on going when all are late. */
+	before = got_count;
+	for (int i = 0; i < 40; i++) {
+		submit(id);
+		pass(1500);
+		commit();
+	}
+	tick(500);
+	assert_int_equal(got_count, before + 40);
+	/* Nothing waits for that in good times. */
+	submit(id);
+	commit();
+	assert_int_equal(got_count, before + 41);
+}
+
 static void
 too_late(void **state)
 {
@@ -476,6 +511,7 @@ main(void)
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(in_each_state),
+		TEST(refusal_on_its_way),
 		TEST(too_late),
 		TEST(in_the_store),
 		TEST(before_the_store),
