@@ -64,7 +64,14 @@ LIB_FRONT  := $(O)/boxes/front.a
 LIB_LLHTTP := $(O)/llhttp.a
 BASE       := $(LIB_COMMON) $(LIB_PROTO)
 
-all: $(PROGRAMS) $(LINKS)
+# Disks for the tests, to be preloaded under PostgreSQL.
+SHIMS := $(patsubst test/faults/%.c,$(BUILD)/faults/%.so,$(wildcard test/faults/*.c))
+$(BUILD)/faults/%.so: test/faults/%.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	@$(CC) $(WARN) $(WERROR) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -shared -o $@ $< -ldl
+
+all: $(PROGRAMS) $(LINKS) $(SHIMS)
 
 # ------------------------------------------------------------------ programs
 
