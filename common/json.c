@@ -23,6 +23,13 @@ json_init(struct json *j, struct buf *out)
 	j->comma = false;
 }
 
+/* An octet that stands for itself wherever it is. */
+static bool
+json_is_plain(uint8_t c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 /* Runs of bytes that need no escape are copied at once. */
 static void
 json_quote(struct buf *b, const uint8_t *p, size_t len)
@@ -33,6 +40,10 @@ json_quote(struct buf *b, const uint8_t *p, size_t len)
 
 	buf_addc(b, '"');
 	while (run < len) {
+		if (json_is_plain(p[run])) {
+			run++;
+			continue;
+		}
 		n = 1;
 		cp = p[run];
 		if (cp >= 0x80)

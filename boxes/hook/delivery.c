@@ -447,6 +447,7 @@ delivery_run(struct delivery *d)
 
 	delivery_enter_state(d, DELIVERY_RUNNING);
 	r.url = d->where;
+	r.origin = d->endpoint->origin;
 	r.want_body = d->service != NULL;
 	r.possible_dup = d->possible_dup;
 	if (d->json) {
@@ -628,7 +629,17 @@ derive_event_uuid(const uint8_t id[16], uint64_t ref, uint8_t dst[16])
 static void
 put_report_metadata(struct buf *out, const Hopyard__V1__Report *r)
 {
-	buf_printf(out, "?orig_msg?dlr_mask=%u&", r->mask);
+	char digits[12];
+	size_t i = sizeof(digits);
+	uint32_t mask = r->mask;
+
+	do {
+		digits[--i] = (char)('0' + mask % 10);
+		mask /= 10;
+	} while (mask != 0);
+	buf_addstr(out, "?orig_msg?dlr_mask=");
+	buf_add(out, digits + i, sizeof(digits) - i);
+	buf_addc(out, '&');
 	if (r->metadata.len != 0 && r->metadata.data[0] == '?')
 		buf_add(out, r->metadata.data, r->metadata.len);
 }

@@ -221,13 +221,19 @@ put_int(struct buf *out, int64_t value)
 static void
 put_time(struct buf *out, uint64_t wall_ms)
 {
+	/* Most events are of the same second as the one before. */
+	static char text[32];
+	static size_t len;
+	static time_t shown;
 	time_t t = (time_t)(wall_ms / 1000);
 	struct tm tm;
-	char text[32];
 
-	gmtime_r(&t, &tm);
-	buf_add(
-	    out, text, strftime(text, sizeof(text), "%Y-%m-%d+%H:%M:%S", &tm));
+	if (len == 0 || t != shown) {
+		gmtime_r(&t, &tm);
+		len = strftime(text, sizeof(text), "%Y-%m-%d+%H:%M:%S", &tm);
+		shown = t;
+	}
+	buf_add(out, text, len);
 }
 
 static void
@@ -430,18 +436,32 @@ put_escape(struct expansion *x, const char *p, size_t len)
 	return 1;
 }
 
+static bool
+is_plain(uint8_t c)
+{
+	return c > ' ' && c < 0x7f && c != '%';
+}
+
 int
 escape_expand(struct buf *out, const char *pattern, size_t len,
     const struct escape_values *v, size_t max)
 {
 	struct expansion x = { .out = out, .v = v, .rest = v->text };
-	size_t start = buf_len(out), taken;
+	size_t start = buf_len(out), taken, run;
 
 	for (size_t i = 0; i < len; i++) {
 		uint8_t c = (uint8_t)pattern[i];
 
 		if (buf_len(out) - start > max)
 			return UV_E2BIG;
+		if (is_plain(c)) {
+			run = i + 1;
+			while (run < len && is_plain((uint8_t)pattern[run]))
+				run++;
+			buf_add(out, pattern + i, run - i);
+			i = run - 1;
+			continue;
+		}
 		if (c == '%' && i + 1 < len) {
 			if (i + 2 < len && hex_value(pattern[i + 1]) >= 0 &&
 			    hex_value(pattern[i + 2]) >= 0) {

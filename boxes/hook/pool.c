@@ -164,10 +164,9 @@ place_new(struct pool *pool, const struct url *u, const char *origin)
 }
 
 struct place *
-pool_enter(struct pool *pool, const struct url *u)
+pool_enter(struct pool *pool, const struct url *u, const char *origin)
 {
-	char origin[URL_ORIGIN_MAX];
-	size_t len = strlen(url_origin(u, origin));
+	size_t len = strlen(origin);
 	struct place *p = map_get(&pool->by_origin, origin, len);
 
 	if (p == NULL) {

@@ -82,8 +82,9 @@ void pool_close(struct pool *);
 /* After that, when all connections are gone. */
 void pool_fini(struct pool *);
 
-/* Finds or makes it, and counts a user. */
-struct place *pool_enter(struct pool *, const struct url *);
+/* Finds or makes it, and counts a user.  origin: what url_origin() makes of it,
+ * which the caller knows already. */
+struct place *pool_enter(struct pool *, const struct url *, const char *origin);
 void pool_leave(struct place *);
 
 /* Takes a connection that waits, the last one that was used; or NULL. */

@@ -69,7 +69,7 @@ struct transfer {
 struct transfers {
 	uv_loop_t *loop;
 	struct transfer_settings settings;
-	struct tls_config *tls;
+	struct tls_config *tls; /* NULL: not needed so far */
 	struct pool pool;
 	struct transfer_list free, busy; /* busy: the oldest first */
 	struct transfer_list ended;
@@ -267,17 +267,47 @@ transfer_set_timer(struct transfer *x, unsigned shares)
 	    &x->timer, transfer_connect_timer_cb, left / shares + 1, 0);
 }
 
+/*
+ * NULL with the reason: no TLS.  Not made before it is needed, since all the
+ * authorities of a system are a tenth of a second and some memory.
+ */
+static struct tls_config *
+transfers_get_tls(struct transfers *t, const char **why)
+{
+	struct tls_opts opts = { .ca = t->settings.ca_file,
+		.and_system = true };
+	struct buf said;
+
+	if (t->tls != NULL)
+		return t->tls;
+	buf_init(&said);
+	t->tls = tls_client_new(&opts, &said);
+	if (t->tls == NULL) {
+		/* It was good when the process started. */
+		log_error("hook.tls", "err=%s", buf_str(&said));
+		*why = "certificates of authorities cannot be read";
+	}
+	buf_fini(&said);
+	return t->tls;
+}
+
 static void
 transfer_connect(struct transfer *x)
 {
 	struct transfers *t = x->owner;
 	struct place *p = x->place;
+	struct tls_config *tls = NULL;
+	const char *why = NULL;
 
+	if (p->tls && (tls = transfers_get_tls(t, &why)) == NULL) {
+		transfer_fail(x, TRANSFER_TLS, why);
+		return;
+	}
 	while (x->tried < p->addresses) {
 		const struct sockaddr *sa =
 		    pool_address(p, x->first + x->tried++);
-		const char *why = guard_check(t->settings.guard, sa);
 
+		why = guard_check(t->settings.guard, sa);
 		if (why != NULL) {
 			x->refusal = why;
 			continue;
@@ -538,7 +568,7 @@ transfer_start(struct transfers *t, const struct transfer_request *r,
 	x->again = false;
 	x->tried = 0;
 	x->started_us = clock_mono_us();
-	x->place = pool_enter(&t->pool, &r->url);
+	x->place = pool_enter(&t->pool, &r->url, r->origin);
 	transfers_arm(t);
 	if (r->url.has_user &&
 	    !url_login(&r->url, login, sizeof(login), &len)) {
@@ -558,16 +588,9 @@ struct transfers *
 transfers_new(uv_loop_t *loop, const struct transfer_settings *s)
 {
 	struct transfers *t = xcalloc(1, sizeof(*t));
-	struct tls_opts tls = { .ca = s->ca_file, .and_system = true };
-	struct buf why;
 
 	t->loop = loop;
 	t->settings = *s;
-	buf_init(&why);
-	t->tls = tls_client_new(&tls, &why);
-	if (t->tls == NULL)
-		fatal("hook.tls", "err=%s", buf_str(&why));
-	buf_fini(&why);
 	TAILQ_INIT(&t->free);
 	TAILQ_INIT(&t->busy);
 	TAILQ_INIT(&t->ended);

@@ -48,7 +48,8 @@ struct transfer_settings {
 /* All borrowed until the callback, also what is in the url. */
 struct transfer_request {
 	struct url url;
-	const void *body; /* POST of JSON; NULL: GET */
+	const char *origin; /* url_origin() of it */
+	const void *body;   /* POST of JSON; NULL: GET */
 	size_t body_len;
 	const char *event_id; /* with a body */
 	uint64_t timestamp;

@@ -18,6 +18,26 @@ is_host_byte(char c, bool v6)
 	    (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
 }
 
+/* From '!' to '~', eight at a time: a byte below wraps round, 0x7f becomes 0x80,
+ * and without either nothing is borrowed or carried between bytes. */
+static bool
+is_printable(const char *p, size_t len)
+{
+	uint64_t word;
+
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		if (((word - 0x2121212121212121u) |
+			(word + 0x0101010101010101u) | word) &
+		    0x8080808080808080u)
+			return false;
+	}
+	for (; len > 0; p++, len--)
+		if (*p <= ' ' || (unsigned char)*p >= 0x7f)
+			return false;
+	return true;
+}
+
 /* p..end is host[:port] without user. */
 static const char *
 parse_host(struct url *u, const char *p, const char *end)
@@ -70,9 +90,8 @@ url_parse(struct url *u, const char *text, size_t len)
 	memset(u, 0, sizeof(*u));
 	if (len > URL_MAX)
 		return "URL too long";
-	for (const char *c = text; c < end; c++)
-		if ((unsigned char)*c <= ' ' || (unsigned char)*c >= 0x7f)
-			return "blank, control or non-ASCII byte in the URL";
+	if (!is_printable(text, len))
+		return "blank, control or non-ASCII byte in the URL";
 	if (len >= 7 && strncasecmp(p, "http://", 7) == 0) {
 		p += 7;
 	} else if (len >= 8 && strncasecmp(p, "https://", 8) == 0) {
@@ -82,7 +101,8 @@ url_parse(struct url *u, const char *text, size_t len)
 		return "not an http or https URL";
 	}
 	authority_end = p;
-	while (authority_end < end && strchr("/?#", *authority_end) == NULL)
+	while (authority_end < end && *authority_end != '/' &&
+	    *authority_end != '?' && *authority_end != '#')
 		authority_end++;
 	path_end = authority_end;
 	while (path_end < end && *path_end != '?' && *path_end != '#')

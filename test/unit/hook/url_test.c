@@ -80,6 +80,28 @@ test_refused(void **state)
 	assert_null(url_parse(&u, name, 7 + 253));
 }
 
+/* Each byte at each place of a URL of any length. */
+static void
+test_bytes(void **state)
+{
+	char text[40] = "http://a/";
+	struct url u;
+
+	(void)state;
+	for (size_t len = 10; len < 30; len++) {
+		for (size_t at = 9; at < len; at++) {
+			for (unsigned c = 0; c < 256; c++) {
+				bool want = c > ' ' && c < 0x7f;
+
+				memset(text + 9, 'x', sizeof(text) - 9);
+				text[at] = (char)c;
+				assert_int_equal(
+				    url_parse(&u, text, len) == NULL, want);
+			}
+		}
+	}
+}
+
 static void
 test_login_refused(void **state)
 {
@@ -102,6 +124,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_login_refused),
 	};
 
