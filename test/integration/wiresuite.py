@@ -28,7 +28,7 @@ bus = {{ socket = "{dir}/bus.sock"; control = "{dir}/ctl.sock"; }};
 boxes = (
   {{ name = "store"; type = "store"; dsn = "{dsn}"; migrate = true; }},
   {{ name = "sim"; type = "smppc"; host = "{carrier}"; system_id = "sim";
-     password = "sim"; window = {window}; reconnect = "100ms..2s"; {link} }},
+     password = "sim"; window = {window}; reconnect = "{reconnect}"; {link} }},
   {{ name = "api"; type = "http"; listen = "127.0.0.1:{http}"; }}
 );
 accounts = ( {{ id = "demo"; default_from = "HOP"; username = "demo";
@@ -41,11 +41,13 @@ class WireSuite(Suite):
     TEMPLATE = CONFIG
     BOXES = {"store": "hop-store", "sim": "hop-smppc", "api": "hop-http"}
 
-    def __init__(self, link="", window=20, class_="txn", seed=1):
+    def __init__(self, link="", window=20, class_="txn", seed=1,
+                 reconnect="100ms..2s"):
         self.smsc = Smsc()
         self.http = free_port()
         self.wire = {"carrier": Proxy(self.smsc.host, smpp=True, seed=seed)}
         super().__init__(link=link, window=window, class_=class_,
+                         reconnect=reconnect,
                          http=self.http,
                          carrier=self.wire["carrier"].address)
         folder = os.path.join(self.dir, "pg")
@@ -81,6 +83,21 @@ class WireSuite(Suite):
             return self.ask("/readyz") == 200
         except OSError:
             return False
+
+    def sql(self, text):
+        return self.pg.sql("SET search_path = hopyard; " + text, self.real_dsn)
+
+    def open_messages(self):
+        """Those that have no outcome yet; a RETRY_EV (3) is none."""
+        return int(self.sql(
+            "SELECT count(*) FROM message m WHERE NOT EXISTS (SELECT FROM"
+            " event k WHERE k.ref = m.seq AND k.closes"
+            " AND k.type::int <> 3)")[0][0])
+
+    def ids(self):
+        """{destination: id}"""
+        return {dst: id_ for id_, dst in self.sql(
+            "SELECT id, dst FROM message")}
 
     def ask(self, path, timeout=30):
         c = http.client.HTTPConnection("127.0.0.1", self.http, timeout=timeout)
@@ -173,6 +190,8 @@ class Load:
             assert not t.is_alive(), "a request hangs"
         wait_until(lambda: set(self.accepted) <= set(self.sent()), timeout,
                    "all that was accepted is with the carrier")
+        wait_until(lambda: self.suite.open_messages() == 0, timeout,
+                   "each message has an outcome")
 
     def balance(self, dup=0):
         sent = self.sent()
@@ -183,4 +202,9 @@ class Load:
             len(lost), len(twice)))
         assert not lost
         assert sum(twice.values()) - len(twice) <= dup, twice
-        return len(twice)
+        ids = self.suite.ids()
+        for token in twice:
+            r = self.suite.hopctl("messages", "show",
+                                  ids["4915" + token[1:]], "-o", "json")
+            assert r.json.get("possible_dup"), (token, r.json)
+        return sum(twice.values()) - len(twice)
