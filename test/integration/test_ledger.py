@@ -33,7 +33,6 @@ def test_killed_three_times(demo, part):
 
 
 @pytest.mark.slow
-@pytest.mark.faults
 def test_all_parts_in_turn(demo):
     figures = campaign(Ledger(demo, 1000), PARTS * 3, 4)
     assert figures["accepted"] > 30000
