@@ -7,14 +7,13 @@ Then the books must balance.  `make check-faults SEED=n MINUTES=m` does the same
 again.
 """
 import collections
-import json
 import os
 import time
 
 import pytest
 
 from harness import wait_until
-from ledger import Demo, Ledger, explain, outage
+from ledger import Demo, Ledger, explain
 from nemesis import Nemesis, Plan
 from smpp_ledger import SmppLedger
 
