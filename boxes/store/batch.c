@@ -299,15 +299,16 @@ batch_event(struct batch *b, struct batch_tools *t, uint64_t seq,
 	partition_need(t->partitions, PARTITION_EVENT, rec->at);
 	if (rec->has_id && rec->id.len == 16)
 		row.id = rec->id.data;
-	if (rec->has_result)
-		res = frame_unpack(&t->arena, &hopyard__v1__result__descriptor,
-		    rec->result.data, rec->result.len);
 	switch (rec->event) {
 	case HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV:
 	case HOPYARD__V1__RECORD__EVENT__RETRY_EV:
 		/* SENT: nobody waits for a receipt. */
-		if (res != NULL && row.id != NULL && rec->ref != 0 &&
-		    rec->state != HOPYARD__V1__STATE__SENT) {
+		if (rec->has_result && row.id != NULL && rec->ref != 0 &&
+		    rec->state != HOPYARD__V1__STATE__SENT)
+			res = frame_unpack(&t->arena,
+			    &hopyard__v1__result__descriptor, rec->result.data,
+			    rec->result.len);
+		if (res != NULL) {
 			batch_keys(b, t->receipts, &row, rec, res);
 			if (row.key != 0)
 				receipts_submitted(

@@ -51,6 +51,7 @@ TAILQ_HEAD(pg_unit_list, pg_unit);
 struct pg_poll {
 	uv_poll_t handle;
 	int fd;
+	int events; /* that are watched */
 };
 
 struct pg {
@@ -124,6 +125,10 @@ pg_watch(struct pg *pg, int events)
 		p->handle.data = pg;
 		pg->poll = p;
 	}
+	/* Even for the same ones it asks the kernel twice. */
+	if (pg->poll->events == events)
+		return;
+	pg->poll->events = events;
 	uv_poll_start(&pg->poll->handle, events, pg_poll_cb);
 }
 
@@ -366,8 +371,10 @@ pg_connect_step(struct pg *pg)
 {
 	/* The socket may be another one after each step: do not hold on to
 	 * the old descriptor while libpq closes it. */
-	if (pg->poll != NULL)
+	if (pg->poll != NULL) {
+		pg->poll->events = 0;
 		uv_poll_stop(&pg->poll->handle);
+	}
 	switch (PQconnectPoll(pg->conn)) {
 	case PGRES_POLLING_READING:
 		pg_watch(pg, UV_READABLE);
@@ -422,6 +429,8 @@ pg_poll_cb(uv_poll_t *h, int status, int events)
 
 	if (pg->broken || pg->poll == NULL || h != &pg->poll->handle)
 		return;
+	if (status < 0)
+		pg->poll->events = 0; /* libuv has stopped to look */
 	if (pg->state == PG_STATE_CONNECTING) {
 		pg_connect_step(pg);
 		return;
