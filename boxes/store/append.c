@@ -91,6 +91,7 @@ struct append {
 	unsigned step;               /* of settling */
 	int old_backend; /* of the session that had our lock last, or 0 */
 	uint64_t lock_since;
+	struct rows_forms forms;
 	struct guard guard;
 	long version;
 	struct again again[2];
@@ -516,7 +517,7 @@ append_settle(struct append *a)
 	    a->pg, APPEND_SETTLE_MS, append_settle_rows, append_settle_done, a);
 	/* A step may be repeated on the same session. */
 	pg_run(a->pg, "DEALLOCATE ALL", NULL, false);
-	rows_prepare(a->pg);
+	rows_prepare(&a->forms, a->pg);
 	/* R-38: no epoch, no row.  The lock keeps it from changing between
 	 * this look and the commit. */
 	pg_prepare(a->pg, "batch",
@@ -684,6 +685,8 @@ static void
 append_send(struct append *a)
 {
 	struct batch *b = a->flying;
+	uint32_t form[ROWS_EVENT + 1];
+	enum rows_table t;
 
 	assert(a->state == APPEND_READY || a->state == APPEND_COMMITTING);
 	if (a->state == APPEND_READY)
@@ -696,8 +699,16 @@ append_send(struct append *a)
 		append_send_conflict(a);
 		return;
 	}
+	for (t = 0; t <= ROWS_EVENT; t++)
+		form[t] = rows_choose(&a->forms, &b->rows[t], t, a->pg);
 	pg_begin(a->pg, APPEND_COMMIT_MS, NULL, append_commit_done, a);
-	append_run_rows(a, b, 0);
+	for (t = 0; t <= ROWS_EVENT; t++) {
+		if (form[t] != 0)
+			rows_run_form(&b->rows[t], t, a->pg, form[t]);
+		else if (b->rows[t].count > 0)
+			rows_run(&b->rows[t], t, a->pg, false);
+	}
+	append_run_rows(a, b, ROWS_EVENT + 1);
 	append_run_batch_row(a, b);
 	CRASH_POINT("store.before_commit");
 	pg_commit(a->pg);

@@ -157,3 +157,45 @@ column_param(struct column *c, struct pg_params *params)
 	column_be32(c->base + 16, 1);
 	pg_param_bytes(params, c->base, c->count > 0 ? c->len : 12);
 }
+
+/* Bytes of a value with its length before it, as both stand in the array. */
+static size_t
+column_size(const uint8_t *p)
+{
+	uint32_t len = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+	    (uint32_t)p[2] << 8 | p[3];
+
+	return len == UINT32_MAX ? 4 : 4 + (size_t)len;
+}
+
+bool
+column_is_same(const struct column *c)
+{
+	const uint8_t *first = c->base + COLUMN_HEAD;
+	const uint8_t *end = c->base + c->len;
+	size_t size;
+
+	if (c->count == 0)
+		return false;
+	size = column_size(first);
+	/* Values of one size, or not the same. */
+	if (size * c->count != c->len - COLUMN_HEAD)
+		return false;
+	for (const uint8_t *p = first + size; p < end; p += size) {
+		if (memcmp(first, p, size) != 0)
+			return false;
+	}
+	return true;
+}
+
+void
+column_param_first(const struct column *c, struct pg_params *params)
+{
+	const uint8_t *first = c->base + COLUMN_HEAD;
+	bool null;
+
+	assert(c->count > 0);
+	null = memcmp(first, "\xff\xff\xff\xff", 4) == 0;
+	pg_param_bytes(
+	    params, null ? NULL : first + 4, null ? 0 : column_size(first) - 4);
+}

@@ -50,7 +50,12 @@ void column_add_bytes(struct column *, const void *, size_t);
  */
 void column_add_text(struct column *, const void *, size_t);
 
+/* All its values are equal, or all NULL; it has one at least. */
+bool column_is_same(const struct column *);
+
 /* Append as the next parameter; borrowed until the column changes. */
 void column_param(struct column *, struct pg_params *);
+/* The first value, as a parameter of the column's type. */
+void column_param_first(const struct column *, struct pg_params *);
 
 #endif

@@ -2,11 +2,15 @@
 #include "boxes/store/rows.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "boxes/store/pg.h"
 #include "common/buf.h"
+#include "common/log.h"
+#include "common/xalloc.h"
 
 struct rows_column {
 	const char *name;
@@ -71,6 +75,9 @@ static const struct rows_spec {
 };
 
 #define ROWS_CONFLICT "message_conflict"
+#define ROWS_NAME     32
+#define ROWS_FEW      8 /* rows: fewer are equal by accident */
+#define ROWS_MAKE_MS  10000
 
 static const char *
 rows_type_name(enum column_type t)
@@ -173,7 +180,7 @@ rows_add_event(struct rows *r, const struct event_row *e)
 }
 
 static void
-rows_sql(enum rows_table t, const char *after, struct buf *b)
+rows_sql(enum rows_table t, uint32_t same, const char *after, struct buf *b)
 {
 	const struct rows_spec *s = &rows_specs[t];
 	unsigned i;
@@ -183,24 +190,31 @@ rows_sql(enum rows_table t, const char *after, struct buf *b)
 	for (i = 0; i < ROWS_COLUMNS && s->col[i].name != NULL; i++)
 		buf_printf(b, "%s%s", i > 0 ? ", " : "", s->col[i].name);
 	buf_addstr(b, ") SELECT ");
-	for (i = 0; i < ROWS_COLUMNS && s->col[i].name != NULL; i++)
-		buf_printf(b, "%sunnest($%u::%s[])", i > 0 ? ", " : "", i + 1,
-		    rows_type_name(s->col[i].type));
+	for (i = 0; i < ROWS_COLUMNS && s->col[i].name != NULL; i++) {
+		const char *type = rows_type_name(s->col[i].type);
+
+		buf_addstr(b, i > 0 ? ", " : "");
+		if ((same >> i & 1) != 0)
+			buf_printf(b, "$%u::%s", i + 1, type);
+		else
+			buf_printf(b, "unnest($%u::%s[])", i + 1, type);
+	}
 	buf_addstr(b, after);
 }
 
 void
-rows_prepare(struct pg *pg)
+rows_prepare(struct rows_forms *forms, struct pg *pg)
 {
 	struct buf b;
 
+	memset(forms, 0, sizeof(*forms));
 	buf_init(&b);
 	for (int t = 0; t < ROWS_TABLES; t++) {
-		rows_sql(t, rows_specs[t].after, &b);
+		rows_sql(t, 0, rows_specs[t].after, &b);
 		pg_prepare(pg, rows_specs[t].name, buf_str(&b));
 	}
 	rows_sql(
-	    ROWS_MESSAGE, " ON CONFLICT (id) DO NOTHING RETURNING seq", &b);
+	    ROWS_MESSAGE, 0, " ON CONFLICT (id) DO NOTHING RETURNING seq", &b);
 	pg_prepare(pg, ROWS_CONFLICT, buf_str(&b));
 	buf_fini(&b);
 }
@@ -217,4 +231,120 @@ rows_run(struct rows *r, enum rows_table t, struct pg *pg, bool conflict)
 	}
 	pg_run_prepared(
 	    pg, conflict ? ROWS_CONFLICT : rows_specs[t].name, &p, conflict);
+}
+
+/* ------------------------------------------------------------------ forms */
+
+struct rows_making {
+	struct rows_forms *forms;
+	enum rows_table table;
+	uint32_t same;
+};
+
+static const char *
+rows_form_name(enum rows_table t, uint32_t same, char dst[ROWS_NAME])
+{
+	snprintf(dst, ROWS_NAME, "%s_%" PRIx32, rows_specs[t].name, same);
+	return dst;
+}
+
+static void
+rows_made_cb(struct pg *pg, const struct pg_end *end, void *arg)
+{
+	struct rows_making *m = arg;
+
+	(void)pg;
+	if (end->outcome == PG_ERROR)
+		log_warn("rows.form_failed", "reason=%s", end->message);
+	else if (end->outcome == PG_OK)
+		log_debug("rows.form", "table=%s same=%" PRIx32,
+		    rows_specs[m->table].name, m->same);
+	/* Not there any more: another session has begun since. */
+	for (unsigned i = 0; i < m->forms->count[m->table]; i++) {
+		struct rows_form *f = &m->forms->form[m->table][i];
+
+		if (f->same == m->same)
+			f->ready = end->outcome == PG_OK;
+	}
+	free(m);
+}
+
+static void
+rows_make(
+    struct rows_forms *forms, enum rows_table t, uint32_t same, struct pg *pg)
+{
+	struct rows_making *m = xcalloc(1, sizeof(*m));
+	char name[ROWS_NAME];
+	struct buf b;
+
+	m->forms = forms;
+	m->table = t;
+	m->same = same;
+	forms->form[t][forms->count[t]++] = (struct rows_form){ .same = same };
+	buf_init(&b);
+	rows_sql(t, same, "", &b);
+	/* In a unit of its own: what fails there does not fail the batch, and
+	 * what fails in the batch does not leave this in doubt. */
+	pg_begin(pg, ROWS_MAKE_MS, NULL, rows_made_cb, m);
+	pg_prepare(pg, rows_form_name(t, same, name), buf_str(&b));
+	pg_commit(pg);
+	buf_fini(&b);
+}
+
+/* The first column is an array always: its length is the number of rows. */
+static uint32_t
+rows_same(const struct rows *r)
+{
+	uint32_t same = 0;
+
+	for (unsigned i = 1; i < r->ncol; i++) {
+		if (column_is_same(&r->col[i]))
+			same |= UINT32_C(1) << i;
+	}
+	return same;
+}
+
+uint32_t
+rows_choose(struct rows_forms *forms, const struct rows *r, enum rows_table t,
+    struct pg *pg)
+{
+	uint32_t same, best = 0;
+	bool making = false;
+
+	if (t > ROWS_EVENT || r->count < ROWS_FEW)
+		return 0;
+	same = rows_same(r);
+	for (unsigned i = 0; i < forms->count[t]; i++) {
+		const struct rows_form *f = &forms->form[t][i];
+
+		making |= f->same == same;
+		if (f->ready && (f->same & ~same) == 0 &&
+		    __builtin_popcount(f->same) > __builtin_popcount(best))
+			best = f->same;
+	}
+	/* Twice the same is no accident, and a form for one column more is no
+	 * gain. */
+	if (!making && same == forms->last[t] &&
+	    __builtin_popcount(same) > __builtin_popcount(best) + 1 &&
+	    forms->count[t] < ROWS_FORMS)
+		rows_make(forms, t, same, pg);
+	forms->last[t] = same;
+	return best;
+}
+
+void
+rows_run_form(struct rows *r, enum rows_table t, struct pg *pg, uint32_t same)
+{
+	char name[ROWS_NAME];
+	struct pg_params p;
+
+	p.count = 0;
+	for (unsigned i = 0; i < r->ncol; i++) {
+		assert(r->col[i].count == r->count);
+		if ((same >> i & 1) != 0)
+			column_param_first(&r->col[i], &p);
+		else
+			column_param(&r->col[i], &p);
+	}
+	pg_run_prepared(pg, rows_form_name(t, same, name), &p, false);
 }

@@ -81,8 +81,34 @@ void rows_add_event(struct rows *, const struct event_row *);
 void rows_bytes(struct column *, const void *, size_t);
 void rows_text(struct column *, const void *, size_t);
 
-/* Prepare all INSERTs of a session, in an open unit. */
-void rows_prepare(struct pg *);
+/*
+ * INSERTs for batches in which some columns have one value throughout: an
+ * array costs the server as much for each row as a key of an index does, a
+ * single value nothing.  They are made as batches call for them; of messages
+ * and events only.
+ */
+#define ROWS_FORMS 8
+
+struct rows_form {
+	uint32_t same; /* bit n: column n has one value */
+	bool ready;    /* the server has prepared it */
+};
+
+struct rows_forms {
+	struct rows_form form[2][ROWS_FORMS]; /* by rows_table */
+	unsigned count[2];
+	uint32_t last[2]; /* what the batch before would have liked */
+};
+
+/* Prepare all INSERTs of a session, in an open unit.  Forgets the forms. */
+void rows_prepare(struct rows_forms *, struct pg *);
+/*
+ * Choose the form for these rows; 0: rows_run().  One that is worth it is
+ * prepared in a unit of its own, for the next time.  No unit may be open.
+ */
+uint32_t rows_choose(
+    struct rows_forms *, const struct rows *, enum rows_table, struct pg *);
+void rows_run_form(struct rows *, enum rows_table, struct pg *, uint32_t same);
 /*
  * Run the INSERT, in an open unit.  With `conflict` (messages only) rows whose
  * id is there are left out and the seqs of the others are returned.

@@ -62,6 +62,7 @@ struct bench {
 	bool up;       /* pg is */
 	bool done;     /* the unit of pg has ended */
 	struct batch batch;
+	struct rows_forms forms; /* of hop-store's way */
 	struct batch_tools tools;
 	struct partitions partitions;
 	uint64_t seq;
@@ -312,7 +313,7 @@ unnest_open(struct bench *b, unsigned n)
 	(void)n;
 	pg_begin(b->pg, 0, NULL, unit_done, b);
 	pg_run(b->pg, "DEALLOCATE ALL", NULL, false);
-	rows_prepare(b->pg);
+	rows_prepare(&b->forms, b->pg);
 	pg_prepare(b->pg, "batch", BATCH_SQL);
 	unit_run(b);
 }

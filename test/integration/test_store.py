@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 
 import pytest
 
@@ -152,6 +153,58 @@ def test_open_and_append(store):
     for before, after in zip(batches, batches[1:]):
         assert int(after[0]) == int(before[1]) + 1
     assert len(batches) < 200
+
+
+def test_rows_that_are_alike_and_rows_that_are_not(store):
+    """The store prepares an INSERT for columns that have one value in the
+    whole batch; whatever it makes of a batch, the rows are what was sent."""
+    bus = store.bus
+    q, other = bus.queue(), bus.queue("other", account="second")
+    want, events = [], []
+
+    def send(queue, **kw):
+        id_ = uuid7()
+        ref = bus.message(queue, id_, **kw)
+        want.append([str(ref), id_.hex(), str(queue),
+                     kw.get("account", "demo"), kw.get("to", "4915112345678"),
+                     str(kw.get("parts", 1))])
+        return ref, id_
+
+    def ended(ref, id_, **kw):
+        event = bus.submitted(ref, id_, [], **kw)
+        events.append([str(event), str(ref), id_.hex(),
+                       str(kw.get("state", pb.SUBMITTED)), "t"])
+
+    deadline = time.monotonic() + 120
+    for table in ("message", "event"):
+        while ("event=rows.form table=" + table) not in store.output():
+            assert time.monotonic() < deadline
+            for item in [send(q) for _ in range(200)]:
+                ended(*item)
+            bus.wait_durable()
+    # Then what is like them, and what is not, in one column or in all.
+    for i in range(400):
+        item = send(*[(q,), (q,), (other,)][i % 3],
+                    **[{}, {"to": "49%d" % i}, {"parts": 2 + i % 2},
+                       {"account": "second"}][i // 100])
+        ended(*item, **[{}, {"state": pb.SENT}][i % 2])
+        if i % 100 == 99:
+            bus.wait_durable()
+    for item in [send(q) for _ in range(200)]:
+        ended(*item)
+    bus.wait_durable()
+    assert want == store.sql(
+        "SELECT seq, replace(id::text, '-', ''), queue, account, dst, parts"
+        " FROM message ORDER BY seq")
+    assert events == store.sql(
+        "SELECT seq, ref, replace(id::text, '-', ''), ascii(state::text),"
+        " closes FROM event ORDER BY seq")
+    assert store.number("SELECT count(*) FROM message WHERE src <> 'hop' OR"
+                        " client_ref IS NOT NULL OR rec IS NULL OR body IS"
+                        " NULL OR envelope IS NULL OR expires_at IS NULL") == 0
+    assert store.number("SELECT count(*) FROM event WHERE key IS NOT NULL OR"
+                        " queue IS NOT NULL OR part IS NOT NULL OR rec IS NULL"
+                        " OR body IS NOT NULL OR type::int <> 2") == 0
 
 
 def test_reopen_by_the_same_and_by_another_bus(store):

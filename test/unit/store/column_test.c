@@ -124,10 +124,79 @@ growth(void **state)
 	column_fini(&c);
 }
 
+static void
+check_first(const struct column *c, const void *want, int len)
+{
+	struct pg_params p = { .count = 0 };
+
+	column_param_first(c, &p);
+	assert_int_equal(p.count, 1);
+	assert_int_equal(p.binary[0], 1);
+	if (want == NULL) {
+		assert_null(p.value[0]);
+		return;
+	}
+	assert_non_null(p.value[0]);
+	assert_int_equal(p.length[0], len);
+	assert_memory_equal(p.value[0], want, (size_t)len);
+}
+
+/* One value throughout, which NULL and no bytes are not the same as. */
+static void
+same(void **state)
+{
+	static const uint8_t seven[] = { 0, 0, 0, 7 };
+	struct column c;
+
+	(void)state;
+	column_init(&c, COLUMN_INT4);
+	assert_false(column_is_same(&c));
+	column_add(&c, 7);
+	assert_true(column_is_same(&c));
+	column_add(&c, 7);
+	column_add(&c, 7);
+	assert_true(column_is_same(&c));
+	check_first(&c, seven, 4);
+	column_add(&c, 8);
+	assert_false(column_is_same(&c));
+	check_first(&c, seven, 4);
+	column_clear(&c);
+	column_add_null(&c);
+	column_add_null(&c);
+	assert_true(column_is_same(&c));
+	check_first(&c, NULL, 0);
+	column_add(&c, 7);
+	assert_false(column_is_same(&c));
+	column_fini(&c);
+
+	column_init(&c, COLUMN_TEXT);
+	column_add_text(&c, "", 0);
+	column_add_text(&c, "", 0);
+	assert_true(column_is_same(&c));
+	check_first(&c, "", 0);
+	column_add_null(&c);
+	assert_false(column_is_same(&c));
+	column_clear(&c);
+	column_add_text(&c, "abc", 3);
+	column_add_text(&c, "abc", 3);
+	assert_true(column_is_same(&c));
+	check_first(&c, "abc", 3);
+	column_add_text(&c, "abd", 3);
+	assert_false(column_is_same(&c));
+	/* As long together as three of the first. */
+	column_clear(&c);
+	column_add_text(&c, "ab", 2);
+	column_add_text(&c, "a", 1);
+	column_add_text(&c, "abc", 3);
+	assert_false(column_is_same(&c));
+	column_fini(&c);
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(same),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(empty),
 		cmocka_unit_test(text),
