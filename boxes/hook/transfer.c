@@ -34,7 +34,9 @@
 
 #define LOGIN_MAX 512
 #define ERROR_MAX 128
-#define FIELD_MAX 256 /* of what we write around a value */
+/* A handshake ends by our own time, not by that of the connection. */
+#define HANDSHAKE_MS 60000
+#define FIELD_MAX    256 /* of what we write around a value */
 
 enum transfer_state {
 	TRANSFER_FREE = 0,   /* on t->free */
@@ -315,7 +317,8 @@ transfer_connect(struct transfer *x)
 		x->allowed = true;
 		x->client =
 		    client_open(t->loop, sa, p->host, p->tls ? t->tls : NULL,
-			t->settings.connect_timeout_ms, &t->pool.clients);
+			t->settings.connect_timeout_ms + HANDSHAKE_MS,
+			&t->pool.clients);
 		x->client->place = p;
 		x->client->born_ms = clock_mono_ms();
 		client_set_cb(x->client, transfer_client_cb, x);

@@ -360,18 +360,22 @@ def test_kept_over_tls(hook, script):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_tls(hook, script):
-    """TLS before 1.2 is no TLS, and a server without TLS none either."""
+    """TLS before 1.2 is no TLS, and a server without TLS none either; one that
+    says nothing has its time."""
     context, ca = tls_context(hook.dir)
     context.minimum_version = ssl.TLSVersion.TLSv1
     context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
-    old, plain = script(always(OK), tls=context), script(always(OK))
-    hook.settings["ca_file"] = ca
+    old = script(always(OK), tls=context)
+    plain = script(lambda peer: peer.send(b"HTTP/1.1 400 Bad\r\n\r\n"))
+    silent = script(lambda peer: peer.script.ending.wait(60))
+    hook.settings.update(ca_file=ca, connect_timeout="2s")
     box = hook.up()
-    for url in (old.url, plain.url.replace("http:", "https:")):
-        result, = hook.send(box, hook.dlr(url))
+    for url, want in ((old.url, b"tls: "), (plain.url, b"tls: "),
+                      (silent.url, b"timeout: ")):
+        result, = hook.send(box, hook.dlr(url.replace("http:", "https:")))
         assert result.code == RESULT.RETRY
-        assert result.detail.startswith(b"tls: "), result
+        assert result.detail.startswith(want), result
     assert not old.requests and not plain.requests
 
 
