@@ -19,8 +19,7 @@
 #define SUBMIT_HELD  16384 /* waiting for the bus */
 #define SUBMIT_BYTES ((size_t)32 * 1024 * 1024)
 #define SUBMIT_SPARE 1024 /* batches of one message that are kept for reuse */
-/* A timer that comes so late waits so long for what is there to be read. */
-#define SUBMIT_LATE_MS 500
+/* So long after the time of a message is over, what is there has been read. */
 #define SUBMIT_READ_MS 50
 /* Withdrawals without an answer, and how they are asked for. */
 #define WITHDRAW_MAX      65536
@@ -565,9 +564,9 @@ submitter_timer_cb(uv_timer_t *timer)
 	struct batch *b = TAILQ_FIRST(&s->waiting);
 	uint64_t now = clock_mono_ms();
 
-	/* It was we who stood still: what the bus has said is to be read. */
-	if (b != NULL && !s->late && now - b->deadline >= SUBMIT_LATE_MS &&
-	    now >= b->deadline) {
+	/* Perhaps it was we who stood still, and not even until now: what the
+	 * bus has said is to be read. */
+	if (b != NULL && !s->late && b->deadline <= now) {
 		s->late = true;
 		uv_timer_start(timer, submitter_timer_cb, SUBMIT_READ_MS, 0);
 		return;

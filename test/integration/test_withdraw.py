@@ -51,3 +51,35 @@ def test_refused_and_not_sent(demo, kind, part):
         ledger.balance(0)
     finally:
         ledger.close()
+
+
+@pytest.mark.parametrize("kind", [Ledger, SmppLedger])
+def test_what_lies_there_is_read_first(demo, kind):
+    """A front end stands still while the bus accepts what it waits for, and
+    goes on just behind its time: it was accepted, and is not refused."""
+    ledger = kind(demo, 400, threads=40 if kind is Ledger else 4)
+    ledger.start()
+    try:
+        wait_until(lambda: len(ledger.accepted) > 200, 30, "load")
+        store = stopped(demo, "hop-store")
+        began = time.monotonic()
+        try:
+            time.sleep(2)  # all of the load waits now
+            front = stopped(demo, "hop-http" if kind is Ledger
+                            else "hop-smpps")
+        finally:
+            for p in store:
+                os.kill(p, signal.SIGCONT)
+        try:
+            time.sleep(began + HOLD + 0.3 - time.monotonic())
+        finally:
+            for p in front:
+                os.kill(p, signal.SIGCONT)
+        before = len(ledger.accepted)
+        wait_until(lambda: len(ledger.accepted) > before + 400, 60,
+                   "the load goes on")
+        ledger.stop()
+        ledger.balance(0)
+        assert not ledger.turned_away
+    finally:
+        ledger.close()
