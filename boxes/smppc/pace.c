@@ -7,6 +7,7 @@
 #define PACE_SAME_MS   1000  /* refusals within are one event */
 #define PACE_SOON_MS   3000  /* again so soon: we are far above the limit */
 #define PACE_FORGET_MS 30000 /* without a refusal */
+#define PACE_LATE      0.25  /* seconds that a late turn makes up for */
 #define PACE_MIN       1.0
 #define PACE_HIGH      90   /* percent of congestion: slower */
 #define PACE_LOW       80   /* below: faster again */
@@ -151,10 +152,13 @@ pace_refill(struct pace *p, uint64_t now_ms)
 	if (dt > 1)
 		dt = 1;
 	p->rate += p->rate * pace_growth(p, now_ms) * dt;
-	/* A tick's worth: carriers look at short times as well. */
-	most = p->rate * PACE_SLOT_MS / 1000 < 1
-	    ? 1
-	    : p->rate * PACE_SLOT_MS / 1000;
+	/* A tick's worth: carriers look at short times as well.  More after a
+	 * turn that came late, or a busy machine sends half of what it may. */
+	most = p->rate * PACE_SLOT_MS / 1000;
+	if (dt * 1000 > PACE_SLOT_MS)
+		most = p->rate * (dt < PACE_LATE ? dt : PACE_LATE);
+	if (most < 1)
+		most = 1;
 	p->tokens += p->rate * dt;
 	if (p->tokens > most)
 		p->tokens = most;

@@ -121,6 +121,41 @@ uses_what_there_is(void **state)
 	}
 }
 
+/* A machine so busy that a turn comes every 20 to 220 ms. */
+static void
+late_turns(void **state)
+{
+	static const unsigned limits[] = { 20, 100, 300 };
+
+	(void)state;
+	srandom(1);
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		struct carrier c = { .limit = limits[i],
+			.burst = limits[i] / 2.0,
+			.window = 100 };
+		struct pace p;
+		uint64_t now = 1000000, last = now, next;
+		double used;
+
+		pace_reset(&p);
+		for (; now < 1130000; now = next) {
+			if (now < 1010000)
+				c.taken = c.refused = 0;
+			/* The turns that did not come, for the carrier. */
+			c.tokens += c.limit * (double)(now - last) / 1000;
+			last = now;
+			step(&c, &p, now);
+			next = now + 20 + (uint64_t)random() % 200;
+		}
+		used = (double)c.taken / (c.limit * 120);
+		print_message("limit %u, late turns: used %.3f refused %.4f\n",
+		    limits[i], used,
+		    (double)c.refused / (double)(c.taken + c.refused));
+		assert_true(used > 0.88);
+		assert_true(c.refused < (c.taken + c.refused) / 100);
+	}
+}
+
 /* Half the limit, and later all of it again. */
 static void
 follows_the_limit(void **state)
@@ -276,6 +311,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(uses_what_there_is),
+		cmocka_unit_test(late_turns),
 		cmocka_unit_test(follows_the_limit),
 		cmocka_unit_test(floor_is_one_a_second),
 		cmocka_unit_test(no_limit_without_a_refusal),
