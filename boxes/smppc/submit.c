@@ -957,11 +957,12 @@ static void
 submit_pin(struct message *m, const struct submit_input *in)
 {
 	struct link *l = m->link;
-	uint64_t now = clock_mono_ms(), key;
 	struct bind *b;
+	uint64_t now, key;
 
 	if (l->n_binds < 2)
 		return;
+	now = clock_mono_ms();
 	key = pin_key(submit_bytes(in->env->has_account, in->env->account),
 	    submit_bytes(in->env->has_from, in->env->from),
 	    submit_bytes(in->env->has_to, in->env->to), &in->key);
