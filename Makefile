@@ -286,6 +286,9 @@ bench-store: $(BUILD)/bench/store_write
 # What a message costs when there is more of everything else.
 bench-growth: all
 	@$(PYTHON) test/bench/growth.py
+# What slow disks and a synchronous standby cost.
+bench-disk: all
+	@$(PYTHON) test/bench/disk.py
 # Thousands of customers that come back at once.
 bench-binds: all
 	@$(PYTHON) test/bench/binds.py
@@ -364,7 +367,7 @@ clean:
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
 	check-faults-quick crash \
 	check-peers check-san san cov check-cov fuzz fuzz-programs bench bench-quick \
-	bench-store bench-engine bench-front bench-growth bench-binds bench-tls \
+	bench-store bench-engine bench-front bench-growth bench-binds bench-disk bench-tls \
 	demo deps format format-check \
 	lint man install clean syntax
 .DELETE_ON_ERROR:

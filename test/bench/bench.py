@@ -273,7 +273,7 @@ class Bench:
             smsc.stop()
             sink.stop()
 
-    def latency(self, make, who, rate):
+    def latency(self, make, who, rate, connections=CONNECTIONS):
         """At a fixed rate for both: request to answer, request to SMSC."""
         seconds = 4 if self.quick else 15
         smsc = Sim("smsc", free_ports(1)[0] + 100, "--no-magic")
@@ -285,7 +285,7 @@ class Bench:
             base = smsc.count()
             process = load(gateway.url(TO), "--rate", rate, "--count",
                            rate * seconds, "--first", 10**6, "--connections",
-                           CONNECTIONS)
+                           connections)
             result = load_result(process, seconds + 90)
             smsc.wait_count(base + rate * seconds, 60)
             if not self.exact(who, smsc, base + rate * seconds, result,

@@ -379,8 +379,13 @@ class Hopyard(Gateway):
     """The suite as `hopyard demo` runs it, every message committed."""
     name = "hopyard"
 
-    def __init__(self, smsc_port, window, store=None, mo_url=None):
+    def __init__(self, smsc_port, window, store=None, mo_url=None,
+                 settings=(), env=None, others=()):
+        """env: of its own database, too.  others: processes that are part of
+        it, and that somebody else looks after."""
         super().__init__()
+        self.env = dict(os.environ, **(env or {}))
+        self.others = list(others)
         inbound = ["--set", "inbound.webhook=false", "--set",
                    "inbound.url=%s?from=%%p&to=%%P&text=%%b" % mo_url
                    ] if mo_url else []
@@ -389,11 +394,13 @@ class Hopyard(Gateway):
             self.dir + "/data", "--ports", "+%d" % (8000 + os.getpid() % 900),
             "--no-sim", "--smsc", "127.0.0.1:%d" % smsc_port, "--window",
             str(window), "--quiet", "--set", "sim.reconnect=1s..1s"] + inbound
+        for s in settings:
+            self.argv += ["--set", s]
         self.start_again()
 
     def start_again(self):
         self.process = start(self.argv, stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL)
+                             stderr=subprocess.DEVNULL, env=self.env)
         line = self.process.stdout.readline()
         self.ready = json.loads(line or b"{}")
         if not self.ready.get("ready"):
@@ -411,8 +418,11 @@ class Hopyard(Gateway):
     def pids(self):
         """PostgreSQL's are among them; the demo's own sink is no part of a
         gateway."""
-        return [p for p in family(self.process.pid)
-                if p != self.ready["pids"].get("sink")]
+        found = [p for p in family(self.process.pid)
+                 if p != self.ready["pids"].get("sink")]
+        for pid in self.others:
+            found += family(pid)
+        return found
 
     def age(self):
         """A server that has run for a while writes into WAL files that it has
