@@ -1142,13 +1142,22 @@ hold_late(struct engine *e, const struct msg *m)
 		e->held_until = e->now + LATE_HOLD;
 }
 
+/* What became of a message's record. */
+enum stored {
+	STORED_IN = 0,
+	STORED_BEFORE,  /* under another seq: that one counts */
+	STORED_REFUSED, /* the database does not take it */
+};
+
 /* What the horizon has set free. */
 static void
-entry_done(struct engine *e, const struct entry *en, bool duplicate)
+entry_done(struct engine *e, const struct entry *en, enum stored stored)
 {
 	struct bytes none = { NULL, 0 };
 	struct msg *m = en->msg;
 	struct target *t;
+	bool refused = stored == STORED_REFUSED &&
+	    (en->kind == ENTRY_MESSAGE || en->kind == ENTRY_SPILLED);
 
 	switch (en->kind) {
 	case ENTRY_LOOKUP:
@@ -1160,14 +1169,13 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 	case ENTRY_MESSAGE:
 		assert(m->state == MSG_PENDING);
 		hold_late(e, m);
-		if (duplicate) {
-			/* Stored before under another seq: that one counts,
-			 * and is the one to be cancelled. */
+		if (stored != STORED_IN) {
+			/* Stored before: that one is to be cancelled. */
 			uint64_t token = m->cancel_token;
 			uint8_t id[16];
 
 			memcpy(id, m->id, sizeof(id));
-			e->count.duplicates++;
+			e->count.duplicates += stored == STORED_BEFORE;
 			msg_enter_state(m, MSG_DONE);
 			engine_forget(e, m);
 			if (token != 0)
@@ -1203,7 +1211,9 @@ entry_done(struct engine *e, const struct entry *en, bool duplicate)
 	if (en->notice != NULL)
 		engine_keep_notice(e, en->notice);
 	if (en->peer != 0)
-		e->ops->settle(e->arg, en->peer, en->number, en->code, NULL);
+		e->ops->settle(e->arg, en->peer, en->number,
+		    refused ? HOPYARD__V1__ACK__CODE__INVALID : en->code,
+		    refused ? "the database refuses it" : NULL);
 }
 
 static int
@@ -1214,32 +1224,57 @@ compare_u64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* seqs of a Horizon, in order. */
+struct seqs {
+	uint64_t *v;
+	size_t count, pos;
+};
+
+static struct seqs
+seqs_of(const uint64_t *v, size_t n)
+{
+	struct seqs s = { .count = n };
+
+	if (n > 0) {
+		s.v = xmemdup(v, n * sizeof(*v));
+		qsort(s.v, n, sizeof(*v), compare_u64);
+	}
+	return s;
+}
+
+/* Asked in the order of seq. */
+static bool
+seqs_have(struct seqs *s, uint64_t seq)
+{
+	while (s->pos < s->count && s->v[s->pos] < seq)
+		s->pos++;
+	return s->pos < s->count && s->v[s->pos] == seq;
+}
+
 bool
 engine_horizon(struct engine *e, const Hopyard__V1__Horizon *h)
 {
-	uint64_t *sorted = NULL;
+	struct seqs before, refused;
 	struct entry en;
-	size_t dup = 0, n = h->n_duplicate;
 
 	if (!e->open || h->seq > e->ledger.last_seq)
 		return false;
-	if (n > 0) {
-		sorted = xmemdup(h->duplicate, n * sizeof(*sorted));
-		qsort(sorted, n, sizeof(*sorted), compare_u64);
-	}
+	before = seqs_of(h->duplicate, h->n_duplicate);
+	refused = seqs_of(h->refused, h->n_refused);
 	ledger_advance(&e->ledger, h->seq, e->now);
 	if (e->behind && e->ledger.confirmed >= e->ledger.horizon)
 		engine_store_back(e);
 	while (ledger_pop(&e->ledger, &en)) {
-		bool duplicate = false;
+		enum stored stored = STORED_IN;
 
-		while (dup < n && sorted[dup] < en.seq)
-			dup++;
-		if (dup < n && sorted[dup] == en.seq)
-			duplicate = en.kind == ENTRY_MESSAGE;
-		entry_done(e, &en, duplicate);
+		if (seqs_have(&refused, en.seq))
+			stored = STORED_REFUSED;
+		else if (seqs_have(&before, en.seq))
+			stored = STORED_BEFORE;
+		entry_done(e, &en, stored);
 	}
-	free(sorted);
+	free(before.v);
+	free(refused.v);
 	return true;
 }
 

@@ -13,6 +13,7 @@
 #include "boxes/store/guard.h"
 #include "boxes/store/out.h"
 #include "boxes/store/pg.h"
+#include "boxes/store/poison.h"
 #include "boxes/store/receipt.h"
 #include "boxes/store/recovery.h"
 #include "boxes/store/schema.h"
@@ -88,6 +89,8 @@ struct append {
 	struct batch batch[2];
 	struct batch *open, *flying; /* flying: NULL, or the other one */
 	bool conflict;               /* flying hit a unique violation */
+	struct poison poison;        /* a search in flying */
+	unsigned missed;             /* partitions, in a row */
 	unsigned step;               /* of settling */
 	int old_backend; /* of the session that had our lock last, or 0 */
 	uint64_t lock_since;
@@ -610,23 +613,50 @@ append_committed(struct append *a, bool warned)
 	append_finish(a);
 }
 
+/* Nothing but that row, or nothing at all, is changed: send it again. */
+static void
+append_poison_done(enum poison_found found, void *arg)
+{
+	struct append *a = arg;
+
+	switch (found) {
+	case POISON_LOST:
+		return; /* the next session sends it */
+	case POISON_MOVED:
+		append_retry(a, 0);
+		return;
+	case POISON_NONE:
+	case POISON_ERROR:
+		append_retry(a, APPEND_AGAIN_MS);
+		return;
+	}
+}
+
 static void
 append_failed(struct append *a, const struct pg_end *end)
 {
 	static struct log_limit limit;
+	const char *reason;
 
 	if (strcmp(end->sqlstate, "23502") == 0 &&
 	    strstr(end->message, "epoch") != NULL) {
 		append_fence(a);
 		return;
 	}
+	/* What it says of a row has the row's contents in it. */
+	reason = poison_says(end);
 	if (log_limit(&limit, 2))
 		log_error("append.failed", "sqlstate=%s reason=%s detail=%s",
-		    end->sqlstate, end->message, end->detail);
-	store_state(a->store, false, end->message);
+		    end->sqlstate, reason,
+		    poison_suspect(end) ? "" : end->detail);
+	store_state(a->store, false, reason);
 	/* 23514: no partition for a row; the list may be out of date. */
-	if (strcmp(end->sqlstate, "23514") == 0) {
+	if (strcmp(end->sqlstate, "23514") == 0 && a->missed++ == 0) {
 		append_enter_state(a, APPEND_SETTLING);
+	} else if (poison_suspect(end) && pg_is_up(a->pg)) {
+		poison_find(
+		    &a->poison, a->pg, a->flying, append_poison_done, a);
+		return;
 	}
 	append_retry(a, APPEND_AGAIN_MS);
 }
@@ -841,6 +871,8 @@ append_send_horizon(struct append *a, uint64_t seq, struct batch *b)
 		    append_compare);
 	h.duplicate = b->duplicate;
 	h.n_duplicate = b->duplicate_count;
+	h.refused = b->refused;
+	h.n_refused = b->refused_count;
 	box_send(
 	    a->store->box, HOPYARD__V1__FRAME_TYPE__HORIZON, 0, 0, &h.base);
 }
@@ -852,6 +884,7 @@ append_done(struct append *a)
 	struct store *s = a->store;
 
 	a->durable = a->told = b->last;
+	a->missed = 0;
 	if (b->last_at > a->durable_at)
 		a->durable_at = b->last_at;
 	stat_batches.value++;

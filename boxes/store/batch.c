@@ -2,6 +2,7 @@
 #include "boxes/store/batch.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,7 @@ batch_fini(struct batch *b)
 	free(b->id);
 	free(b->notice);
 	free(b->duplicate);
+	free(b->refused);
 }
 
 void
@@ -63,7 +65,7 @@ batch_clear(struct batch *b)
 	b->attempt = 0;
 	b->items = b->bytes = 0;
 	b->id_count = b->notice_count = b->fetch_count = 0;
-	b->duplicate_count = 0;
+	b->duplicate_count = b->refused_count = 0;
 }
 
 /* ---------------------------------------------------------- what is kept */
@@ -165,6 +167,68 @@ batch_quarantine(
 	rows_bytes(c++, it->body.p, it->body.len);
 	rows_bytes(c++, it->report.p, it->report.len);
 	r->count++;
+}
+
+/* Of the column of this name, if the table has it. */
+static struct bytes
+batch_value(struct rows *r, enum rows_table t, uint32_t i, const char *name)
+{
+	const struct column *c = rows_column(r, t, name);
+	struct bytes v = { NULL, 0 };
+
+	if (c != NULL)
+		(void)column_get(c, i, &v.p, &v.len);
+	return v;
+}
+
+static void
+batch_refuse(struct batch *b, uint64_t seq)
+{
+	if (b->refused_count == b->refused_cap) {
+		b->refused_cap = b->refused_cap == 0 ? 16 : b->refused_cap * 2;
+		b->refused =
+		    xrealloc(b->refused, b->refused_cap * sizeof(*b->refused));
+	}
+	b->refused[b->refused_count++] = seq;
+	for (size_t i = 0; i < b->id_count; i++) {
+		if (b->id[i].seq == seq) {
+			memmove(&b->id[i], &b->id[i + 1],
+			    (--b->id_count - i) * sizeof(*b->id));
+			return;
+		}
+	}
+}
+
+uint64_t
+batch_set_apart(struct batch *b, enum rows_table t, uint32_t i, const char *why)
+{
+	struct rows *r = &b->rows[t], *q = &b->rows[ROWS_QUARANTINE];
+	struct bytes number = batch_value(r, t, i, "seq");
+	struct bytes context = batch_value(r, t, i, "rec");
+	struct bytes envelope = batch_value(r, t, i, "envelope");
+	struct bytes body = batch_value(r, t, i, "body");
+	struct bytes report = batch_value(r, t, i, "report");
+	struct column *c = q->col;
+	char text[320];
+	uint64_t seq = 0;
+
+	for (size_t k = 0; k < number.len; k++)
+		seq = seq << 8 | number.p[k];
+	if (t != ROWS_QUARANTINE) {
+		snprintf(text, sizeof(text), "%s: %s", rows_name(t), why);
+		column_add(c++, (int64_t)seq);
+		column_add(c++, (int64_t)clock_wall_ms());
+		column_add_text(c++, text, strlen(text));
+		rows_bytes(c++, context.p, context.len);
+		rows_bytes(c++, envelope.p, envelope.len);
+		rows_bytes(c++, body.p, body.len);
+		rows_bytes(c++, report.p, report.len);
+		q->count++;
+	}
+	rows_remove(r, i);
+	if (t == ROWS_MESSAGE)
+		batch_refuse(b, seq);
+	return seq;
 }
 
 static void

@@ -69,6 +69,8 @@ struct batch {
 	struct buf blob;
 	uint64_t *duplicate; /* seqs of messages whose id was there before */
 	size_t duplicate_count, duplicate_cap;
+	uint64_t *refused; /* seqs of messages that the database refuses */
+	size_t refused_count, refused_cap;
 };
 
 void batch_init(struct batch *);
@@ -90,6 +92,13 @@ struct batch_notice *batch_add_notice(struct batch *, uint64_t seq, uint64_t at,
 /* Appends to blob; returns the offset. */
 size_t batch_keep(struct batch *, const void *, size_t);
 void batch_add_duplicate(struct batch *, uint64_t seq);
+/*
+ * The database refuses row i of this table: into quarantine with it, as it came,
+ * or out altogether if it comes from there.  A message is then refused, too.
+ * Returns its seq, 0 if it has none.
+ */
+uint64_t batch_set_apart(
+    struct batch *, enum rows_table, uint32_t i, const char *why);
 
 /* The message of a DLR item. */
 void batch_pack_envelope(struct buf *, const uint8_t id[16],

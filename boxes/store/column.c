@@ -146,6 +146,48 @@ column_add_text(struct column *c, const void *bytes, size_t len)
 	}
 }
 
+/* Where value i begins with its length, -1 for NULL. */
+static size_t
+column_find(const struct column *c, uint32_t i, size_t *len, bool *null)
+{
+	size_t at = COLUMN_HEAD;
+
+	assert(i < c->count);
+	for (;; i--) {
+		const uint8_t *p = c->base + at;
+		uint32_t n = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+		    (uint32_t)p[2] << 8 | p[3];
+
+		*null = n == UINT32_MAX;
+		*len = *null ? 0 : n;
+		if (i == 0)
+			return at;
+		at += 4 + *len;
+	}
+}
+
+bool
+column_get(const struct column *c, uint32_t i, const uint8_t **p, size_t *len)
+{
+	bool null;
+	size_t at = column_find(c, i, len, &null);
+
+	*p = null ? NULL : c->base + at + 4;
+	return !null;
+}
+
+void
+column_remove(struct column *c, uint32_t i)
+{
+	size_t len, at;
+	bool null;
+
+	at = column_find(c, i, &len, &null);
+	memmove(c->base + at, c->base + at + 4 + len, c->len - at - 4 - len);
+	c->len -= 4 + len;
+	c->count--;
+}
+
 void
 column_param(struct column *c, struct pg_params *params)
 {

@@ -53,6 +53,11 @@ void column_add_text(struct column *, const void *, size_t);
 /* All its values are equal, or all NULL; it has one at least. */
 bool column_is_same(const struct column *);
 
+/* Value i; false: NULL.  Walks, and so does column_remove(). */
+bool column_get(
+    const struct column *, uint32_t i, const uint8_t **, size_t *len);
+void column_remove(struct column *, uint32_t i);
+
 /* Append as the next parameter; borrowed until the column changes. */
 void column_param(struct column *, struct pg_params *);
 /* The first value, as a parameter of the column's type. */

@@ -348,3 +348,51 @@ rows_run_form(struct rows *r, enum rows_table t, struct pg *pg, uint32_t same)
 	}
 	pg_run_prepared(pg, rows_form_name(t, same, name), &p, false);
 }
+
+const char *
+rows_name(enum rows_table t)
+{
+	return rows_specs[t].name;
+}
+
+struct column *
+rows_column(struct rows *r, enum rows_table t, const char *name)
+{
+	for (unsigned i = 0; i < r->ncol; i++)
+		if (strcmp(rows_specs[t].col[i].name, name) == 0)
+			return &r->col[i];
+	return NULL;
+}
+
+void
+rows_remove(struct rows *r, uint32_t i)
+{
+	for (unsigned c = 0; c < r->ncol; c++)
+		column_remove(&r->col[c], i);
+	r->count--;
+}
+
+void
+rows_run_slice(struct rows *r, enum rows_table t, struct pg *pg, uint32_t from,
+    uint32_t to)
+{
+	const struct rows_spec *s = &rows_specs[t];
+	struct pg_params p = { .count = 0 };
+	struct buf b;
+
+	buf_init(&b);
+	buf_printf(&b, "INSERT INTO %s (", s->name);
+	for (unsigned i = 0; i < r->ncol; i++)
+		buf_printf(&b, "%s%s", i > 0 ? ", " : "", s->col[i].name);
+	buf_addstr(&b, ") SELECT ");
+	/* Arrays count from 1, and both ends are in the slice. */
+	for (unsigned i = 0; i < r->ncol; i++) {
+		buf_printf(&b, "%sunnest(($%u::%s[])[%u:%u])",
+		    i > 0 ? ", " : "", i + 1, rows_type_name(s->col[i].type),
+		    from + 1, to);
+		column_param(&r->col[i], &p);
+	}
+	buf_addstr(&b, " ON CONFLICT DO NOTHING");
+	pg_run(pg, buf_str(&b), &p, false);
+	buf_fini(&b);
+}

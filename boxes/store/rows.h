@@ -114,5 +114,14 @@ void rows_run_form(struct rows *, enum rows_table, struct pg *, uint32_t same);
  * id is there are left out and the seqs of the others are returned.
  */
 void rows_run(struct rows *, enum rows_table, struct pg *, bool conflict);
+/* Likewise, rows [from, to) only, and without those that conflict; for a search,
+ * so not prepared. */
+void rows_run_slice(
+    struct rows *, enum rows_table, struct pg *, uint32_t from, uint32_t to);
+
+const char *rows_name(enum rows_table);
+/* The column of this name, or NULL. */
+struct column *rows_column(struct rows *, enum rows_table, const char *name);
+void rows_remove(struct rows *, uint32_t i);
 
 #endif

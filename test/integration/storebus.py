@@ -88,6 +88,7 @@ class StoreBus(FakeBus):
         self.sent = 0           # seq
         self.credit_used = [0, 0]
         self.duplicates = []
+        self.refused = []
         self.notices = {}       # seq -> Paged
         self.overdue = []
         self.states = []
@@ -171,6 +172,7 @@ class StoreBus(FakeBus):
         if h.seq < self.horizon:
             self.errors.append("horizon went back")
         self.duplicates += list(h.duplicate)
+        self.refused += list(h.refused)
         for seq in range(self.horizon + 1, h.seq + 1):
             self.records.pop(seq, None)
         self.horizon = max(self.horizon, h.seq)

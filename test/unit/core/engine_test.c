@@ -1850,6 +1850,36 @@ late_page_is_ignored(void **state)
 
 /* --------------------------------------------------------------- restarts */
 
+/* The database does not take one of three: it alone is not accepted. */
+static void
+refused_by_the_database(void **state)
+{
+	Hopyard__V1__Horizon h = HOPYARD__V1__HORIZON__INIT;
+	struct db_news news = { 0 };
+	uint64_t n[3], refused;
+
+	(void)state;
+	box_up("l1", 1, 11, false, 10);
+	for (int i = 0; i < 3; i++) {
+		submit("a", "491", 0);
+		n[i] = number;
+	}
+	commit_quietly(&news, UINT64_MAX);
+	refused = e->ledger.last_seq - 1;
+	h.seq = e->ledger.last_seq;
+	h.refused = &refused;
+	h.n_refused = 1;
+	assert_true(engine_horizon(e, &h));
+	db_news_fini(&news);
+	engine_dispatch(e);
+	assert_int_equal(code_of(n[0]), ACK(ACK_OK));
+	assert_int_equal(code_of(n[1]), ACK(INVALID));
+	assert_int_equal(code_of(n[2]), ACK(ACK_OK));
+	assert_int_equal(got_count, 2);
+	assert_int_equal(e->by_seq.count, 2);
+	assert_int_equal(e->count.duplicates, 0);
+}
+
 static void
 store_away_and_back(void **state)
 {
@@ -2770,6 +2800,7 @@ main(void)
 		TEST(no_page_beyond_the_horizon),
 		TEST(page_older_than_the_end),
 		TEST(late_page_is_ignored),
+		TEST(refused_by_the_database),
 		TEST(store_away_and_back),
 		TEST(committed_and_not_told),
 		TEST(look_up_across_a_lost_store),
