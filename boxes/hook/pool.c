@@ -282,9 +282,9 @@ pool_init(struct pool *pool, uv_loop_t *loop, unsigned max_idle,
 void
 pool_close(struct pool *pool)
 {
-	struct place *p;
+	struct place *p, *next;
 
-	while ((p = TAILQ_FIRST(&pool->places)) != NULL)
+	TAILQ_FOREACH_SAFE(p, &pool->places, link, next)
 		place_forget(p);
 	uv_close((uv_handle_t *)&pool->timer, NULL);
 }

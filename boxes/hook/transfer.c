@@ -301,9 +301,12 @@ transfer_connect(struct transfer *x)
 	struct tls_config *tls = NULL;
 	const char *why = NULL;
 
-	if (p->tls && (tls = transfers_get_tls(t, &why)) == NULL) {
-		transfer_fail(x, TRANSFER_TLS, why);
-		return;
+	if (p->tls) {
+		tls = transfers_get_tls(t, &why);
+		if (tls == NULL) {
+			transfer_fail(x, TRANSFER_TLS, why);
+			return;
+		}
 	}
 	while (x->tried < p->addresses) {
 		const struct sockaddr *sa =
