@@ -44,6 +44,8 @@
 #define CONN_LOW         (256 * 1024)
 #define CONN_HARD_FACTOR 64          /* times high: the peer does not read */
 #define CONN_KEEP        (64 * 1024) /* write memory that is always kept */
+#define CONN_OUTS        256
+#define CONN_OUT_MAX     4096 /* larger ones stay where they are */
 #define CONN_FLUSH_MS    5000
 #define CONN_LINGER_MS   1000
 #define CONN_SHAKE_MS    10000 /* for a TLS handshake */
@@ -106,6 +108,10 @@ struct conn {
 };
 
 static struct buf conn_spare; /* memory of an empty read buffer, or none */
+/* Memory of empty write buffers: what is sent next is put where something was
+ * sent from just now, and not where this connection did so long ago. */
+static struct buf conn_outs[CONN_OUTS];
+static unsigned conn_out_count;
 /* Between alloc and read callback: what came over TLS, and how much it was (0:
  * nothing, UV_EOF, or an error). */
 static uint8_t conn_cipher[CONN_CIPHER];
@@ -744,7 +750,20 @@ conn_takes_output(const struct conn *c)
 uint8_t *
 conn_reserve(struct conn *c, size_t n)
 {
+	if (c->out.base == NULL && conn_out_count > 0)
+		c->out = conn_outs[--conn_out_count];
 	return buf_reserve(&c->out, n);
+}
+
+/* The write buffer is empty. */
+static void
+conn_pass_out(struct conn *c)
+{
+	if (c->out.base == NULL || c->out.cap > CONN_OUT_MAX ||
+	    conn_out_count == CONN_OUTS)
+		return;
+	conn_outs[conn_out_count++] = c->out;
+	buf_init(&c->out);
 }
 
 /* Something to write has come. */
@@ -781,7 +800,7 @@ conn_send(struct conn *c, const void *p, size_t n)
 {
 	if (!conn_takes_output(c) || n == 0)
 		return;
-	memcpy(buf_reserve(&c->out, n), p, n);
+	memcpy(conn_reserve(c, n), p, n);
 	conn_commit(c, n);
 }
 
@@ -926,6 +945,8 @@ conn_flush(void *arg)
 	    c->state != CONN_SHAKING) {
 		turn_add(&c->dirty); /* the next piece */
 	}
+	if (buf_len(&c->out) == 0)
+		conn_pass_out(c);
 	conn_on_written(c);
 }
 

@@ -35,7 +35,8 @@
 #define SERVER_DRAIN_IDLE_MS 400         /* a request may be on its way */
 #define SERVER_BODY_FREE     (64 * 1024) /* bodies up to here cost no budget */
 #define SERVER_BODY_BUDGET   (64 * 1024 * 1024)
-#define SERVER_SPARE         256 /* requests kept for reuse */
+#define SERVER_SPARE         1024 /* requests kept for reuse */
+#define SERVER_PARSES        16   /* and what reads them */
 #define SERVER_LISTENERS     8
 #define SOURCE_LEN           48
 #define REQUEST_ID_LEN       64
@@ -58,8 +59,8 @@ static const char *const http_state_names[] = {
 	[HCONN_CLOSING] = "closing",
 };
 
-/* What an answer needs comes first: other requests were handled since this one
- * was, and its memory is cold by then. */
+/* Small: by the time of the answer other requests were handled, and its memory
+ * is cold. */
 struct http_request {
 	struct server *server;
 	struct http_conn *conn; /* NULL: the client has gone */
@@ -70,11 +71,16 @@ struct http_request {
 	const uint8_t *base; /* NULL: no longer readable */
 	uint8_t *kept;       /* owned copy of the bytes, or NULL */
 	size_t charged;      /* of the budget for bodies */
-	bool done;           /* answered, waits for its turn */
-	bool close;          /* the connection ends after this answer */
+	/* While it is being received or can be read, else NULL. */
+	struct parse *parse;
+	size_t size;          /* of it all; this and what follows since it */
+	unsigned char method; /* was received */
+	bool old;             /* HTTP/1.0 */
+	bool keep_alive;      /* the client does not want it to be the last */
+	bool done;            /* answered, waits for its turn */
+	bool close;           /* the connection ends after this answer */
 	char id[REQUEST_ID_LEN + 1];
-	struct buf out; /* the answer, until its turn */
-	struct parse parse;
+	struct buf out;          /* the answer, until its turn */
 	char source[SOURCE_LEN]; /* when the client has gone */
 };
 
@@ -110,6 +116,8 @@ struct server {
 	unsigned request_count; /* in the hands of handlers or waiting */
 	struct request_list spare;
 	unsigned spare_count;
+	struct parse *parses[SERVER_PARSES]; /* spare */
+	unsigned parse_count;
 	size_t body_charged;
 	bool draining;
 	void (*drained)(void *arg);
@@ -131,6 +139,38 @@ static conn_cb http_conn_cb;
 
 /* ------------------------------------------------------------ requests */
 
+static struct parse *
+server_parse(struct server *s)
+{
+	struct parse *p;
+
+	if (s->parse_count > 0)
+		return s->parses[--s->parse_count];
+	p = xmalloc(sizeof(*p));
+	parse_init(p);
+	return p;
+}
+
+/* Its bytes are not readable any more. */
+static void
+request_end_reading(struct http_request *r)
+{
+	struct server *s = r->server;
+	struct parse *p = r->parse;
+
+	r->base = NULL;
+	r->parse = NULL;
+	if (p == NULL)
+		return;
+	/* Large buffers are not kept for the next one. */
+	if (s->parse_count == SERVER_PARSES || p->joined.cap > 16384) {
+		parse_fini(p);
+		free(p);
+		return;
+	}
+	s->parses[s->parse_count++] = p;
+}
+
 static struct http_request *
 request_new(struct http_conn *c)
 {
@@ -143,7 +183,6 @@ request_new(struct http_conn *c)
 	} else {
 		r = xcalloc(1, sizeof(*r));
 		r->server = s;
-		parse_init(&r->parse);
 		buf_init(&r->out);
 	}
 	r->conn = c;
@@ -153,7 +192,8 @@ request_new(struct http_conn *c)
 	r->charged = 0;
 	r->done = r->close = false;
 	r->id[0] = '\0';
-	parse_reset(&r->parse, s->opts.max_body);
+	r->parse = server_parse(s);
+	parse_reset(r->parse, s->opts.max_body);
 	s->request_count++;
 	return r;
 }
@@ -169,10 +209,8 @@ request_free(struct http_request *r)
 	free(r->kept);
 	r->kept = NULL;
 	r->conn = NULL;
-	/* Large buffers are not kept for the next one. */
-	if (s->spare_count == SERVER_SPARE || r->parse.joined.cap > 16384 ||
-	    r->out.cap > 16384) {
-		parse_fini(&r->parse);
+	request_end_reading(r);
+	if (s->spare_count == SERVER_SPARE || r->out.cap > 16384) {
 		buf_fini(&r->out);
 		free(r);
 		return;
@@ -187,8 +225,8 @@ static bool
 request_charge(struct http_request *r)
 {
 	struct server *s = r->server;
-	size_t want =
-	    r->parse.chunked ? s->opts.max_body : (size_t)r->parse.body_length;
+	size_t want = r->parse->chunked ? s->opts.max_body
+					: (size_t)r->parse->body_length;
 
 	if (want <= SERVER_BODY_FREE)
 		return true;
@@ -202,13 +240,13 @@ request_charge(struct http_request *r)
 unsigned
 http_method(const struct http_request *r)
 {
-	return parse_method(&r->parse);
+	return r->method;
 }
 
 struct bytes
 http_path(const struct http_request *r)
 {
-	return http_span_bytes(r->base, r->parse.head.path);
+	return http_span_bytes(r->base, r->parse->head.path);
 }
 
 struct bytes
@@ -223,19 +261,19 @@ http_rest(const struct http_request *r)
 struct bytes
 http_query(const struct http_request *r)
 {
-	return http_span_bytes(r->base, r->parse.head.query);
+	return http_span_bytes(r->base, r->parse->head.query);
 }
 
 struct bytes
 http_body(const struct http_request *r)
 {
-	return parse_body(&r->parse, r->base);
+	return parse_body(r->parse, r->base);
 }
 
 bool
 http_header(const struct http_request *r, const char *name, struct bytes *value)
 {
-	return http_head_get(&r->parse.head, r->base, name, value);
+	return http_head_get(&r->parse->head, r->base, name, value);
 }
 
 const char *
@@ -274,7 +312,7 @@ http_keep(struct http_request *r)
 	if (r->kept != NULL)
 		return;
 	assert(r->base != NULL);
-	r->kept = xmemdup(r->base, r->parse.size);
+	r->kept = xmemdup(r->base, r->size);
 	r->base = r->kept;
 }
 
@@ -420,7 +458,7 @@ response_put(
 	struct server *s = r->server;
 
 	server_date(s);
-	p = put_str(p, r->parse.head.minor == 0 ? "HTTP/1.0 " : "HTTP/1.1 ");
+	p = put_str(p, r->old ? "HTTP/1.0 " : "HTTP/1.1 ");
 	p = put_number(p, resp->status);
 	*p++ = ' ';
 	p = put_str(p, reason_phrase(resp->status));
@@ -561,7 +599,7 @@ http_flush(struct http_conn *c)
 static bool
 http_is_last(const struct http_conn *c, const struct http_request *r)
 {
-	size_t own = r->base == conn_data(c->conn) ? r->parse.size : 0;
+	size_t own = r->base == conn_data(c->conn) ? r->size : 0;
 
 	return r == TAILQ_LAST(&c->waiting, request_list) &&
 	    c->current == NULL && conn_len(c->conn) <= own;
@@ -584,7 +622,7 @@ http_reply(struct http_request *r, const struct http_response *resp)
 		return;
 	}
 
-	r->close = resp->close || !r->parse.keep_alive ||
+	r->close = resp->close || !r->keep_alive ||
 	    (r->server->draining && http_is_last(c, r));
 	if (r->close)
 		http_read_no_more(c); /* the answer itself may have to wait */
@@ -689,6 +727,10 @@ static void
 http_enqueue(struct http_conn *c, struct http_request *r, const uint8_t *data)
 {
 	r->base = data;
+	r->size = r->parse->size;
+	r->method = (unsigned char)parse_method(r->parse);
+	r->old = r->parse->head.minor == 0;
+	r->keep_alive = r->parse->keep_alive;
 	r->started_us = clock_turn_us();
 	TAILQ_INSERT_TAIL(&c->waiting, r, link);
 	c->waiting_count++;
@@ -699,19 +741,19 @@ http_enqueue(struct http_conn *c, struct http_request *r, const uint8_t *data)
 static void
 http_on_request(struct http_conn *c, struct http_request *r)
 {
-	size_t size = r->parse.size;
+	size_t size = r->parse->size;
 
 	CRASH_POINT("http.request_read");
 	http_enqueue(c, r, conn_data(c->conn));
 	request_take_id(r);
-	if (!r->parse.keep_alive)
+	if (!r->keep_alive)
 		http_read_no_more(c); /* before any answer can close it */
 	/* The handler may answer and so free r: only c is safe afterwards. */
 	server_dispatch(c->server, r);
 
 	r = TAILQ_LAST(&c->waiting, request_list);
 	if (!TAILQ_EMPTY(&c->waiting) && r->kept == NULL)
-		r->base = NULL;
+		request_end_reading(r);
 	conn_drop(c->conn, c->state < HCONN_LAST ? size : conn_len(c->conn));
 }
 
@@ -726,11 +768,11 @@ http_on_fault(struct http_conn *c, enum http_fault fault)
 		log_warn("http.fault", "peer=%s status=%u reason=%s",
 		    conn_peer(c->conn), http_fault_status(fault),
 		    http_fault_text(fault));
-	r->parse.state = PARSE_FAULT;
-	r->parse.keep_alive = false;
+	r->parse->state = PARSE_FAULT;
+	r->parse->keep_alive = false;
 	/* Only the path is of use to refuse(), if it got that far. */
 	http_enqueue(
-	    c, r, r->parse.head.path.len > 0 ? r->parse.base : nothing);
+	    c, r, r->parse->head.path.len > 0 ? r->parse->base : nothing);
 	c->server->opts.refuse(r, http_fault_status(fault),
 	    http_fault_text(fault), NULL, c->server->opts.arg);
 	if (c->state < HCONN_LAST)
@@ -754,7 +796,7 @@ http_on_head(struct http_conn *c, struct http_request *r)
 		http_on_fault(c, HTTP_FAULT_BUSY);
 		return;
 	}
-	if (r->parse.head.expects_continue) {
+	if (r->parse->head.expects_continue) {
 		c->want_continue = true;
 		http_flush(c);
 	}
@@ -783,7 +825,7 @@ http_on_data(struct http_conn *c)
 		}
 		r = c->current;
 		switch (parse_run(
-		    &r->parse, conn_data(c->conn), conn_len(c->conn))) {
+		    r->parse, conn_data(c->conn), conn_len(c->conn))) {
 		case PARSE_HEAD:
 			return;
 		case PARSE_BODY:
@@ -795,7 +837,7 @@ http_on_data(struct http_conn *c)
 				http_enter_state(c, HCONN_IDLE);
 			break;
 		case PARSE_FAULT:
-			http_on_fault(c, r->parse.head.fault);
+			http_on_fault(c, r->parse->head.fault);
 			break;
 		}
 	}
@@ -1061,9 +1103,12 @@ server_free(struct server *s)
 	stat_unregister(&server_connections_stat);
 	while ((r = TAILQ_FIRST(&s->spare)) != NULL) {
 		TAILQ_REMOVE(&s->spare, r, link);
-		parse_fini(&r->parse);
 		buf_fini(&r->out);
 		free(r);
+	}
+	while (s->parse_count > 0) {
+		parse_fini(s->parses[--s->parse_count]);
+		free(s->parses[s->parse_count]);
 	}
 	free(s);
 }
