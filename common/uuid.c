@@ -108,17 +108,18 @@ uuid_time_ms(const uint8_t id[UUID_LEN])
 const char *
 uuid_format(const uint8_t id[UUID_LEN], char dst[UUID_TEXT_LEN])
 {
+	/* Where in the text the two digits of each octet stand. */
+	static const uint8_t at[UUID_LEN] = { 0, 2, 4, 6, 9, 11, 14, 16, 19, 21,
+		24, 26, 28, 30, 32, 34 };
 	static const char hex[] = "0123456789abcdef";
-	char *p = dst;
 	int i;
 
 	for (i = 0; i < UUID_LEN; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*p++ = '-';
-		*p++ = hex[id[i] >> 4];
-		*p++ = hex[id[i] & 15];
+		dst[at[i]] = hex[id[i] >> 4];
+		dst[at[i] + 1] = hex[id[i] & 15];
 	}
-	*p = '\0';
+	dst[8] = dst[13] = dst[18] = dst[23] = '-';
+	dst[UUID_TEXT_LEN - 1] = '\0';
 	return dst;
 }
 

@@ -63,32 +63,32 @@ form_plain(const uint8_t *src, size_t len)
 size_t
 form_decode(uint8_t *dst, const uint8_t *src, size_t len)
 {
-	size_t i, n = form_plain(src, len);
+	size_t i = 0, n = 0, plain;
 	int hi, lo;
 
-	/* Mostly that is all of it. */
-	if (n > 0 && dst != src)
-		memcpy(dst, src, n);
-	src += n;
-	len -= n;
-
-	for (i = 0; i < len; i++) {
-		if (src[i] == '+') {
-			dst[n++] = ' ';
-			continue;
-		}
+	if (len == 0)
+		return 0;
+	for (;;) {
+		plain = form_plain(src + i, len - i);
+		if (plain > 0 && dst + n != src + i)
+			memmove(dst + n, src + i, plain);
+		i += plain;
+		n += plain;
+		if (i == len)
+			return n;
+		hi = lo = -1;
 		if (src[i] == '%' && len - i > 2) {
 			hi = form_digit(src[i + 1]);
 			lo = form_digit(src[i + 2]);
-			if (hi >= 0 && lo >= 0) {
-				dst[n++] = (uint8_t)(hi << 4 | lo);
-				i += 2;
-				continue;
-			}
 		}
-		dst[n++] = src[i];
+		if (hi >= 0 && lo >= 0) {
+			dst[n++] = (uint8_t)(hi << 4 | lo);
+			i += 3;
+		} else {
+			dst[n++] = src[i] == '+' ? ' ' : src[i];
+			i++;
+		}
 	}
-	return n;
 }
 
 bool

@@ -31,6 +31,10 @@ pb_put_varint(struct pb *b, uint64_t v)
 	size_t n = 1;
 	uint8_t *p;
 
+	if (v < 0x80 && b->p != NULL && b->p > b->start) {
+		*--b->p = (uint8_t)v;
+		return;
+	}
 	while ((rest >>= 7) > 0)
 		n++;
 	if ((p = pb_room(b, n)) == NULL)
@@ -122,7 +126,8 @@ pb_put_value(
 		break;
 	case PROTOBUF_C_TYPE_MESSAGE:
 		m = *(ProtobufCMessage *const *)member;
-		end = b->p;
+		if ((end = b->p) == NULL)
+			return;
 		if (m != NULL)
 			pb_put_message(b, m);
 		if (b->p == NULL)
@@ -148,7 +153,7 @@ pb_put_repeated(
 	size_t size = pb_size(f->type);
 	const uint8_t *end;
 
-	if (n == 0)
+	if (n == 0 || b->p == NULL)
 		return;
 	if ((f->flags & PROTOBUF_C_FIELD_FLAG_PACKED) == 0) {
 		while (n-- > 0)
@@ -196,30 +201,26 @@ static void
 pb_put_message(struct pb *b, const ProtobufCMessage *m)
 {
 	const uint8_t *message = (const uint8_t *)m;
-	const ProtobufCFieldDescriptor *f;
-	unsigned i;
+	const ProtobufCFieldDescriptor *first = m->descriptor->fields;
+	const ProtobufCFieldDescriptor *f = first + m->descriptor->n_fields;
 
-	pb_put_unknown(b, m);
-	for (i = m->descriptor->n_fields; i > 0 && b->p != NULL; i--) {
-		f = &m->descriptor->fields[i - 1];
-		switch (f->label) {
-		case PROTOBUF_C_LABEL_OPTIONAL:
-			if (!pb_has(f, message))
-				break;
-			/* FALLTHROUGH */
-		case PROTOBUF_C_LABEL_REQUIRED:
+	if (m->n_unknown_fields > 0)
+		pb_put_unknown(b, m);
+	while (f-- > first) {
+		/* Most are optional and not there. */
+		if (f->label == PROTOBUF_C_LABEL_OPTIONAL) {
+			if (pb_has(f, message))
+				pb_put_value(b, f, message + f->offset);
+		} else if (f->label == PROTOBUF_C_LABEL_REQUIRED) {
 			pb_put_value(b, f, message + f->offset);
-			break;
-		case PROTOBUF_C_LABEL_REPEATED:
+		} else {
+			assert(f->label == PROTOBUF_C_LABEL_REPEATED);
 			pb_put_repeated(b, f, message);
-			break;
-		case PROTOBUF_C_LABEL_NONE:
-			assert(!"proto3 is not spoken here");
-			break;
 		}
 	}
 }
 
+/* It is written to.  NOLINTBEGIN(readability-non-const-parameter) */
 uint8_t *
 pb_pack_back(const ProtobufCMessage *m, const uint8_t *start, uint8_t *end)
 {
@@ -228,3 +229,4 @@ pb_pack_back(const ProtobufCMessage *m, const uint8_t *start, uint8_t *end)
 	pb_put_message(&b, m);
 	return b.p;
 }
+/* NOLINTEND(readability-non-const-parameter) */
