@@ -85,6 +85,7 @@ struct auth {
 	unsigned delayed_count;
 	uv_timer_t timer;
 	bool draining;
+	bool closing; /* nothing is hashed any more */
 	struct log_limit log_failed;
 };
 
@@ -143,6 +144,18 @@ auth_digest(const struct auth *a, struct bytes user, struct bytes password,
 	c = a->outer;
 	SHA256_Update(&c, digest, ACCOUNT_DIGEST);
 	SHA256_Final(digest, &c);
+}
+
+/* In a time that does not tell where they differ. */
+static bool
+same_digest(const uint8_t a[ACCOUNT_DIGEST], const uint8_t b[ACCOUNT_DIGEST])
+{
+	uint64_t x[ACCOUNT_DIGEST / 8], y[ACCOUNT_DIGEST / 8];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) |
+		   (x[3] ^ y[3])) == 0;
 }
 
 static void
@@ -440,7 +453,7 @@ job_done_cb(uv_work_t *work, int status)
 		TAILQ_REMOVE(&list, t, link);
 		q = attempt_query(t);
 		ok = NULL;
-		if (status != 0 || ++t->again > AUTH_AGAIN)
+		if (status != 0 || a->closing || ++t->again > AUTH_AGAIN)
 			v = AUTH_BUSY;
 		else if (dummy)
 			v = auth_fail(a, &q, t, "unknown name");
@@ -458,7 +471,7 @@ auth_run_jobs(struct auth *a)
 	int rc;
 
 	TAILQ_FOREACH(j, &a->jobs, link) {
-		if (a->running == AUTH_RUNNING)
+		if (a->running == AUTH_RUNNING || a->closing)
 			return;
 		if (j->running)
 			continue;
@@ -488,7 +501,7 @@ auth_hash(struct auth *a, struct attempt *t, const struct account *acc)
 			break;
 	}
 	if (j == NULL) {
-		if (a->job_count >= AUTH_QUEUE + AUTH_RUNNING)
+		if (a->closing || a->job_count >= AUTH_QUEUE + AUTH_RUNNING)
 			return AUTH_BUSY;
 		j = xcalloc(1, sizeof(*j));
 		j->auth = a;
@@ -518,8 +531,7 @@ auth_decide(struct auth *a, const struct auth_query *q, struct attempt *t,
 {
 	uint64_t now = clock_turn_ms();
 	bool good = q->key.p != NULL ||
-	    (now < acc->good_until &&
-		CRYPTO_memcmp(acc->good, digest, ACCOUNT_DIGEST) == 0);
+	    (now < acc->good_until && same_digest(acc->good, digest));
 	bool allowed =
 	    !acc->pb->disabled && account_source_allowed(acc, q->source);
 
@@ -530,8 +542,7 @@ auth_decide(struct auth *a, const struct auth_query *q, struct attempt *t,
 	if (good)
 		return auth_fail(
 		    a, q, t, acc->pb->disabled ? "disabled" : "source address");
-	if (now < acc->bad_until &&
-	    CRYPTO_memcmp(acc->bad, digest, ACCOUNT_DIGEST) == 0)
+	if (now < acc->bad_until && same_digest(acc->bad, digest))
 		return auth_fail(a, q, t, "wrong password");
 	if (!acc->pb->has_password_hash || acc->pb->password_hash.len == 0)
 		return auth_hash(a, t, NULL);
@@ -734,30 +745,36 @@ auth_drain(struct auth *a)
 void
 auth_close(struct auth *a)
 {
+	struct attempt *t;
+	struct job *j;
+
 	auth_drain(a);
 	if (!uv_is_closing((uv_handle_t *)&a->timer))
 		uv_close((uv_handle_t *)&a->timer, NULL);
+	/* A thread tells the loop when it has finished: the loop has to be
+	 * there. */
+	a->closing = true;
+	TAILQ_FOREACH(j, &a->jobs, link) {
+		if (j->running)
+			(void)uv_cancel((uv_req_t *)&j->work);
+	}
+	while (a->running > 0)
+		uv_run(a->loop, UV_RUN_ONCE);
+	/* Each leaves its list.  NOLINTBEGIN(clang-analyzer-unix.Malloc) */
+	while ((j = TAILQ_FIRST(&a->jobs)) != NULL) {
+		while ((t = TAILQ_FIRST(&j->attempts)) != NULL) {
+			TAILQ_REMOVE(&j->attempts, t, link);
+			attempt_finish(t, AUTH_BUSY, NULL);
+		}
+		job_free(j);
+	}
+	/* NOLINTEND(clang-analyzer-unix.Malloc) */
 }
 
 void
 auth_free(struct auth *a)
 {
-	struct attempt *t;
-	struct job *j;
-
-	while ((j = TAILQ_FIRST(&a->jobs)) != NULL) {
-		/* job_free() takes it off the list.
-		 * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-		while ((t = TAILQ_FIRST(&j->attempts)) != NULL) {
-			TAILQ_REMOVE(&j->attempts, t, link);
-			attempt_free(t);
-		}
-		/* A thread that still runs goes with the process. */
-		if (j->running)
-			TAILQ_REMOVE(&a->jobs, j, link);
-		else
-			job_free(j);
-	}
+	assert(TAILQ_EMPTY(&a->jobs));
 	offenders_fini(&a->offenders);
 	OPENSSL_cleanse(a, sizeof(*a));
 	free(a);

@@ -65,6 +65,8 @@ enum auth_verdict auth_refuse(struct auth *, const struct auth_query *,
 void auth_keep(struct auth *, struct bytes username);
 /* Answer all held refusals now, and hold no more. */
 void auth_drain(struct auth *);
+/* Turns the loop until no thread hashes any more; who waits for a hash is told
+ * AUTH_BUSY. */
 void auth_close(struct auth *);
 void auth_free(struct auth *);
 

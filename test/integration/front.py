@@ -260,7 +260,7 @@ def front():
     errors = f.bus.errors
     if f.process is not None:
         output = f.process.output()
-        assert f.process.popen.returncode == 0, output[-5000:]
+        assert f.process.popen.returncode == 0, (f.process.popen.returncode, output[-5000:])
         assert "ERROR: AddressSanitizer" not in output
     assert not errors
     shutil.rmtree(directory)
