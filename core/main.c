@@ -2,9 +2,13 @@
 /*
  * main.c - hop-bus: start-up order, nothing else.
  */
+#include <jansson.h>
+#include <stdlib.h>
+
 #include "common/buf.h"
 #include "common/conf.h"
 #include "common/daemon.h"
+#include "common/xalloc.h"
 #include "core/broker.h"
 
 static struct broker broker;
@@ -56,5 +60,7 @@ main(int argc, char **argv)
 		.drain_ms = 10000,
 	};
 
+	/* Out of memory it would call a text malformed, or assert. */
+	json_set_alloc_funcs(xmalloc, free);
 	return daemon_run(&box, argc, argv, &broker);
 }

@@ -3,11 +3,14 @@
  * hop-hook: delivery reports, messages from handsets and keyword services, as
  * HTTP requests to customers.
  */
+#include <jansson.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "boxes/hook/hook.h"
 #include "boxes/hook/resolve.h"
 #include "common/daemon.h"
+#include "common/xalloc.h"
 
 static int
 main_start(struct daemon *d, void *arg)
@@ -55,6 +58,8 @@ main(int argc, char **argv)
 	int code;
 
 	resolve_set_threads();
+	/* Out of memory it would call a text malformed, or assert. */
+	json_set_alloc_funcs(xmalloc, free);
 	code = daemon_run(&box, argc, argv, &hook);
 	/* A name that nobody answers for: exit() would wait for its thread. */
 	if (resolve_busy())

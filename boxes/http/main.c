@@ -4,11 +4,14 @@
  * (type "admin").  A process is one of the two, so that a front end never has
  * the control role.
  */
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "boxes/http/admin.h"
 #include "boxes/http/front.h"
 #include "common/daemon.h"
+#include "common/xalloc.h"
 
 struct roles {
 	struct front front;
@@ -65,5 +68,7 @@ main(int argc, char **argv)
 		.fini = main_fini,
 	};
 
+	/* Out of memory it would call a text malformed, or assert. */
+	json_set_alloc_funcs(xmalloc, free);
 	return daemon_run(&box, argc, argv, &roles);
 }

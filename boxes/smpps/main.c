@@ -2,10 +2,14 @@
 /*
  * hop-smpps: SMPP server for customers.  Start-up order, nothing else.
  */
+#include <jansson.h>
+#include <stdlib.h>
+
 #include "boxes/smpps/server.h"
 #include "common/attr.h"
 #include "common/conf.h"
 #include "common/daemon.h"
+#include "common/xalloc.h"
 
 static int
 main_start(struct daemon *d, void *arg)
@@ -46,5 +50,7 @@ main(int argc, char **argv)
 		.drain_ms = SERVER_DRAIN_MS,
 	};
 
+	/* Out of memory it would call a text malformed, or assert. */
+	json_set_alloc_funcs(xmalloc, free);
 	return daemon_run(&box, argc, argv, &server);
 }

@@ -2,8 +2,12 @@
 /*
  * hop-store: keeps the record of one cell in PostgreSQL.
  */
+#include <jansson.h>
+#include <stdlib.h>
+
 #include "boxes/store/store.h"
 #include "common/daemon.h"
+#include "common/xalloc.h"
 
 static struct store store;
 
@@ -65,5 +69,7 @@ main(int argc, char **argv)
 		.option = main_option,
 	};
 
+	/* Out of memory it would call a text malformed, or assert. */
+	json_set_alloc_funcs(xmalloc, free);
 	return daemon_run(&box, argc, argv, &store);
 }

@@ -142,8 +142,11 @@ message(uint8_t how, const char *text, size_t len)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (memory == NULL)
+	if (memory == NULL) {
 		memory = xmalloc(FUZZ_ARENA);
+		/* As in the programs. */
+		json_set_alloc_funcs(xmalloc, free);
+	}
 	if (size == 0)
 		return 0;
 	writer(data, size);
