@@ -41,8 +41,8 @@ fork(void)
 }
 
 int
-pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*f)(void *),
-    void *arg)
+pthread_create(
+    pthread_t *t, const pthread_attr_t *attr, void *(*f)(void *), void *arg)
 {
 	int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
 	    void *) = (int (*)(pthread_t *, const pthread_attr_t *,
