@@ -31,16 +31,6 @@ struct disk {
 static struct disk private_disk;
 static struct disk *disk = &private_disk;
 
-int fsync(int);
-int fdatasync(int);
-ssize_t write(int, const void *, size_t);
-ssize_t pwrite(int, const void *, size_t, off_t);
-ssize_t pwrite64(int, const void *, size_t, off64_t);
-ssize_t pwritev(int, const struct iovec *, int, off_t);
-ssize_t pwritev64(int, const struct iovec *, int, off64_t);
-int posix_fallocate(int, off_t, off_t);
-int posix_fallocate64(int, off64_t, off64_t);
-
 static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
 static ssize_t (*real_write)(int, const void *, size_t);

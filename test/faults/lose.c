@@ -29,16 +29,6 @@ struct entry {
 	uint64_t old; /* bytes that stood there, and follow */
 };
 
-int fsync(int);
-int fdatasync(int);
-ssize_t write(int, const void *, size_t);
-ssize_t pwrite(int, const void *, size_t, off_t);
-ssize_t pwrite64(int, const void *, size_t, off64_t);
-ssize_t pwritev(int, const struct iovec *, int, off_t);
-ssize_t pwritev64(int, const struct iovec *, int, off64_t);
-int ftruncate(int, off_t);
-int ftruncate64(int, off64_t);
-
 static const char *folder;
 static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
