@@ -229,7 +229,7 @@ SEED    ?= $(shell date +%s)
 check-faults: MINUTES ?= 10
 check-faults: all crash
 	@$(FAULTS) -m slow
-check-faults-quick: MINUTES ?= 3
+check-faults-quick: MINUTES ?= 4
 check-faults-quick: all crash
 	@$(FAULTS) -m faults
 

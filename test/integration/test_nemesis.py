@@ -18,8 +18,8 @@ from nemesis import Nemesis, Plan
 from smpp_ledger import SmppLedger
 
 WINDOW = 50
-HTTP_RATE, SMPP_RATE = 250, 650
-MINUTES = float(os.environ.get("MINUTES") or 3)
+HTTP_RATE, SMPP_RATE = 300, 800
+MINUTES = float(os.environ.get("MINUTES") or 4)
 # What a connector may have told a bus that died with it, and the store did not
 # write: 50 ms of the rate.
 UNWRITTEN = (HTTP_RATE + SMPP_RATE) // 20

@@ -147,5 +147,9 @@ def test_stops(tmp_path, part, seconds, figures):
                 "".join("; p99 %s %.1f ms, was %.1f" % (
                     n, d * 1000, b * 1000) for n, b, d in others)))
     assert back <= 3
+    for name, _, _ in others:
+        slow = [(int(t - stopped) / 1000, round(l, 2)) for t, l in
+                getattr(s, name).took if l > 0.2]
+        print("slow answers of", name, slow[:5], slow[-5:], len(slow))
     for name, base, during in others:
         assert during <= max(2 * base, base + NOISE), name
