@@ -147,6 +147,11 @@ class Journal:
             return
 
 
+def journal(path):
+    """All of it, from its beginning."""
+    return Journal(path).news()
+
+
 WINDOW = 50
 
 
