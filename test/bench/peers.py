@@ -386,6 +386,8 @@ class Hopyard(Gateway):
         super().__init__()
         self.env = dict(os.environ, **(env or {}))
         self.others = list(others)
+        self.dsn = next((s.partition("=")[2] for s in settings
+                         if s.startswith("store.dsn=")), None)
         inbound = ["--set", "inbound.webhook=false", "--set",
                    "inbound.url=%s?from=%%p&to=%%P&text=%%b" % mo_url
                    ] if mo_url else []
@@ -428,7 +430,8 @@ class Hopyard(Gateway):
         """A server that has run for a while writes into WAL files that it has
         used before; a new one makes each of them, 16 MB of zeros and a wait
         of 20 ms.  As many as two minutes of load take."""
-        psql = ["psql", "-q", "-X", "-o", os.devnull, self.ready["database"]]
+        psql = ["psql", "-q", "-X", "-o", os.devnull,
+                self.dsn or self.ready["database"]]
         for _ in range(48):
             psql += ["-c", "SELECT pg_logical_emit_message(true, 'a', 'b')",
                      "-c", "SELECT pg_switch_wal()"]
