@@ -471,15 +471,14 @@ check_boxes(struct check *k)
 			    "the bus has no entry in boxes; its settings are "
 			    "in bus = { ... }");
 		else if (g->table == &conf_table_box &&
-		    conf_str(g, "exec") == NULL)
+		    conf_str(g, "exec") == NULL) {
+			conf_suggest(type, next_type, NULL, hint, sizeof(hint));
 			check_complain(k, g, "type",
-			    "there is no box type \"%s\"%s%s", type,
-			    conf_suggest(
-				type, next_type, NULL, hint, sizeof(hint)),
+			    "there is no box type \"%s\"%s%s", type, hint,
 			    hint[0] != '\0' ? ""
 					    : " (a type of your own needs exec "
 					      "= \"/path/of/program\")");
-		else if (g->table == &conf_table_box &&
+		} else if (g->table == &conf_table_box &&
 		    conf_str(g, "role") == NULL)
 			check_complain(k, g, NULL,
 			    "box \"%s\" has a type of its own and needs a "

@@ -504,7 +504,9 @@ def test_run_refuses(tmp_path):
     for text, want in (
             (RUN.format(dir=tmp_path) + "nonsense = 1;", "nonsense"),
             ("boxes = ( { name = \"x\"; type = \"nothing\"; } );",
-             "there is no box type"), ):
+             "there is no box type \"nothing\" (a type of your own needs"),
+            ("boxes = ( { name = \"x\"; type = \"smpcc\"; } );",
+             "there is no box type \"smpcc\"; did you mean \"smppc\"?\n")):
         path.write_text(text)
         result = subprocess.run([HOPYARD, "run", "-c", str(path)],
                                 stderr=subprocess.PIPE, timeout=20)
