@@ -696,10 +696,43 @@ def stored():
                                 for event, state in ((1, 2), (2, 3), (4, 8)))
 
 
+def bus_session():
+    """Steps of fuzz_bus_session.c; store, api, sim, hooks, gw, hopctl are 0 to
+    5."""
+    def hello(box, how=0):
+        return bytes([0, box, how])
+
+    def frame_of(name, box):
+        octets = dict(data("frames/0.1.0"))[name]
+        return bytes([2, box, octets[4], 0, 7]) + struct.pack(
+            ">H", len(octets) - 16) + octets[16:]
+
+    opened, horizon = b"\7\0", b"\x08\0"
+    submit, credit, result = b"\x09\1\x3f", b"\x09\2\x29", b"\x09\2\0"
+    up = hello(0) + opened + hello(1) + hello(2)
+    yield "whole", up + credit + submit * 3 + horizon + b"\5\2" + result + \
+        horizon + b"\5\x32" + horizon
+    yield "mo", up + hello(3) + b"\x09\x42\1" + horizon + b"\x09\3\x11" + \
+        b"\5\2" + b"\x09\3\0" + horizon
+    yield "restart", up + credit + submit + horizon + b"\6\0" + hello(0) + \
+        opened + horizon + b"\6\2" + hello(2, 2) + credit + b"\5\x30"
+    yield "same-id", up + submit + bytes([9, 1, 2]) * 2 + horizon
+    yield "no-hello", b"\2\0\x10\0\0\0\0"
+    yield "twice", up + hello(1) + hello(2, 1)
+    yield "version", hello(1, 254)
+    yield "wrong-type", hello(1, 255)
+    yield "silent", up + b"\5\xff" * 4
+    for name, _ in data("frames/0.1.0"):
+        for box in (1, 2, 0, 5):
+            if name not in ("OPENED", "HELLO"):
+                yield "%s-%d" % (name.lower(), box), \
+                    up + hello(5) + frame_of(name, box)
+
+
 def main():
     for kind in (frame, smpp_pdu, smpp_session, udh, segment, gsm7, charset, receipt,
                  smpp_time, form, conf, http, http_answer, url, proxy, order,
-                 escape, guard, route, json, record, stored):
+                 escape, guard, route, json, record, stored, bus_session):
         folder = os.path.join(HERE, "corpus", kind.__name__)
         os.makedirs(folder, exist_ok=True)
         for name, octets in kind():
