@@ -217,7 +217,7 @@ check-fuzz: $(FUZZ_REPLAY)
 # python3-pytest-xdist is installed.
 PARALLEL ?= $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo --numprocesses=4 --dist=loadfile)
 INTEGRATION = $(PYTHON) -m pytest -q $(PARALLEL) test/integration \
-	-m 'not slow and not peers'
+	-m 'not slow and not peers and not valgrind'
 
 check-integration: all
 	@$(INTEGRATION)
@@ -254,7 +254,8 @@ san:
 		OPT="-O1 -g" check-san
 check-san: export UNIT_TIMEOUT = 600
 check-san: all check-unit check-fuzz
-	@HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION)
+	@tools/reports $(BUILD) asan env HOPYARD_SANITIZED=1 \
+		HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION)
 
 # Which lines the tests run: build-cov/cov/index.html.  tools/cov has the bounds
 # and fails below them.
@@ -269,6 +270,22 @@ check-cov: all tests
 	@rc=0; $(MAKE) --no-print-directory check-unit check-fuzz || rc=1; \
 	HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION) || rc=1; \
 	tools/cov $(BUILD) || rc=1; exit $$rc
+
+# All programs with ThreadSanitizer, and the tests in which the thread pool
+# works: password hashes of both front ends, names that are looked up.
+TSAN_TESTS := test_http.py test_smpps_bind.py test_hook.py test_smppc_bind.py
+tsan:
+	$(MAKE) BUILD=build-tsan SAN="-fsanitize=thread -fno-omit-frame-pointer" \
+		OPT="-O1 -g -w" check-tsan
+check-tsan: all
+	@tools/reports $(BUILD) tsan env HOPYARD_SANITIZED=1 \
+		HOPYARD_BIN=$(CURDIR)/$(B) $(PYTHON) -m pytest -q $(PARALLEL) \
+		$(TSAN_TESTS:%=test/integration/%) -m 'not slow'
+
+# Start, work and SIGTERM of each program under valgrind.
+valgrind: all
+	@tools/reports $(BUILD) valgrind $(PYTHON) -m pytest -q \
+		test/integration/test_valgrind.py
 
 # Builds the libFuzzer programs; test/fuzz/run SECONDS runs them all.
 fuzz:
@@ -362,11 +379,12 @@ install: all
 	done
 
 clean:
-	rm -rf build build-san build-fuzz build-cov build-crash hopyard hopctl hopsim
+	rm -rf build build-san build-fuzz build-cov build-tsan build-crash hopyard hopctl hopsim
 
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
 	check-faults-quick crash \
-	check-peers check-san san cov check-cov fuzz fuzz-programs bench bench-quick \
+	check-peers check-san san cov check-cov tsan check-tsan valgrind \
+	fuzz fuzz-programs bench bench-quick \
 	bench-store bench-engine bench-front bench-growth bench-binds bench-disk bench-tls \
 	demo deps format format-check \
 	lint man install clean syntax

@@ -23,6 +23,8 @@ def pytest_configure(config):
         "(make check-faults-quick)")
     config.addinivalue_line(
         "markers", "peers: drives programs of others (make check-peers)")
+    config.addinivalue_line(
+        "markers", "valgrind: needs its wrappers (make valgrind)")
 
 
 _figures = pytest.StashKey()
