@@ -44,8 +44,8 @@ same_octets(const Hopyard__V1__Content *c, struct bytes want)
 	head = plan->udh;
 	assert(head.len + plan->octets.len == want.len);
 	assert(head.len == 0 || memcmp(head.p, want.p, head.len) == 0);
-	assert(bytes_eq(
-	    plan->octets, bytes_of(want.p + head.len, want.len - head.len)));
+	assert(bytes_eq(plan->octets,
+	    bytes_of(bytes_end(want.p, head.len), want.len - head.len)));
 }
 
 static void
