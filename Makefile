@@ -196,6 +196,12 @@ tests: $(UNIT) $(FUZZ_REPLAY)
 check-unit: $(UNIT)
 	@tools/run_unit $(UNIT)
 
+# The engine in worlds that go wrong, as many as wanted; test/mutants/README.
+sim: $(BUILD)/test/core/sim_test
+	@SEEDS=$(or $(SEEDS),2000) $<
+mutants: $(BUILD)/test/core/sim_test
+	@test/mutants/run $(ONLY)
+
 # A fuzz target names further archives in a comment: /* fuzz-link: boxes/http */
 fuzz_prog = $(shell sed -n 's,.*fuzz-link: *\([a-z/]*\).*,\1,p' $(1))
 define fuzz_target
@@ -382,7 +388,7 @@ clean:
 	rm -rf build build-san build-fuzz build-cov build-tsan build-crash hopyard hopctl hopsim
 
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
-	check-faults-quick crash \
+	check-faults-quick crash sim mutants \
 	check-peers check-san san cov check-cov tsan check-tsan valgrind \
 	fuzz fuzz-programs bench bench-quick \
 	bench-store bench-engine bench-front bench-growth bench-binds bench-disk bench-tls \

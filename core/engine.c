@@ -562,7 +562,9 @@ target_give_back(struct engine *e, struct target *t, bool sure)
 	struct msg *m, *next;
 	struct bytes none = { NULL, 0 };
 
-	TAILQ_FOREACH_SAFE(m, &t->inflight, link, next) {
+	/* From the last one on: each goes to the front of its queue. */
+	for (m = TAILQ_LAST(&t->inflight, msg_list); m != NULL; m = next) {
+		next = TAILQ_PREV(m, msg_list, link);
 		if (sure && map_get_u64(&t->in_hand, m->seq) != NULL) {
 			map_del_u64(&t->in_hand, m->seq);
 			continue;

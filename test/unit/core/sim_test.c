@@ -6,17 +6,27 @@
  * itself killed at any time.
  *
  * A seed decides everything, so a run repeats: SEED=17 sim_test runs that one
- * alone, SEEDS=n others than the usual number.  The rules are checked while it
- * runs, and at its end, when nothing fails any more, all must have come to an
- * end: every message that was acknowledged, and every report of it.
+ * alone, with TRACE=1 it says what happens; SEEDS=n others than the usual
+ * number, FIRST=n from there on, STEPS=n longer ones, BAD=n stops after so many
+ * that failed, AGAIN=n runs so many of them again.  The rules are checked while it runs, and at its end, when
+ * nothing fails any more, all must have come to an end: every message that was
+ * acknowledged, and every report of it.
+ *
+ * All that the engine does goes into a digest, so that two runs of a seed can be
+ * told to be the same to the byte.
  */
 #include <setjmp.h>
+#include <malloc.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -24,9 +34,11 @@
 #include "common/xalloc.h"
 #include "core/engine.h"
 #include "test/unit/core/model.h"
+#include "test/unit/core/witness.h"
 
 #define SEEDS     300
 #define STEPS     1500
+#define AGAIN     5 /* seeds that are run three times */
 #define WALL_BASE 1800000000000ull
 
 #define FRONTS     2
@@ -35,7 +47,7 @@
 #define HOOK       (FRONTS + CONNECTORS)
 #define SERVER     (HOOK + 1)
 #define BOXES      (SERVER + SERVERS)
-#define ACCOUNTS   5
+#define ACCOUNTS   6
 
 #define RECLAIM 3000
 
@@ -56,7 +68,7 @@ static const char sim_conf[] =
     " { name = \"store\"; type = \"store\"; dsn = \"x\"; } );"
     "accounts = ( { id = \"a\"; }, { id = \"b\"; class = \"bulk\"; },"
     " { id = \"c\"; class = \"otp\"; }, { id = \"d\"; class = \"alert\"; },"
-    " { id = \"t\"; tps = 3; } );"
+    " { id = \"t\"; tps = 3; }, { id = \"u\"; class = \"bulk\"; } );"
     "routes = ( { name = \"r0\"; to = \"49\"; via = [ \"l0\", \"l1\" ]; },"
     " { name = \"r1\"; to = \"44\"; via = [ \"l1\", \"l2\", \"l0\" ]; },"
     " { name = \"r2\"; to = \"1\"; via = \"l2\"; } );"
@@ -65,7 +77,7 @@ static const char sim_conf[] =
     " account = \"a\"; url = \"http://localhost/\"; join = false; },"
     " { name = \"esme\"; to = \"778\"; account = \"b\"; smpp = true; } );";
 
-static const char *const accounts[ACCOUNTS] = { "a", "b", "c", "d", "t" };
+static const char *const accounts[ACCOUNTS] = { "a", "b", "c", "d", "t", "u" };
 static const char *const destinations[] = { "4915112345678", "447712345678",
 	"12025550123", "999" };
 static const char *const names[BOXES] = { "f0", "f1", "l0", "l1", "l2", "hook",
@@ -92,6 +104,7 @@ struct message {
 	bool flagged;      /* handed out once as possibly sent before */
 	unsigned taken;    /* by carriers */
 	unsigned unknowns; /* reasons to be taken twice */
+	bool moved;        /* by a box or a request: not where it came in */
 };
 
 enum packet_kind {
@@ -234,6 +247,8 @@ struct sim {
 	size_t replaced;
 	bool calm; /* nothing fails any more */
 	struct buf buf;
+	struct witness witness;
+	uint64_t digest; /* of all that the engine was told and did */
 	char failed[400];
 };
 
@@ -251,6 +266,30 @@ fail_run(struct sim *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(s->failed, sizeof(s->failed), fmt, ap);
 	va_end(ap);
+}
+
+static void
+digest(struct sim *s, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t h = s->digest, w;
+
+	for (; len >= sizeof(w); len -= sizeof(w), p += sizeof(w)) {
+		memcpy(&w, p, sizeof(w));
+		h = (h ^ w) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 29;
+	}
+	for (; len > 0; len--)
+		h = (h ^ *p++) * 0x100000001b3u;
+	s->digest = h;
+}
+
+static void
+digest_event(struct sim *s, char what, uint64_t a, uint64_t b, uint64_t c)
+{
+	uint64_t word[5] = { (uint64_t)what, s->now, a, b, c };
+
+	digest(s, word, sizeof(word));
 }
 
 /* TRACE=1: what happens, one line each. */
@@ -483,6 +522,7 @@ on_settle(void *arg, uint32_t peer, uint64_t number,
 	struct owed *o;
 
 	(void)text;
+	digest_event(s, 's', peer, number, (uint64_t)code);
 	if (peer == ENGINE_PEER_CALL) {
 		bool withdrawal = map_get_u64(&s->withdrawals, number) != NULL;
 
@@ -579,6 +619,38 @@ check_hands(
 	}
 }
 
+/* Has it been where it is since it came? */
+static bool
+plain(void *arg, const struct msg *m)
+{
+	const struct message *msg;
+
+	if (m->kind != HOPYARD__V1__KIND__MT || m->paged || m->from_due ||
+	    m->send_at != 0 || m->due != 0 || m->moved != 0 ||
+	    m->attempts != 0 || m->attempt_seq != 0)
+		return false;
+	msg = message_of(arg, m->id);
+	return msg != NULL && !msg->moved;
+}
+
+static void
+check_turn(struct sim *s, struct target *t, uint64_t ref)
+{
+	const struct msg *m = map_get_u64(&s->e->by_seq, ref);
+	const char *broken;
+
+	if (m == NULL) {
+		fail_run(s, "handed out, and not in memory");
+		return;
+	}
+	/* Its turn came earlier. */
+	if (m->attempt_seq != 0)
+		return;
+	broken = witness_dispatch(&s->witness, s->e, t, m, plain, s);
+	if (broken != NULL)
+		fail_run(s, "%s at %s: %s", hex(m->id), t->name, broken);
+}
+
 static void
 on_deliver(void *arg, struct target *t, const struct item *it)
 {
@@ -592,6 +664,10 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	struct packet *p;
 	bool esme;
 
+	digest(s, it->context.p, it->context.len);
+	digest(s, it->envelope.p, it->envelope.len);
+	digest(s, it->body.p, it->body.len);
+	digest_event(s, 'd', t->index, t->sent_items, t->sent_bytes);
 	arena_init(&arena, memory, sizeof(memory));
 	d = frame_unpack(&arena, &hopyard__v1__dispatch__descriptor,
 	    it->context.p, it->context.len);
@@ -622,6 +698,7 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	check_hands(s, index, r->id, r->seq, d->possible_dup);
 	if (t->sent_items > t->granted_items)
 		fail_run(s, "%s got more than it granted", t->name);
+	check_turn(s, t, d->ref);
 	TRACE(s, "deliver %s %s ref %llu attempt %u dup %d", t->name,
 	    hex(r->id), (unsigned long long)r->seq, d->attempt,
 	    (int)d->possible_dup);
@@ -641,6 +718,7 @@ on_recall(void *arg, struct target *t, uint64_t ref)
 	struct sim *s = arg;
 	struct packet *p = packet_new(P_RECALL);
 
+	digest_event(s, 'r', t->index, ref, 0);
 	p->a = ref;
 	send_to(s, &s->box[box_index(t->name)].wire, false, p);
 }
@@ -651,6 +729,9 @@ on_page(void *arg, uint64_t correlation, const Hopyard__V1__Page *page)
 	struct sim *s = arg;
 	struct packet *p = packet_new(P_PAGE);
 
+	digest_event(s, 'p', correlation, page->after, page->limit);
+	digest_event(
+	    s, 'q', page->verify, page->after_due_at, page->until_due_at);
 	if (!s->store.up || !s->opened)
 		fail_run(s, "page asked of a store that is away");
 	p->a = correlation;
@@ -668,6 +749,7 @@ on_answer(void *arg, uint64_t token, unsigned code, const char *text)
 	struct sim *s = arg;
 
 	(void)text;
+	digest_event(s, 'a', token, code, 0);
 	/* Withdrawn before, and asked again, is as good. */
 	if (map_del_u64(&s->withdrawals, token) != NULL)
 		return;
@@ -800,6 +882,7 @@ send_records(struct sim *s)
 		p->data = xmalloc(p->len);
 		memcpy(p->data, head, n);
 		memcpy(p->data + n, c->data, c->len);
+		digest(s, p->data, p->len);
 		p->a = c->first;
 		p->b = c->first + c->count - 1;
 		c->sent = true;
@@ -1455,6 +1538,8 @@ box_result(struct sim *s, int i, const struct held *h)
 		o->result.code = s->faults.unknown
 		    ? HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME
 		    : HOPYARD__V1__RESULT__CODE__RETRY;
+	if (is_link(i) && o->result.code != HOPYARD__V1__RESULT__CODE__OK)
+		message_of(s, h->id)->moved = true;
 	if (!is_link(i) && o->result.code == HOPYARD__V1__RESULT__CODE__REROUTE)
 		o->result.code = HOPYARD__V1__RESULT__CODE__RETRY;
 	if (is_server(i))
@@ -1663,6 +1748,7 @@ static void
 bus_start(struct sim *s)
 {
 	s->e = engine_new(&sim_ops, s, s->seed + s->epoch);
+	witness_restart(&s->witness);
 	s->epoch++;
 	s->tick_at = 0;
 	engine_time(s->e, s->now + 1, WALL(s));
@@ -1859,12 +1945,14 @@ replace_one(struct sim *s, struct message *m)
 
 	if (old != m && !old->mo)
 		m->replaces = old;
-	if (m->replaces != NULL)
-		m->account = old->account;
+	if (m->replaces == NULL)
+		return;
+	m->account = old->account;
+	s->message[n - back]->moved = true;
 }
 
 static void
-submit(struct sim *s)
+submit(struct sim *s, uint64_t crowd)
 {
 	int i = (int)rnd(s, FRONTS);
 	struct box *b = &s->box[i];
@@ -1880,8 +1968,11 @@ submit(struct sim *s)
 			return;
 	} else {
 		m = message_new(s);
-		m->account = accounts[rnd(s, 5)];
-		m->to = destinations[chance(s, 20) ? 3 : rnd(s, 3)];
+		m->account =
+		    accounts[crowd != 0 ? crowd % ACCOUNTS : rnd(s, ACCOUNTS)];
+		m->to = destinations[crowd != 0 ? crowd / ACCOUNTS % 3
+			: chance(s, 20)         ? 3
+						: rnd(s, 3)];
 		m->mask = chance(s, 800) ? 31 : 0;
 		m->esme = chance(s, 400);
 		if (chance(s, 60))
@@ -1898,6 +1989,17 @@ submit(struct sim *s)
 	o->message = m;
 	memcpy(o->id, m->id, 16);
 	TAILQ_INSERT_TAIL(&b->owed, o, link);
+}
+
+/* Bursts, so that queues become deep; some of them of one account. */
+static void
+submit_some(struct sim *s)
+{
+	uint64_t n = chance(s, 20) ? rnd(s, 60) : 1;
+	uint64_t crowd = n > 1 && chance(s, 500) ? 1 + rnd(s, 1000) : 0;
+
+	while (n-- > 0)
+		submit(s, crowd);
 }
 
 static void
@@ -1962,6 +2064,7 @@ cancel(struct sim *s)
 	m = s->message[rnd(s, s->count)];
 	if (m->mo)
 		return;
+	m->moved = true;
 	map_put_u64(&s->cancels, ++s->last_token, m);
 	engine_time(s->e, s->now + 1, WALL(s));
 	engine_cancel(s->e, m->id, (struct bytes){ NULL, 0 }, s->last_token);
@@ -1980,6 +2083,7 @@ withdraw(struct sim *s)
 	    rnd(s, chance(s, 900) && s->count > 20 ? 20 : s->count)];
 	if (m->mo)
 		return;
+	m->moved = true;
 	map_put_u64(&s->withdrawals, ++s->last_token, m);
 	engine_time(s->e, s->now + 1, WALL(s));
 	engine_withdraw(s->e, m->id, s->last_token);
@@ -2240,6 +2344,7 @@ sim_init(struct sim *s, uint64_t seed)
 	map_init(&s->served);
 	buf_init(&s->buf);
 	s->conf = model_conf(sim_conf);
+	witness_init(&s->witness, 5);
 	TAILQ_INIT(&s->pending);
 	TAILQ_INIT(&s->slow);
 	TAILQ_INIT(&s->store.to_bus);
@@ -2298,7 +2403,44 @@ sim_fini(struct sim *s)
 struct totals {
 	uint64_t messages, records, pages, verified, served, kills;
 	uint64_t replaced, parts, withdrawn;
+	uint64_t storm, time; /* simulated ms, until nothing fails and in all */
+	uint64_t digest;
 };
+
+static unsigned steps = STEPS;
+
+/* What dies or hangs says in which seed. */
+static volatile sig_atomic_t running;
+
+static void
+died(int sig)
+{
+	char text[] = "SEED=0000000000: died of signal 00\n";
+	unsigned long seed = (unsigned long)running;
+
+	for (int i = 14; i > 4; i--, seed /= 10)
+		text[i] = (char)('0' + seed % 10);
+	text[sizeof(text) - 4] = (char)('0' + sig / 10);
+	text[sizeof(text) - 3] = (char)('0' + sig % 10);
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(2);
+	_exit(1);
+}
+
+/* In time of the processor, so that a slow machine is no hang: 120 s each. */
+static void
+watch(uint64_t seed)
+{
+	const char *hang = getenv("HANG");
+	struct itimerval t = { .it_value.tv_sec =
+				   hang != NULL ? atoi(hang) : 120 };
+
+	running = (sig_atomic_t)seed;
+	signal(SIGPROF, died);
+	signal(SIGABRT, died);
+	if (setitimer(ITIMER_PROF, &t, NULL) != 0)
+		print_error("no watch over hangs\n");
+}
 
 static bool
 sim_run(uint64_t seed, struct totals *sum)
@@ -2307,14 +2449,12 @@ sim_run(uint64_t seed, struct totals *sum)
 	bool busy;
 	bool ok;
 
+	watch(seed);
 	sim_init(s, seed);
 	busy = rnd(s, 2);
-	while (s->step < STEPS && s->failed[0] == '\0') {
-		/* Bursts, so that queues become deep. */
+	while (s->step < steps && s->failed[0] == '\0') {
 		if (chance(s, busy ? 500 : 250))
-			for (uint64_t n = chance(s, 20) ? rnd(s, 60) : 1; n > 0;
-			     n--)
-				submit(s);
+			submit_some(s);
 		if (chance(s, 40))
 			send_mo(s);
 		if (chance(s, 30))
@@ -2333,6 +2473,7 @@ sim_run(uint64_t seed, struct totals *sum)
 		if (s->faults.leap && chance(s, 3))
 			s->now += rnd(s, 30000);
 	}
+	sum->storm += s->now;
 	for (unsigned n = 0; s->failed[0] == '\0' && !at_rest(s); n++) {
 		if (n % 64 == 0)
 			mend(s);
@@ -2350,6 +2491,9 @@ sim_run(uint64_t seed, struct totals *sum)
 		check_engine(s);
 		check_end(s);
 	}
+	digest_event(s, 'e', s->step, s->db.durable, s->count);
+	sum->digest = (sum->digest ^ s->digest) * 0x100000001b3u;
+	sum->time += s->now;
 	sum->messages += s->count;
 	sum->records += s->db.durable;
 	sum->pages += s->db.pages;
@@ -2370,38 +2514,106 @@ sim_run(uint64_t seed, struct totals *sum)
 	return ok;
 }
 
-static void
-many_worlds(void **state)
+static uint64_t
+setting(const char *name, uint64_t otherwise)
 {
-	const char *one = getenv("SEED"), *many = getenv("SEEDS");
-	uint64_t n = many != NULL ? strtoull(many, NULL, 10) : SEEDS;
-	uint64_t first = 1, bad = 0;
-	struct totals sum = { 0 };
+	const char *v = getenv(name);
 
-	(void)state;
-	tracing = getenv("TRACE") != NULL;
-	if (one != NULL) {
-		first = strtoull(one, NULL, 10);
-		n = 1;
-	}
-	for (uint64_t seed = first; seed < first + n && bad < 10; seed++)
-		bad += !sim_run(seed, &sum);
+	return v == NULL ? otherwise : strtoull(v, NULL, 10);
+}
+
+static void
+say_totals(uint64_t n, const struct totals *sum, double cpu)
+{
+	if (cpu <= 0)
+		cpu = 1e-6;
 	print_message(
 	    "%llu runs: %llu messages, %llu records, %llu pages "
 	    "(%llu verified), %llu items to customers, %llu parts "
 	    "of MO, %llu replaced, %llu withdrawn, bus killed %llu times\n",
-	    (unsigned long long)n, (unsigned long long)sum.messages,
-	    (unsigned long long)sum.records, (unsigned long long)sum.pages,
-	    (unsigned long long)sum.verified, (unsigned long long)sum.served,
-	    (unsigned long long)sum.parts, (unsigned long long)sum.replaced,
-	    (unsigned long long)sum.withdrawn, (unsigned long long)sum.kills);
+	    (unsigned long long)n, (unsigned long long)sum->messages,
+	    (unsigned long long)sum->records, (unsigned long long)sum->pages,
+	    (unsigned long long)sum->verified, (unsigned long long)sum->served,
+	    (unsigned long long)sum->parts, (unsigned long long)sum->replaced,
+	    (unsigned long long)sum->withdrawn, (unsigned long long)sum->kills);
+	print_message("%.1f s of processor: %.1f runs/s; %.0f s simulated "
+		      "(%.0f with faults): %.0f (%.0f) times real time\n",
+	    cpu, (double)n / cpu, (double)sum->time / 1e3,
+	    (double)sum->storm / 1e3, (double)sum->time / 1e3 / cpu,
+	    (double)sum->storm / 1e3 / cpu);
+	print_message("digest %016llx\n", (unsigned long long)sum->digest);
+}
+
+static void
+many_worlds(void **state)
+{
+	uint64_t first = setting("SEED", setting("FIRST", 1)), bad = 0, n = 0;
+	uint64_t many = getenv("SEED") != NULL ? 1 : setting("SEEDS", SEEDS);
+	struct totals sum = { 0 };
+	clock_t began = clock();
+
+	(void)state;
+	tracing = getenv("TRACE") != NULL;
+	steps = (unsigned)setting("STEPS", STEPS);
+	for (; n < many && bad < setting("BAD", 10); n++)
+		bad += !sim_run(first + n, &sum);
+	say_totals(n, &sum, (double)(clock() - began) / CLOCKS_PER_SEC);
 	assert_int_equal(bad, 0);
+}
+
+/* The digest that a process of its own, with addresses of its own, gets. */
+static uint64_t
+digest_elsewhere(uint64_t seed)
+{
+	unsigned long long got = 0;
+	char command[64], line[256];
+	FILE *f;
+
+	snprintf(command, sizeof(command), "SEED=%llu /proc/%ld/exe 2>&1",
+	    (unsigned long long)seed, (long)getpid());
+	f = popen(command, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, "digest ", 7) == 0)
+			got = strtoull(line + 7, NULL, 16);
+	assert_int_equal(pclose(f), 0);
+	return got;
+}
+
+/* Nothing but the seed decides: no clock, no address, no byte that malloc()
+ * has left. */
+static void
+the_same_again(void **state)
+{
+	uint64_t first = setting("FIRST", 1), again = setting("AGAIN", AGAIN);
+
+	(void)state;
+	if (getenv("SEED") != NULL || again == 0)
+		skip();
+	for (uint64_t seed = first; seed < first + again; seed++) {
+		struct totals one = { 0 }, two = { 0 };
+		void *litter[64];
+
+		mallopt(M_PERTURB, 0x5a);
+		assert_true(sim_run(seed, &one));
+		/* Other addresses, other contents. */
+		for (size_t i = 0; i < ARRAY_LEN(litter); i++)
+			litter[i] = xmalloc(17 + i * 40);
+		mallopt(M_PERTURB, 0xa5);
+		assert_true(sim_run(seed, &two));
+		for (size_t i = 0; i < ARRAY_LEN(litter); i++)
+			free(litter[i]);
+		mallopt(M_PERTURB, 0);
+		assert_int_equal(one.digest, two.digest);
+		assert_int_equal(one.digest, digest_elsewhere(seed));
+	}
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_same_again),
 		cmocka_unit_test(many_worlds),
 	};
 
