@@ -55,11 +55,15 @@ db_init(struct db *db)
 {
 	memset(db, 0, sizeof(*db));
 	map_init(&db->by_id);
+	map_init(&db->receipt);
 }
 
 void
 db_fini(struct db *db)
 {
+	size_t pos = 0;
+	void *id;
+
 	for (uint64_t i = 0; i < db->durable; i++) {
 		free(db->row[i].envelope);
 		free(db->row[i].body);
@@ -73,6 +77,9 @@ db_fini(struct db *db)
 	free(db->due);
 	free(db->orphan.v);
 	map_fini(&db->by_id);
+	while ((id = map_next(&db->receipt, &pos)) != NULL)
+		free(id);
+	map_fini(&db->receipt);
 }
 
 struct db_row *
@@ -95,6 +102,12 @@ db_find(const struct db *db, const uint8_t id[16])
 	void *p = map_get(&db->by_id, id, 16);
 
 	return p == NULL ? NULL : db_row(db, (uint64_t)(uintptr_t)p);
+}
+
+bool
+db_receipt(const struct db *db, const uint8_t id[16])
+{
+	return map_get(&db->receipt, id, 16) != NULL;
 }
 
 static struct db_queue *
@@ -365,6 +378,17 @@ add_event(struct db *db, uint64_t seq, const struct item *it,
 		break;
 	case EV(RETRY_EV):
 	case EV(REROUTED):
+		if (res != NULL &&
+		    (res->code == HOPYARD__V1__RESULT__CODE__RETRY ||
+			res->code == HOPYARD__V1__RESULT__CODE__REROUTE) &&
+		    (rec->attempt == 0 || rec->attempt < m->attempts))
+			fault(db, "a refusal that was not counted", rec->ref);
+		m->waits_at = rec->at;
+		m->waits_since = rec->event == EV(RETRY_EV) && !rec->has_due_at
+		    ? db->now
+		    : 0;
+		m->wait_ms = rec->wait_ms;
+		m->era = db->era;
 		m->attempts = rec->attempt;
 		m->dup = rec->possible_dup;
 		break;
@@ -415,6 +439,11 @@ add_receipt(struct db *db, struct db_row *r, const struct item *it,
 {
 	uint64_t seq = r->seq;
 
+	if (rec->id.len == 16 && !db_receipt(db, rec->id.data)) {
+		void *id = xmemdup(rec->id.data, 16);
+
+		map_put(&db->receipt, id, 16, id);
+	}
 	/* Kept beside: the body of a row that may become a DLR itself. */
 	r->body = copy(it->body);
 	r->body_len = it->body.len;

@@ -49,6 +49,9 @@ struct db_row {
 	unsigned finals;   /* how often */
 	unsigned submits;
 	bool notified;
+	/* Its last RETRY: when it was recorded (wall) and durable, and of which
+	 * of the times between which no clock was set and no bus restarted. */
+	uint64_t waits_at, waits_since, wait_ms, era;
 };
 
 struct db_due {
@@ -80,6 +83,8 @@ struct db {
 	struct db_due *due; /* by (at, seq) */
 	size_t due_count, due_cap;
 	struct db_list orphan; /* seqs of RECEIPT_IN */
+	struct map receipt;    /* ids of all of them, owned */
+	uint64_t now, era;     /* set by the owner */
 	/* The last checkpoint. */
 	uint64_t since, since_event, due_low_at, due_low_seq;
 	uint64_t marking_from; /* first record of the one being written */
@@ -110,6 +115,8 @@ void db_again(
 struct db_row *db_row(const struct db *, uint64_t seq);
 /* Its message, or NULL. */
 struct db_row *db_find(const struct db *, const uint8_t id[16]);
+
+bool db_receipt(const struct db *, const uint8_t id[16]);
 
 /* Payloads of frames of Items. */
 typedef void db_emit(void *arg, const uint8_t *payload, size_t len);

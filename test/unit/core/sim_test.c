@@ -50,6 +50,7 @@
 #define ACCOUNTS   6
 
 #define RECLAIM 3000
+#define SWEEP   4000
 
 static const char sim_conf[] =
     "bus = { ready_items = 120; queue_items = 16; checkpoint = \"700ms\";"
@@ -95,6 +96,7 @@ struct message {
 	unsigned total, number; /* MO: one part of several */
 	uint64_t group;         /* and of which */
 	unsigned told;          /* how often its text was */
+	uint64_t told_in;       /* and in which message */
 	bool esme; /* for the binds of the account, itself or its reports */
 	unsigned front;
 	bool acked;        /* OK, at least once */
@@ -104,6 +106,8 @@ struct message {
 	bool flagged;      /* handed out once as possibly sent before */
 	unsigned taken;    /* by carriers */
 	unsigned unknowns; /* reasons to be taken twice */
+	uint64_t came_at;  /* monotonic, the first hand-over */
+	uint64_t back_at;  /* monotonic, a box gave it back, not to wait */
 	bool moved;        /* by a box or a request: not where it came in */
 };
 
@@ -178,6 +182,7 @@ struct held {
 	unsigned account; /* of a customer's item */
 	uint64_t done_at;
 	bool recalled;
+	bool early; /* the carrier has it, and its answer is on the way */
 };
 TAILQ_HEAD(held_list, held);
 
@@ -194,14 +199,16 @@ struct box {
 	size_t held_count;
 	bool link_up;
 	uint64_t granted, got;
-	bool ready; /* has said what it has in hand */
+	uint64_t given; /* by the bus, since its Hello */
+	bool ready;     /* has said what it has in hand */
 	uint64_t back_at;
 	/* A server: what it has of each account. */
 	struct {
 		unsigned binds, receivers;
-		uint64_t granted, got; /* of this connection */
+		uint64_t granted, got, given; /* of this connection */
 		size_t held;
 	} seat[ACCOUNTS];
+	uint64_t stopped_until;   /* it stands still */
 	struct owed_list carrier; /* receipts that it will send */
 };
 
@@ -210,19 +217,24 @@ struct batch {
 };
 
 struct faults {
-	bool bus, store, connector, hook, server, cut, unknown, overdue, leap;
+	bool bus, store, connector, hook, server, cut, unknown, overdue, leap,
+	    clock, pause;
 	unsigned odds; /* of each, in a thousand steps */
 };
 
 struct sim {
 	uint64_t seed, rng;
-	uint64_t now;
+	uint64_t now;      /* monotonic */
+	int64_t skew;      /* of the wall clock */
+	uint64_t set_at;   /* when it was set */
+	uint64_t leapt_at; /* the time did, or something stood still */
 	unsigned step;
 	struct conf *conf;
 	struct engine *e; /* NULL: the bus is dead */
 	uint64_t bus_back, epoch, tick_at;
 	uint32_t last_peer;
 	bool opened;
+	uint64_t bus_stopped, store_stopped; /* they stand still until then */
 
 	struct db db;
 	bool store_alive;
@@ -252,7 +264,7 @@ struct sim {
 	char failed[400];
 };
 
-#define WALL(s) (WALL_BASE + (s)->now)
+#define WALL(s) (WALL_BASE + (uint64_t)((int64_t)(s)->now + (s)->skew))
 
 static void fail_run(struct sim *, const char *, ...) PRINTF(2, 3);
 
@@ -497,6 +509,10 @@ check_settled(struct sim *s, const struct owed *o)
 	case P_INBOUND:
 		if (o->message != NULL && db_find(&s->db, o->id) == NULL)
 			fail_run(s, "MO acknowledged before it was durable");
+		if (o->message == NULL && !db_receipt(&s->db, o->id))
+			fail_run(s,
+			    "receipt acknowledged before it was "
+			    "durable");
 		return;
 	default:
 		break;
@@ -685,9 +701,16 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 		    hex(r->id));
 	m = message_of(s, r->id); /* NULL: of parts that were joined */
 	esme = m != NULL && m->esme;
+	if (m != NULL && is_link(index) && !s->faults.clock &&
+	    r->waits_since != 0 && m->back_at < r->waits_since &&
+	    r->era == s->db.era && WALL(s) < r->waits_at + r->wait_ms &&
+	    d->attempt == r->attempts)
+		fail_run(s, "%s does not wait before attempt %u", hex(r->id),
+		    d->attempt);
 	if (r->kind == HOPYARD__V1__KIND__MT) {
 		/* Only the SMSC behind l2 waits. */
-		if (WALL(s) < r->at + m->delay_ms && strcmp(t->name, "l2") != 0)
+		if (WALL(s) < r->at + m->delay_ms && m->came_at >= s->set_at &&
+		    strcmp(t->name, "l2") != 0)
 			fail_run(s, "%s sent before its time", hex(r->id));
 		if (r->expires_at != 0 && WALL(s) >= r->expires_at)
 			fail_run(s, "%s sent after its time", hex(r->id));
@@ -708,6 +731,8 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	p->flag = d->possible_dup;
 	if (is_server(index) && m != NULL)
 		p->b = account_index(m->mo ? "b" : m->account);
+	s->box[index].given++;
+	s->box[index].seat[p->b].given++;
 	memcpy(p->id, r->id, 16);
 	send_to(s, &s->box[index].wire, false, p);
 }
@@ -814,12 +839,68 @@ check_customers(struct sim *s)
 	}
 }
 
+/* What was granted and is not used is what there was, less what went out and
+ * what is kept for an ATTEMPT record. */
+static void
+check_credit(struct sim *s, const size_t kept[BOXES],
+    const size_t seat_kept[BOXES][ACCOUNTS])
+{
+	const struct seat *seat;
+
+	for (int i = FRONTS; i < BOXES; i++) {
+		const struct target *t = engine_target(s->e, names[i]);
+		const struct box *b = &s->box[i];
+
+		if (t->state != TARGET_GREETED && t->state != TARGET_READY)
+			continue;
+		if (t->sent_items != b->given + kept[i])
+			fail_run(s, "%s: credit for %llu used, %llu given",
+			    names[i], (unsigned long long)t->sent_items,
+			    (unsigned long long)(b->given + kept[i]));
+		TAILQ_FOREACH(seat, &t->seats, box_link) {
+			unsigned k = account_index(seat->customer->account);
+
+			if (seat->sent != b->seat[k].given + seat_kept[i][k])
+				fail_run(s, "%s: seat of %s: %llu, not %llu",
+				    names[i], accounts[k],
+				    (unsigned long long)seat->sent,
+				    (unsigned long long)(b->seat[k].given +
+					seat_kept[i][k]));
+		}
+	}
+}
+
+/* Nothing is kept longer than the timers allow. */
+static void
+check_times(struct sim *s, const struct msg *m)
+{
+	const struct engine *e = s->e;
+	const struct db_row *r = db_row(&s->db, m->seq);
+
+	/* A part of all is looked at in each of eight ticks. */
+	if (!s->calm && s->now > s->leapt_at + SWEEP && e->store &&
+	    e->now - e->started > SWEEP && m->expires_at != 0 &&
+	    e->wall >= m->expires_at + SWEEP &&
+	    (m->state == MSG_READY || m->state == MSG_WAITING))
+		fail_run(s, "%s has expired, and waits", hex(m->id));
+	if (m->state == MSG_WAITING && !m->from_due && !m->scheduled &&
+	    r != NULL && r->waits_since != 0 && r->era == s->db.era &&
+	    m->attempts == r->attempts &&
+	    s->now > r->waits_since + r->wait_ms + 1000 &&
+	    m->due <= r->waits_since + r->wait_ms + 1)
+		fail_run(s, "%s waits past its time", hex(m->id));
+	if (m->state == MSG_WAITING && m->due + 1000 < e->now && !s->calm &&
+	    s->now > s->leapt_at + 1000)
+		fail_run(s, "%s waits, and it is late", hex(m->id));
+}
+
 static void
 check_engine(struct sim *s)
 {
 	struct engine *e = s->e;
 	size_t bytes = 0, waiting = 0, inflight[16] = { 0 };
 	size_t ready[16] = { 0 };
+	size_t kept[BOXES] = { 0 }, seat_kept[BOXES][ACCOUNTS] = { 0 };
 	size_t home = 0, due = 0, pos = 0;
 	struct queue *q;
 	struct msg *m;
@@ -836,6 +917,16 @@ check_engine(struct sim *s)
 			fail_run(s, "an item has no home");
 		if (m->state == MSG_PENDING && m->seq <= e->ledger.horizon)
 			fail_run(s, "durable, and still pending");
+		if (m->state == MSG_ATTEMPTING &&
+		    m->attempt_peer == m->box->peer) {
+			int i = box_index(m->box->name);
+
+			kept[i]++;
+			if (m->queue->customer != NULL)
+				seat_kept[i]
+					 [account_index(m->queue->account)]++;
+		}
+		check_times(s, m);
 	}
 	if (bytes != e->bytes || waiting != e->heap_count ||
 	    due != e->due_count)
@@ -848,6 +939,7 @@ check_engine(struct sim *s)
 			    e->target[i]->name, e->target[i]->inflight_count,
 			    inflight[i], (size_t)e->target[i]->ready_count,
 			    ready[i]);
+	check_credit(s, kept, seat_kept);
 	check_customers(s);
 	TAILQ_FOREACH(q, &e->queues, all_link) {
 		home += q->home_count;
@@ -1013,6 +1105,7 @@ store_commit(struct sim *s, bool tell)
 	struct items its;
 	struct item it;
 
+	s->db.now = s->now;
 	TAILQ_FOREACH_SAFE(p, &s->pending, link, next) {
 		bool ok = items_open(&its, p->data, p->len);
 
@@ -1189,6 +1282,7 @@ static void
 store_connect(struct sim *s)
 {
 	wire_open(s, &s->store);
+	s->db.era++;
 	s->opened = false;
 	send_to(s, &s->store, false, packet_new(P_OPEN));
 }
@@ -1278,7 +1372,7 @@ box_kill(struct sim *s, int i)
 	while ((h = TAILQ_FIRST(&b->held)) != NULL) {
 		if (is_link(i)) {
 			message_of(s, h->id)->unknowns++;
-			if (chance(s, 500))
+			if (!h->early && chance(s, 500))
 				taken(s, b, h);
 		}
 		held_free(b, h);
@@ -1507,6 +1601,17 @@ served(struct sim *s, struct box *b, const struct held *h, struct owed *o)
 		    (unsigned long long)h->ref);
 }
 
+/* Its place and time in the queue are others from now on. */
+static void
+put_back(struct sim *s, const struct held *h, const struct owed *o)
+{
+	struct message *m = message_of(s, h->id);
+
+	m->moved = true;
+	if (o->result.code != HOPYARD__V1__RESULT__CODE__RETRY)
+		m->back_at = s->now;
+}
+
 static void
 box_result(struct sim *s, int i, const struct held *h)
 {
@@ -1518,7 +1623,9 @@ box_result(struct sim *s, int i, const struct held *h)
 	memcpy(o->id, h->id, 16);
 	o->result.ref = h->ref;
 	o->result.attempt = h->attempt;
-	if (h->recalled)
+	if (h->early)
+		o->result.code = HOPYARD__V1__RESULT__CODE__OK;
+	else if (h->recalled)
 		o->result.code = HOPYARD__V1__RESULT__CODE__RECALLED;
 	else if (dice < 72)
 		o->result.code = HOPYARD__V1__RESULT__CODE__OK;
@@ -1539,7 +1646,7 @@ box_result(struct sim *s, int i, const struct held *h)
 		    ? HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME
 		    : HOPYARD__V1__RESULT__CODE__RETRY;
 	if (is_link(i) && o->result.code != HOPYARD__V1__RESULT__CODE__OK)
-		message_of(s, h->id)->moved = true;
+		put_back(s, h, o);
 	if (!is_link(i) && o->result.code == HOPYARD__V1__RESULT__CODE__REROUTE)
 		o->result.code = HOPYARD__V1__RESULT__CODE__RETRY;
 	if (is_server(i))
@@ -1547,7 +1654,8 @@ box_result(struct sim *s, int i, const struct held *h)
 	if (is_link(i)) {
 		if (o->result.code == HOPYARD__V1__RESULT__CODE__OK) {
 			o->smsc_id = h->ref;
-			taken(s, b, h);
+			if (!h->early)
+				taken(s, b, h);
 		} else if (o->result.code ==
 		    HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME) {
 			message_of(s, h->id)->unknowns++;
@@ -1599,6 +1707,8 @@ box_ack(struct sim *s, int i, const struct packet *p)
 		else
 			o->message->refused = true;
 		if (!ok && strcmp(o->message->to, "999") != 0 &&
+		    !(s->faults.clock &&
+			p->b == HOPYARD__V1__ACK__CODE__INVALID) &&
 		    p->b != HOPYARD__V1__ACK__CODE__THROTTLED &&
 		    (o->message->replaces == NULL ||
 			(p->b != HOPYARD__V1__ACK__CODE__INVALID &&
@@ -1638,9 +1748,27 @@ box_delivered(struct sim *s, int i, const struct packet *p)
 		    accounts[h->account]);
 	memcpy(h->id, p->id, 16);
 	h->done_at = s->now + rnd(s, chance(s, 900) ? 60 : 5000);
+	/* Its receipt may come before its answer. */
+	if (is_link(i) && chance(s, 150)) {
+		h->early = true;
+		taken(s, b, h);
+	}
 	TAILQ_INSERT_TAIL(&b->held, h, link);
 	b->held_count++;
 	b->got++;
+}
+
+/* A carrier does not trust our answer. */
+static void
+repeat_receipt(struct sim *s, struct box *b, const struct owed *o)
+{
+	struct owed *again = xcalloc(1, sizeof(*again));
+
+	again->kind = o->kind;
+	again->smsc_id = o->smsc_id;
+	again->state = o->state;
+	model_id(again->id, WALL(s), 1u << 30 | rnd(s, 1u << 29));
+	TAILQ_INSERT_TAIL(&b->carrier, again, link);
 }
 
 static void
@@ -1695,6 +1823,8 @@ box_run(struct sim *s, int i)
 		TAILQ_INSERT_TAIL(&b->owed, o, link);
 		o->number = 0;
 		o->refused = false;
+		if (!s->calm && chance(s, 50))
+			repeat_receipt(s, b, o);
 		if (b->ready)
 			box_send_owed(s, b, o);
 	}
@@ -1750,6 +1880,7 @@ bus_start(struct sim *s)
 	s->e = engine_new(&sim_ops, s, s->seed + s->epoch);
 	witness_restart(&s->witness);
 	s->epoch++;
+	s->db.era++;
 	s->tick_at = 0;
 	engine_time(s->e, s->now + 1, WALL(s));
 	engine_configure(s->e, s->conf, 1);
@@ -1793,6 +1924,9 @@ bus_greet(struct sim *s, int i)
 	    (!e->open || engine_succeed(e, t, b->instance) != 0))
 		return;
 	b->greeting = false;
+	b->given = 0;
+	for (int k = 0; k < ACCOUNTS; k++)
+		b->seat[k].given = 0;
 	if (t != NULL)
 		sure = engine_hello(
 		    e, t, b->wire.peer, b->instance, b->epoch != 0);
@@ -1968,6 +2102,7 @@ submit(struct sim *s, uint64_t crowd)
 			return;
 	} else {
 		m = message_new(s);
+		m->came_at = s->now;
 		m->account =
 		    accounts[crowd != 0 ? crowd % ACCOUNTS : rnd(s, ACCOUNTS)];
 		m->to = destinations[crowd != 0 ? crowd / ACCOUNTS % 3
@@ -2102,11 +2237,53 @@ front_send(struct sim *s, int i)
 			box_send_owed(s, b, o);
 }
 
+/* Timers may be late until then, and a while longer. */
+static void
+leapt(struct sim *s, uint64_t until)
+{
+	if (until > s->leapt_at)
+		s->leapt_at = until;
+}
+
+/* The wall clock is set: a little, or by an hour. */
+static void
+set_clock(struct sim *s)
+{
+	int64_t most = chance(s, 500) ? 2000 : 3600000;
+
+	s->skew = (int64_t)rnd(s, 2 * (uint64_t)most) - most;
+	s->set_at = s->now;
+	leapt(s, s->now);
+	s->db.era++;
+	TRACE(s, "the clock is off by %lld ms", (long long)s->skew);
+}
+
+/* SIGSTOP, or a machine that is late. */
+static void
+stop_something(struct sim *s)
+{
+	uint64_t until = s->now + rnd(s, chance(s, 700) ? 200 : 2 * RECLAIM);
+	uint64_t who = rnd(s, BOXES + 2);
+
+	if (who < BOXES) {
+		s->box[who].stopped_until = until;
+		return;
+	}
+	if (who == BOXES)
+		s->bus_stopped = until;
+	else
+		s->store_stopped = until;
+	leapt(s, until);
+}
+
 static void
 break_something(struct sim *s)
 {
 	const struct faults *f = &s->faults;
 	int i = FRONTS + (int)rnd(s, CONNECTORS);
+
+	if (f->pause && chance(s, f->odds))
+		stop_something(s);
 
 	if (f->bus && chance(s, f->odds))
 		bus_kill(s);
@@ -2198,12 +2375,13 @@ one_step(struct sim *s)
 		if (i < FRONTS)
 			front_send(s, i);
 	}
-	if (s->e != NULL)
+	if (s->e != NULL && (s->now >= s->bus_stopped || s->calm))
 		bus_run(s);
-	if (s->store_alive)
+	if (s->store_alive && (s->now >= s->store_stopped || s->calm))
 		store_run(s);
 	for (int i = 0; i < BOXES; i++)
-		box_run(s, i);
+		if (s->now >= s->box[i].stopped_until || s->calm)
+			box_run(s, i);
 	s->step++;
 }
 
@@ -2225,16 +2403,47 @@ at_rest(const struct sim *s)
 	return s->db.live == 0;
 }
 
+/* In one message with *last, or the first of one. */
+static void
+told_part(struct sim *s, struct message **last, struct message *m, uint64_t seq)
+{
+	if (*last != NULL &&
+	    ((*last)->group != m->group || (*last)->number >= m->number))
+		fail_run(
+		    s, "part %u of an MO is in the wrong place", m->number);
+	*last = m;
+	m->told++;
+	m->told_in = seq;
+}
+
+/* Where nothing fails, all parts that came are in one message. */
+static void
+check_whole(struct sim *s)
+{
+	for (size_t i = 1; i < s->count; i++) {
+		const struct message *m = s->message[i];
+		const struct message *before = s->message[i - 1];
+
+		if (m->total == 0 || before->group != m->group ||
+		    m->group % 2 != 0 || before->told_in == m->told_in)
+			continue;
+		fail_run(s, "an MO of %u parts was torn apart", m->total);
+	}
+}
+
 /* Which parts of MO the customer was told of, and in how many messages. */
 static void
 count_told(struct sim *s)
 {
+	struct message *last;
+
 	for (uint64_t seq = 1; seq <= s->db.durable; seq++) {
 		const struct db_row *r = db_row(&s->db, seq);
 		const uint8_t *p = r->body;
 
 		if (r->kind != HOPYARD__V1__KIND__MO || !r->notified)
 			continue;
+		last = NULL;
 		while (p != NULL &&
 		    (p = memchr(p, '[', r->body_len - (size_t)(p - r->body))) !=
 			NULL) {
@@ -2246,7 +2455,8 @@ count_told(struct sim *s)
 			    s->message[serial - 1]->total == 0)
 				fail_run(s, "a text that nobody sent");
 			else
-				s->message[serial - 1]->told++;
+				told_part(
+				    s, &last, s->message[serial - 1], seq);
 		}
 	}
 }
@@ -2270,6 +2480,8 @@ check_end(struct sim *s)
 	const struct engine *e = s->e;
 	const struct queue *q;
 	count_told(s);
+	if (s->seed % 16 == 0)
+		check_whole(s);
 	for (uint64_t seq = 1; seq <= s->db.durable; seq++) {
 		const struct db_row *r = db_row(&s->db, seq);
 		static const uint8_t nobody[16];
@@ -2366,6 +2578,8 @@ sim_init(struct sim *s, uint64_t seed)
 		.cut = rnd(s, 2),
 		.unknown = rnd(s, 2),
 		.leap = rnd(s, 2),
+		.clock = rnd(s, 3) == 0,
+		.pause = rnd(s, 3) == 0,
 		.odds = 1 + (unsigned)rnd(s, 12) };
 	if (seed % 16 == 0)
 		memset(&s->faults, 0, sizeof(s->faults));
@@ -2470,8 +2684,12 @@ sim_run(uint64_t seed, struct totals *sum)
 		if (s->e != NULL && s->step % 16 == 0)
 			check_engine(s);
 		s->now += rnd(s, 8) == 0 ? rnd(s, 60) : rnd(s, 4);
-		if (s->faults.leap && chance(s, 3))
+		if (s->faults.leap && chance(s, 3)) {
 			s->now += rnd(s, 30000);
+			leapt(s, s->now);
+		}
+		if (s->faults.clock && chance(s, 3))
+			set_clock(s);
 	}
 	sum->storm += s->now;
 	for (unsigned n = 0; s->failed[0] == '\0' && !at_rest(s); n++) {
