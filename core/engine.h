@@ -172,6 +172,7 @@ struct engine {
 	uint32_t next_queue;
 	size_t queue_count;
 	size_t pages[TARGET_ROLES]; /* of queues under way */
+	size_t page_room;           /* items that they may bring */
 
 	struct parts *parts;
 

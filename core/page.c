@@ -181,6 +181,7 @@ page_over(struct engine *e, struct queue *q)
 		return;
 	q->asked_at = 0;
 	e->pages[q->target->role]--;
+	e->page_room -= q->page_room;
 	map_fini(&q->gone);
 	map_init(&q->gone);
 }
@@ -307,6 +308,8 @@ page_ask(struct engine *e, struct queue *q, uint32_t limit)
 	q->asked_at = e->now == 0 ? 1 : e->now;
 	q->page++;
 	q->page_tail = q->tail;
+	q->page_room = limit;
+	e->page_room += limit;
 	e->pages[q->target->role]++;
 	e->ops->page(e->arg, page_correlation(q), &p);
 }
@@ -314,15 +317,20 @@ page_ask(struct engine *e, struct queue *q, uint32_t limit)
 void
 engine_page_queue(struct engine *e, struct queue *q)
 {
-	size_t room;
+	size_t room, used = e->by_seq.count + e->page_room;
+	size_t left =
+	    e->limits.ready_items > used ? e->limits.ready_items - used : 0;
 
 	if (engine_full(e) && q->ready_count > 0)
 		return;
 	room = e->limits.queue_items > q->ready_count
 	    ? e->limits.queue_items - q->ready_count
 	    : 1;
-	if (engine_full(e))
-		room = PAGE_FEW;
+	/* Many pages at a time must not bring more than there is room for. */
+	if (engine_full(e) || left < PAGE_FEW)
+		room = room < PAGE_FEW ? room : PAGE_FEW;
+	else if (room > left)
+		room = left;
 	page_ask(e, q, (uint32_t)(room < PAGE_ITEMS ? room : PAGE_ITEMS));
 }
 

@@ -66,6 +66,7 @@ struct queue {
 	uint64_t asked_at;  /* mono ms of the page that is under way, 0 none */
 	uint32_t page;      /* its number, so that a late one is told apart */
 	uint64_t page_tail; /* the tail when it was asked for */
+	uint32_t page_room; /* items that it may bring */
 	struct map gone;    /* items that ended while it was under way */
 	struct customer *customer; /* of CUSTOMERS_TARGET, else NULL */
 	uint64_t pause_until;      /* mono ms */
