@@ -734,7 +734,8 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 		if (WALL(s) < r->at + m->delay_ms && m->came_at >= s->set_at &&
 		    strcmp(t->name, "l2") != 0)
 			fail_run(s, "%s sent before its time", hex(r->id));
-		if (r->expires_at != 0 && WALL(s) >= r->expires_at)
+		if (r->expires_at != 0 && WALL(s) >= r->expires_at &&
+		    m->came_at >= s->set_at)
 			fail_run(s, "%s sent after its time", hex(r->id));
 	}
 	if ((r->kind == HOPYARD__V1__KIND__MT) != is_link(index) ||
@@ -900,8 +901,8 @@ check_times(struct sim *s, const struct msg *m)
 
 	/* A part of all is looked at in each of eight ticks. */
 	if (!s->calm && s->now > s->leapt_at + SWEEP && e->store &&
-	    e->now - e->started > SWEEP && m->expires_at != 0 &&
-	    e->wall >= m->expires_at + SWEEP &&
+	    e->now - e->started > SWEEP && m->expires != 0 &&
+	    e->now >= m->expires + SWEEP &&
 	    (m->state == MSG_READY || m->state == MSG_WAITING))
 		fail_run(s, "%s has expired, and waits", hex(m->id));
 	if (m->state == MSG_WAITING && m->due + 1000 < e->now && !s->calm &&
@@ -1650,6 +1651,7 @@ take_part(struct sim *s, struct owed *o)
 	    !chance(s, 300))
 		return;
 	m->parts_taken |= 1u << part;
+	m->moved = true;
 	o->result.part_ok = part;
 }
 
