@@ -453,8 +453,12 @@ engine_forget(struct engine *e, struct msg *m)
 		map_put_u64(&m->home->gone, m->seq, m->home);
 	if (e->due_asked_at != 0 && (m->from_due || m->looked_up))
 		map_put_u64(&e->due_gone, m->seq, e);
-	if (expired(e, m))
-		map_put_u64(&e->overdue[0], m->seq, e);
+	/* By its own clock the store may think so earlier than we do, and its
+	 * word be here when it has become true. */
+	if (m->state == MSG_DONE && m->expires != 0 &&
+	    e->now + OVERDUE_MS / 2 >= m->expires)
+		map_put_u64(&e->overdue[0], m->seq,
+		    m->submitted ? (void *)e->overdue : e);
 	/* Two servers may have a word on one report, too. */
 	engine_overtake(e, m->id);
 	e->bytes -= msg_size(m);

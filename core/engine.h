@@ -219,8 +219,9 @@ struct engine {
 	uint64_t next_lookup;
 	struct buf early; /* withdrawals that came before the store */
 
-	/* Items whose time was over, by seq: the store may still repeat them.
-	 * The young ones and the old ones. */
+	/* Items that ended when their time was over, or nearly, by seq: the
+	 * store may still say so.  The young ones and the old ones.  Of those
+	 * whose value is not the engine the receipt may be overdue. */
 	struct map overdue[2];
 	uint64_t overdue_turn; /* mono ms */
 

@@ -49,6 +49,7 @@ struct msg {
 	bool replaces;     /* its envelope names one whose place it takes */
 	bool to_due;       /* in MSG_DONE: it lives on in the due table */
 	bool withdrawn;    /* in MSG_DONE: by its front end */
+	bool submitted;    /* in MSG_DONE: its receipt is awaited */
 	uint16_t attempts; /* hand-overs that had an outcome */
 	uint16_t resends;  /* of them with an unknown one */
 	uint16_t parts;

@@ -515,6 +515,7 @@ submitted(struct engine *e, struct msg *m, const Hopyard__V1__Result *res,
 	en.notice = make_notice(e, m, &r, state, mask_of(m, state), "ACK/",
 	    "sent", res, &body, &len);
 	msg_enter_state(m, MSG_DONE);
+	m->submitted = receipt;
 	engine_say(e, "msg.sent", m, m->queue->target->name, "sent", NULL);
 	record_event(e, &r, m, &en, body, len);
 	e->count.submitted++;

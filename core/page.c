@@ -1004,6 +1004,19 @@ engine_notice(struct engine *e, const struct items *items)
 	}
 }
 
+/* It has ended, and the store's word is older than that. */
+static bool
+over(const struct engine *e, uint64_t seq, bool submitted)
+{
+	for (size_t i = 0; i < ARRAY_LEN(e->overdue); i++) {
+		const void *v = map_get_u64(&e->overdue[i], seq);
+
+		if (v != NULL && (v == e || !submitted))
+			return true;
+	}
+	return false;
+}
+
 void
 engine_overdue(struct engine *e, const struct items *items)
 {
@@ -1017,13 +1030,14 @@ engine_overdue(struct engine *e, const struct items *items)
 
 	while (e->open && items_next(&its, &it)) {
 		pg = paged_context(e, &it);
-		if (pg == NULL || map_get_u64(&e->by_seq, pg->seq) != NULL ||
-		    map_get_u64(&e->overdue[0], pg->seq) != NULL ||
-		    map_get_u64(&e->overdue[1], pg->seq) != NULL)
+		if (pg == NULL)
 			continue;
-		q = map_get_u64(&e->queue_by_number, pg->queue);
 		submitted = pg->state == HOPYARD__V1__STATE__SUBMITTED ||
 		    pg->state == HOPYARD__V1__STATE__BUFFERED;
+		if (map_get_u64(&e->by_seq, pg->seq) != NULL ||
+		    over(e, pg->seq, submitted))
+			continue;
+		q = map_get_u64(&e->queue_by_number, pg->queue);
 		if (q == NULL || (m = load(e, &it, pg, q)) == NULL)
 			continue;
 		/* The store goes by the wall clock alone, and asks again. */

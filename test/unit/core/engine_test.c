@@ -1000,6 +1000,48 @@ clock_is_set_before_the_receipt(void **state)
 }
 
 static void
+keep_overdue(void *arg, const uint8_t *payload, size_t len)
+{
+	struct buf *b = arg;
+
+	assert_int_equal(buf_len(b), 0);
+	buf_add(b, payload, len);
+}
+
+/* Sent in its time, while the store, with the clock put forward, was saying that
+ * it is overdue; its word is heard when that has become true. */
+static void
+overdue_of_one_that_was_sent(void **state)
+{
+	struct buf word;
+	uint8_t id[16];
+
+	(void)state;
+	buf_init(&word);
+	box_up("l1", 1, 11, false, 10);
+	model_id(id, WALL + now, ++serial);
+	submit_mt(&(struct model_mt){
+	    .id = id, .account = "a", .to = "491", .validity_ms = 20000 });
+	commit();
+	stepped = 3600 * 1000;
+	tick(1);
+	assert_int_equal(db_overdue(&db, WALL + now + (uint64_t)stepped,
+			     keep_overdue, &word),
+	    1);
+	result_of("l1", last_got()->ref, RESULT(OK));
+	commit();
+	assert_int_equal(db_find(&db, id)->final, STATE(SENT));
+	pass(21000);
+	overdue_cb(NULL, buf_data(&word), buf_len(&word));
+	commit();
+	assert_int_equal(db_find(&db, id)->final, STATE(SENT));
+	assert_int_equal(db_find(&db, id)->finals, 1);
+	assert_int_equal(e->count.expired, 0);
+	all_over();
+	buf_fini(&word);
+}
+
+static void
 clock_is_put_forward(void **state)
 {
 	(void)state;
@@ -2789,6 +2831,7 @@ main(void)
 		TEST(scheduled_by_the_smsc_and_restarted),
 		TEST(due_rows_of_an_outage),
 		TEST(overdue_is_ended_once),
+		TEST(overdue_of_one_that_was_sent),
 		TEST(cancel_in_each_state),
 		TEST(cancel_in_the_store),
 		TEST(replace_in_each_state),

@@ -2297,7 +2297,7 @@ set_clock(struct sim *s)
 	int64_t most = chance(s, 500) ? 2000 : 3600000;
 
 	s->skew = (int64_t)rnd(s, 2 * (uint64_t)most) - most;
-	s->set_at = s->now;
+	s->set_at = s->now + 1; /* what came just now knew the old time */
 	leapt(s, s->now);
 	s->db.era++;
 	TRACE(s, "the clock is off by %lld ms", (long long)s->skew);
