@@ -299,15 +299,15 @@ target_next(struct target *t, uint64_t now, unsigned starvation)
 	t->dispatches++;
 	if (starvation > 0 && t->dispatches % starvation == 0) {
 		/* The lower classes in turn, or the lowest would starve those
-		 * in the middle. */
-		int lower = CLASS_COUNT - 1 - top;
-		int turn = lower > 0 ? (int)(t->guards++ % (unsigned)lower) : 0;
+		 * in the middle; whichever is the top, which may be one that
+		 * may not go. */
+		for (int i = 1; i <= CLASS_COUNT; i++) {
+			int c = (t->guard + i) % CLASS_COUNT;
 
-		for (int i = 0; i < lower; i++) {
-			int c = top + 1 + (turn + i) % lower;
-
-			if ((m = class_next(t, c, now)) != NULL)
+			if (c > top && (m = class_next(t, c, now)) != NULL) {
+				t->guard = (uint8_t)c;
 				return m;
+			}
 		}
 	}
 	for (int c = top; c < CLASS_COUNT; c++)

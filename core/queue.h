@@ -122,7 +122,7 @@ struct target {
 	uint64_t down_since;  /* mono ms, while not up */
 	uint64_t pause_until; /* mono ms */
 	uint32_t dispatches;  /* for the starvation guard */
-	uint32_t guards;      /* turns of it */
+	uint8_t guard;        /* the class that had its last turn */
 	uint32_t inflight_count;
 	uint64_t ready_count;
 	struct msg_list inflight;

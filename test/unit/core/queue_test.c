@@ -131,6 +131,29 @@ nobody_starves(void **state)
 	}
 }
 
+/* Also when classes above come and go that may not send. */
+static void
+nobody_starves_behind_the_held(void **state)
+{
+	struct queue *q[4];
+	unsigned parts[4];
+
+	(void)state;
+	for (uint8_t c = 0; c < 4; c++) {
+		q[c] = queue_new(c + 1u, target, c, "a");
+		q[c]->hold = c == OTP || c == ALERT;
+		fill(q[c], 100, 1);
+	}
+	take(10, 5, &q[BULK], 1, parts);
+	queue_park(q[OTP], true);
+	take(5, 5, &q[BULK], 1, &parts[1]);
+	assert_in_range(parts[0] + parts[1], 1, 2);
+	for (int c = 0; c < 4; c++) {
+		empty(q[c]);
+		queue_free(q[c]);
+	}
+}
+
 static void
 accounts_share(void **state)
 {
@@ -327,6 +350,8 @@ main(void)
 		    classes_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    nobody_starves, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    nobody_starves_behind_the_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    accounts_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -8,9 +8,9 @@
  * A seed decides everything, so a run repeats: SEED=17 sim_test runs that one
  * alone, with TRACE=1 it says what happens; SEEDS=n others than the usual
  * number, FIRST=n from there on, STEPS=n longer ones, BAD=n stops after so many
- * that failed, AGAIN=n runs so many of them again.  The rules are checked while it runs, and at its end, when
- * nothing fails any more, all must have come to an end: every message that was
- * acknowledged, and every report of it.
+ * that failed, AGAIN=n runs so many of them again.  The rules are checked while
+ * it runs, and at its end, when nothing fails any more, all must have come to
+ * an end: every message that was acknowledged, and every report of it.
  *
  * All that the engine does goes into a digest, so that two runs of a seed can be
  * told to be the same to the byte.
@@ -170,6 +170,7 @@ struct owed {
 	uint8_t state;    /* of a receipt */
 	uint64_t number;  /* on this connection, 0: not sent */
 	bool refused;
+	bool overtaken; /* its server was given up, another one has the item */
 };
 TAILQ_HEAD(owed_list, owed);
 
@@ -202,6 +203,7 @@ struct box {
 	uint64_t granted, got;
 	uint64_t given; /* by the bus, since its Hello */
 	bool ready;     /* has said what it has in hand */
+	bool told;      /* and the bus has heard it */
 	uint64_t back_at;
 	/* A server: what it has of each account. */
 	struct {
@@ -236,6 +238,8 @@ struct sim {
 	uint32_t last_peer;
 	bool opened;
 	uint64_t bus_stopped, store_stopped; /* they stand still until then */
+	double rate_used;                    /* parts of account t */
+	uint64_t rate_at;
 
 	struct db db;
 	bool store_alive;
@@ -525,6 +529,8 @@ check_settled(struct sim *s, const struct owed *o)
 	r = db_row(&s->db, o->result.ref);
 	if (r == NULL)
 		fail_run(s, "result of an item that is not durable");
+	else if (o->overtaken)
+		return;
 	else if ((o->result.code == HOPYARD__V1__RESULT__CODE__OK ||
 		     o->result.code == HOPYARD__V1__RESULT__CODE__FAIL) &&
 	    !r->ended && r->message == 0 && !r->dup)
@@ -628,7 +634,7 @@ check_hands(
 				if (!dup && !given_up(s, i))
 					fail_run(s, "%s has %s, and now %s too",
 					    names[i], hex(id), names[index]);
-			} else if (b->wire.up && b->ready)
+			} else if (b->told)
 				fail_run(s, "%s has %s, and now %s too",
 				    names[i], hex(id), names[index]);
 			else if (!dup)
@@ -1319,7 +1325,7 @@ box_lost(struct sim *s, int i, bool told)
 		return;
 	TRACE(s, "%s cut", names[i]);
 	wire_drop(&b->wire);
-	b->ready = b->greeting = false;
+	b->ready = b->told = b->greeting = false;
 	TAILQ_FOREACH_SAFE(o, &b->owed, link, next) {
 		o->number = 0;
 		o->refused = false;
@@ -1473,6 +1479,7 @@ box_send_owed(struct sim *s, struct box *b, struct owed *o)
 		break;
 	}
 	p->a = o->number;
+	memcpy(p->id, o->id, sizeof(p->id));
 	packet_item(p, &it);
 	send_to(s, &b->wire, true, p);
 }
@@ -1924,11 +1931,95 @@ bus_start(struct sim *s)
 {
 	s->e = engine_new(&sim_ops, s, s->seed + s->epoch);
 	witness_restart(&s->witness);
+	s->rate_used = 0;
 	s->epoch++;
 	s->db.era++;
 	s->tick_at = 0;
 	engine_time(s->e, s->now + 1, WALL(s));
 	engine_configure(s->e, s->conf, 1);
+}
+
+/* In no time an account gets more in than its tps allows. */
+static void
+check_rate(struct sim *s, const struct message *m)
+{
+	const double tps = 3; /* of account t in sim_conf, and its bucket */
+	double gone = (double)(s->now - s->rate_at) * tps / 1000;
+
+	if (strcmp(m->account, "t") != 0)
+		return;
+	s->rate_at = s->now;
+	s->rate_used = s->rate_used > gone ? s->rate_used - gone : 0;
+	s->rate_used += PARTS(m);
+	if (s->rate_used > tps + 0.001)
+		fail_run(
+		    s, "%s: its account is faster than it may", hex(m->id));
+}
+
+/* A record of it was written: was there room to keep it, too? */
+static void
+check_room(struct sim *s, const struct message *m)
+{
+	const struct engine *e = s->e;
+	const struct msg *kept = map_get_u64(&e->by_seq, e->ledger.last_seq);
+
+	if (kept == NULL || memcmp(kept->id, m->id, 16) != 0)
+		return;
+	if (e->by_seq.count > e->limits.ready_items)
+		fail_run(
+		    s, "%s is kept, one too many for the memory", hex(m->id));
+	if (kept->queue->ready_count >= e->limits.queue_items)
+		fail_run(
+		    s, "%s is kept, one too many for its queue", hex(m->id));
+}
+
+static void
+check_admitted(struct sim *s, const uint8_t id[16])
+{
+	const struct message *m = message_of(s, id);
+
+	/* One that takes another's place may have been looked up before. */
+	if (m->replaces != NULL)
+		return;
+	check_rate(s, m);
+	check_room(s, m);
+}
+
+static void
+bus_submit(struct sim *s, int i, const struct packet *p, const struct item *it)
+{
+	uint64_t before = s->e->ledger.last_seq;
+
+	engine_submit(
+	    s->e, s->box[i].wire.peer, p->a, names[i], 3600000ull * 24 * 8, it);
+	if (s->e->ledger.last_seq > before)
+		check_admitted(s, p->id);
+}
+
+/* What a server could not get rid of counts no more when another one has it. */
+static void
+note_overtaken(struct sim *s, int i, uint64_t number)
+{
+	struct owed *o;
+	const struct msg *m;
+
+	TAILQ_FOREACH(o, &s->box[i].owed, link)
+		if (o->number == number)
+			break;
+	if (o == NULL || o->result.code != HOPYARD__V1__RESULT__CODE__FAIL)
+		return;
+	m = map_get_u64(&s->e->by_seq, o->result.ref);
+	o->overtaken = m != NULL && m->state == MSG_INFLIGHT &&
+	    m->box != engine_target(s->e, names[i]);
+}
+
+static void
+bus_result(struct sim *s, int i, const struct packet *p, const struct item *it)
+{
+	if (is_server(i))
+		note_overtaken(s, i, p->a);
+	engine_result(
+	    s->e, engine_target(s->e, names[i]), s->box[i].wire.peer, p->a, it);
 }
 
 static void
@@ -1944,10 +2035,9 @@ bus_items(struct sim *s, int i, const struct packet *p)
 	assert_true(ok);
 	while (items_next(&its, &it)) {
 		if (p->kind == P_SUBMIT)
-			engine_submit(e, b->wire.peer, p->a, names[i],
-			    3600000ull * 24 * 8, &it);
+			bus_submit(s, i, p, &it);
 		else if (p->kind == P_RESULT)
-			engine_result(e, t, b->wire.peer, p->a, &it);
+			bus_result(s, i, p, &it);
 		else
 			engine_inbound(e, t, b->wire.peer, p->a, &it);
 	}
@@ -2020,6 +2110,7 @@ bus_hear_box(struct sim *s, int i)
 			b->greeted_at = s->now;
 			break;
 		case P_IN_HAND:
+			b->told = true;
 			engine_in_hand(
 			    e, t, (const uint64_t *)(void *)p->data, p->len);
 			break;
@@ -2310,6 +2401,11 @@ stop_something(struct sim *s)
 	uint64_t until = s->now + rnd(s, chance(s, 700) ? 200 : 2 * RECLAIM);
 	uint64_t who = rnd(s, BOXES + 2);
 
+	TRACE(s, "%s stands still until %llu",
+	    who < BOXES        ? names[who]
+		: who == BOXES ? "bus"
+			       : "store",
+	    (unsigned long long)until);
 	if (who < BOXES) {
 		s->box[who].stopped_until = until;
 		return;
@@ -2519,6 +2615,14 @@ told_of(struct sim *s, const struct db_row *report)
 			    hex(r->id));
 }
 
+/* A connector may have been given up; so it looks as well where the time leaps,
+ * or somebody stands still. */
+static bool
+away_for_long(const struct sim *s)
+{
+	return s->faults.connector || s->faults.leap || s->faults.pause;
+}
+
 static void
 check_end(struct sim *s)
 {
@@ -2557,13 +2661,11 @@ check_end(struct sim *s)
 			fail_run(s, "%s has no final state", hex(m->id));
 		if (r->finals > 1 + (r->by_timer ? 0u : 1u))
 			fail_run(s, "%s ended %u times", hex(m->id), r->finals);
-		/* A leap of time is a box that was away for long. */
-		if (m->taken > 1 && m->unknowns == 0 && !s->faults.connector &&
-		    !s->faults.leap)
+		if (m->taken > 1 && m->unknowns == 0 && !away_for_long(s))
 			fail_run(s, "%s was sent %u times for no reason",
 			    hex(m->id), m->taken);
 		if (m->canceled && m->taken > 0 && m->unknowns == 0 &&
-		    !s->faults.connector && !s->faults.leap)
+		    !away_for_long(s))
 			fail_run(s, "%s was canceled, and sent", hex(m->id));
 		if (m->taken > 1 && !r->dup && r->submits > 0)
 			fail_run(s, "%s was sent twice, and is not flagged",
