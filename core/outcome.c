@@ -672,6 +672,8 @@ engine_finish_result(struct engine *e, struct msg *m,
 	    engine_cancel_now(e, m, peer, number, res, raw))
 		return;
 	engine_cancel_late(e, m);
+	/* What it may wait for now is not its time, which it keeps. */
+	m->scheduled = false;
 	switch (res->code) {
 	case HOPYARD__V1__RESULT__CODE__OK:
 		if (m->kind == HOPYARD__V1__KIND__MT)

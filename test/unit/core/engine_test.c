@@ -1465,6 +1465,48 @@ scheduled_by_the_smsc_and_restarted(void **state)
 	all_over();
 }
 
+/* Its result is there before it is loaded; what it waits for then is not its
+ * time. */
+static void
+scheduled_and_given_back_to_the_next_bus(void **state)
+{
+	struct model_result later = { .code = RESULT(NOT_NOW), .attempt = 1 };
+	struct item it;
+	uint8_t id[16];
+
+	(void)state;
+	configure_schedules("smsc");
+	box_up("l1", 1, 11, false, 10);
+	submit_later(id, 40000);
+	assert_int_equal(got_count, 1);
+	bus_restart();
+	box_up("l1", 1, 12, true, 0);
+	later.ref = got[0].ref;
+	later.id = id;
+	it = model_result(&buf, &later);
+	engine_result(e, target("l1"), 12, ++number, &it);
+	engine_credit(e, target("l1"), 0, 0);
+	pages();
+	commit();
+	pass(100);
+	commit();
+	link_state("l1", false);
+	box_up("l2", 2, 13, false, 10);
+	pass(15000);
+	pages();
+	commit();
+	assert_int_equal(got_count, 1); /* l2 would send it now */
+	for (int i = 0; i < 26; i++) {
+		pass(1000);
+		pages();
+		commit();
+	}
+	assert_int_equal(got_count, 2);
+	assert_string_equal(got[1].target, "l2");
+	result_of("l2", got[1].ref, RESULT(OK));
+	all_over();
+}
+
 /* ------------------------------------------------------------------ replace */
 
 /* A new one of account a in the place of this; returns its id. */
@@ -2829,6 +2871,7 @@ main(void)
 		TEST(scheduled_by_the_smsc),
 		TEST(scheduled_and_the_link_goes_down),
 		TEST(scheduled_by_the_smsc_and_restarted),
+		TEST(scheduled_and_given_back_to_the_next_bus),
 		TEST(due_rows_of_an_outage),
 		TEST(overdue_is_ended_once),
 		TEST(overdue_of_one_that_was_sent),

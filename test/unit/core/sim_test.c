@@ -599,8 +599,11 @@ given_up(const struct sim *s, int i)
 {
 	const struct target *t = engine_target(s->e, names[i]);
 
-	return t->met ? t->state == TARGET_AWAY
-		      : s->e->now - s->e->started >= RECLAIM;
+	/* It may stand still before it has said what it has. */
+	if (t->met)
+		return t->state == TARGET_AWAY ||
+		    (!s->box[i].told && s->e->now - t->since >= RECLAIM);
+	return s->e->now - s->e->started >= RECLAIM;
 }
 
 static unsigned
