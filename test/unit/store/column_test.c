@@ -189,59 +189,61 @@ same(void **state)
 	column_add_text(&c, "a", 1);
 	column_add_text(&c, "abc", 3);
 	assert_false(column_is_same(&c));
+	column_fini(&c);
+}
 
-	values_are_found_and_removed(void **state)
-	{
-		static const char *const text[] = { "a", NULL, "", "four",
-			"fifth" };
-		struct column c;
-		const uint8_t *p;
-		size_t len;
+static void
+values_are_found_and_removed(void **state)
+{
+	static const char *const text[] = { "a", NULL, "", "four", "fifth" };
+	struct column c;
+	const uint8_t *p;
+	size_t len;
 
-		(void)state;
-		column_init(&c, COLUMN_TEXT);
-		for (int i = 0; i < 5; i++) {
-			if (text[i] == NULL)
-				column_add_null(&c);
-			else
-				column_add_text(&c, text[i], strlen(text[i]));
-		}
-		for (uint32_t i = 0; i < 5; i++) {
-			assert_int_equal(
-			    column_get(&c, i, &p, &len), text[i] != NULL);
-			if (text[i] == NULL) {
-				assert_null(p);
-				continue;
-			}
-			assert_int_equal(len, strlen(text[i]));
-			assert_memory_equal(p, text[i], len);
-		}
-		column_remove(&c, 1);
-		column_remove(&c, 3); /* the fifth */
-		assert_int_equal(c.count, 3);
-		assert_true(column_get(&c, 2, &p, &len));
-		assert_memory_equal(p, "four", 4);
-		assert_ptr_equal(p + len, c.base + c.len);
-		column_remove(&c, 0);
-		column_remove(&c, 0);
-		column_remove(&c, 0);
-		assert_int_equal(c.count, 0);
-		column_add_text(&c, "new", 3);
-		assert_true(column_get(&c, 0, &p, &len));
-		assert_memory_equal(p, "new", 3);
-		column_fini(&c);
+	(void)state;
+	column_init(&c, COLUMN_TEXT);
+	for (int i = 0; i < 5; i++) {
+		if (text[i] == NULL)
+			column_add_null(&c);
+		else
+			column_add_text(&c, text[i], strlen(text[i]));
 	}
-
-	int main(void)
-	{
-		static const struct CMUnitTest tests[] = {
-			cmocka_unit_test(same),
-			cmocka_unit_test(numbers),
-			cmocka_unit_test(empty),
-			cmocka_unit_test(text),
-			cmocka_unit_test(growth),
-			cmocka_unit_test(values_are_found_and_removed),
-		};
-
-		return cmocka_run_group_tests(tests, NULL, NULL);
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_int_equal(column_get(&c, i, &p, &len), text[i] != NULL);
+		if (text[i] == NULL) {
+			assert_null(p);
+			continue;
+		}
+		assert_int_equal(len, strlen(text[i]));
+		assert_memory_equal(p, text[i], len);
 	}
+	column_remove(&c, 1);
+	column_remove(&c, 3); /* the fifth */
+	assert_int_equal(c.count, 3);
+	assert_true(column_get(&c, 2, &p, &len));
+	assert_memory_equal(p, "four", 4);
+	assert_ptr_equal(p + len, c.base + c.len);
+	column_remove(&c, 0);
+	column_remove(&c, 0);
+	column_remove(&c, 0);
+	assert_int_equal(c.count, 0);
+	column_add_text(&c, "new", 3);
+	assert_true(column_get(&c, 0, &p, &len));
+	assert_memory_equal(p, "new", 3);
+	column_fini(&c);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(same),
+		cmocka_unit_test(numbers),
+		cmocka_unit_test(empty),
+		cmocka_unit_test(text),
+		cmocka_unit_test(growth),
+		cmocka_unit_test(values_are_found_and_removed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
