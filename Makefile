@@ -237,7 +237,7 @@ check-faults: all crash
 	@$(FAULTS) -m slow
 check-faults-quick: MINUTES ?= 4
 check-faults-quick: all crash
-	@$(FAULTS) -m faults
+	@$(FAULTS) $(PARALLEL) -m faults
 
 # All programs again, with the points of test/faults/points.txt where they kill
 # themselves when a test says so.
