@@ -686,9 +686,8 @@ listener_who(const char *address, char *dst, size_t size)
 	inode = listener_find_inode("/proc/net/tcp", port);
 	if (inode == 0)
 		inode = listener_find_inode("/proc/net/tcp6", port);
-	proc = opendir("/proc");
-	if (inode == 0 || proc == NULL)
-		goto done;
+	if (inode == 0 || (proc = opendir("/proc")) == NULL)
+		return dst;
 	snprintf(want, sizeof(want), "socket:[%lu]", inode);
 	while ((e = readdir(proc)) != NULL) {
 		if (!isdigit((unsigned char)e->d_name[0]) ||
@@ -698,8 +697,6 @@ listener_who(const char *address, char *dst, size_t size)
 		snprintf(dst, size, "%s (pid %s)", comm, e->d_name);
 		break;
 	}
-done:
-	if (proc != NULL)
-		closedir(proc);
+	closedir(proc);
 	return dst;
 }

@@ -302,6 +302,21 @@ name_is_plain(const char *name)
 	return name[0] != '\0' && name[strspn(name, allowed)] == '\0';
 }
 
+/* NULL where one of them is not known.  gcc 12 takes the (void *)-1 of a
+ * failure for something to be closed. */
+#pragma GCC diagnostic push
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
+static void *
+charset_iconv(const char *to, const char *from)
+{
+	void *cd = iconv_open(to, from);
+
+	return cd != (void *)-1 ? cd : NULL;
+}
+#pragma GCC diagnostic pop
+
 int
 charset_open(struct charset *c, const char *name)
 {
@@ -318,11 +333,9 @@ charset_open(struct charset *c, const char *name)
 	}
 	if (!name_is_plain(name))
 		return -1;
-	c->to = iconv_open("UTF-8", name);
-	if (c->to == (void *)-1) {
-		c->to = NULL;
+	c->to = charset_iconv("UTF-8", name);
+	if (c->to == NULL)
 		return -1;
-	}
 	memcpy(c->name, name, strlen(name) + 1);
 	c->kind = CHARSET_ICONV;
 	return 0;
@@ -467,11 +480,9 @@ charset_from_utf8(struct charset *c, const uint8_t *src, size_t len,
 		break;
 	case CHARSET_ICONV:
 		if (c->from == NULL) {
-			c->from = iconv_open(c->name, "UTF-8");
-			if (c->from == (void *)-1) {
-				c->from = NULL;
+			c->from = charset_iconv(c->name, "UTF-8");
+			if (c->from == NULL)
 				return -1;
-			}
 		}
 		return by_iconv(c->from, src, len, dst, cap, out);
 	case CHARSET_NONE:

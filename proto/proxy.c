@@ -28,7 +28,7 @@ proxy_addresses(struct proxy *p, struct rd *r, size_t size)
 
 	p->source_port = rd_u16be(r);
 	p->dest_port = rd_u16be(r);
-	if (r->failed)
+	if (source == NULL || dest == NULL || r->failed)
 		return;
 	memcpy(p->source, source, size);
 	memcpy(p->dest, dest, size);
