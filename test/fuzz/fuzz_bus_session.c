@@ -596,7 +596,8 @@ start(struct fuzz *f)
 	(void)snprintf(path, sizeof(path), "%s/x.cfg", f->dir);
 	(void)snprintf(text, sizeof(text), conf_text, f->dir, f->dir);
 	file = fopen(path, "w");
-	assert(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+	if (file == NULL || fputs(text, file) < 0 || fclose(file) != 0)
+		abort();
 	buf_init(&err);
 	f->conf = conf_load(path, &err);
 	if (f->conf == NULL)

@@ -921,7 +921,7 @@ clock_is_set(int64_t ms)
 	struct model_mt mt = {
 		.account = "a", .to = "491", .validity_ms = 60000
 	};
-	uint8_t id[16], early[16];
+	uint8_t id[16] = { 0 }, early[16] = { 0 };
 	size_t i;
 
 	box_up("l1", 1, 11, false, 1);
