@@ -266,6 +266,9 @@ check-san: all check-unit check-fuzz
 # Which lines the tests run: build-cov/cov/index.html.  tools/cov has the bounds
 # and fails below them.
 COV := build-cov
+# A database that goes away: what no other test brings to the store's protocol.
+COV_FAULTS = $(PYTHON) -m pytest -q $(PARALLEL) test/integration/test_pg_*.py \
+	-m faults
 cov:
 	@tools/deps --test --cov
 	$(MAKE) BUILD=$(COV) SAN="--coverage -fprofile-update=atomic" \
@@ -275,6 +278,7 @@ check-cov: all tests
 	@find $(BUILD) -name '*.gcda' -delete
 	@rc=0; $(MAKE) --no-print-directory check-unit check-fuzz || rc=1; \
 	HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION) || rc=1; \
+	HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(COV_FAULTS) || rc=1; \
 	tools/cov $(BUILD) || rc=1; exit $$rc
 
 # All programs with ThreadSanitizer, and the tests in which the thread pool

@@ -755,8 +755,7 @@ def test_database_away(suite):
 
 
 def test_store_away(suite):
-    suite.process["store"].kill()
-    suite.process["store"].wait()
+    assert suite.process["store"].stop(60) == 0
     try:
         def away():
             r = suite.hopctl("messages", "show", MISSING)

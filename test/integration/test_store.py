@@ -101,9 +101,10 @@ class Store:
         wait_until(lambda: text in self.output(), timeout, "%r in log" % text)
 
     def close(self):
+        """As in production, so that leaks and lines that were run are
+        counted."""
         if self.process is not None and self.process.alive():
-            self.process.kill()
-            self.process.wait()
+            assert self.process.stop(60) is not None, "does not end"
         self.bus.stop()
 
 
@@ -459,7 +460,7 @@ def test_a_connection_of_which_only_the_store_knows_that_it_broke(make, pg):
         s.bus.message(q)
         s.bus.wait_durable(timeout=20)
     assert not s.bus.duplicates
-    s.kill()
+    assert s.process.stop(60) == 0
     wire.close()
     s.dsn = dsn
     assert s.number("SELECT count(*) FROM message") == 3
@@ -1084,7 +1085,25 @@ def test_unsafe_server_is_refused(make, pg):
         s.bus.wait_open()
     finally:
         pg.restart(fsync="on")
-    s.kill()
+
+
+def test_a_server_that_became_unsafe_is_waited_for(store, pg):
+    bus = store.bus
+    q = bus.queue()
+    bus.message(q)
+    bus.wait_durable()
+    pg.restart(fsync="off")
+    try:
+        bus.wait(lambda: "fsync is off" in bus.states[-1].detail, 60,
+                 "why it is down")
+        horizon = bus.horizon
+        bus.message(q)
+        assert not bus.states[-1].up and bus.horizon == horizon
+    finally:
+        pg.restart(fsync="on")
+    bus.wait_durable()
+    assert store.process.alive() and not bus.duplicates
+    assert store.number("SELECT count(*) FROM message") == 2
 
 
 def test_tables_that_are_not_there_and_that_are_newer(make):
@@ -1162,6 +1181,36 @@ def test_records_of_another_epoch_are_not_taken(store):
     bus.cell = 99
     bus.message(q)
     store.wait_log("append.stale")
+    assert store.number("SELECT count(*) FROM message") == 1
+
+
+def test_records_beyond_a_hole_are_not_taken(store):
+    """The database is an older copy than what the bus has been told."""
+    bus = store.bus
+    q = bus.queue()
+    bus.message(q)
+    bus.wait_durable()
+    with bus.cond:
+        bus.last_seq += 3
+        bus.sent += 3
+    bus.message(q)
+    bus.wait(lambda: "records 3 to 5 were confirmed and are not in the"
+             " database" in bus.states[-1].detail, 60, "why it is down")
+    store.wait_log("event=append.hole")
+    assert bus.horizon == 2
+    assert store.number("SELECT count(*) FROM message") == 1
+
+
+def test_another_epoch_in_the_database(store):
+    """Somebody else has the cell, and the lock did not show it."""
+    bus = store.bus
+    q = bus.queue()
+    bus.message(q)
+    bus.wait_durable()
+    store.sql("UPDATE cell SET epoch = epoch + 1")
+    bus.message(q)
+    assert "another bus has taken the cell over" in refused(store)
+    assert bus.horizon == 2
     assert store.number("SELECT count(*) FROM message") == 1
 
 
