@@ -157,7 +157,8 @@ def test_claim_12_carrier_down_memory_bounded(tmp_path):
     """60,000 messages for a carrier that is away; the bus, the store and the
     server stay small, and all of it goes out afterwards."""
     d = Demo(tmp_path, "--set", "bus.ready_items=2000", "--set",
-             "bus.queue_items=500", "--set", "sim.host=127.0.0.1:9")
+             "bus.queue_items=500", "--set", "bus.tail=1MiB", "--set",
+             "sim.host=127.0.0.1:9")
     names = ("hop-bus", "hop-smpps")
 
     def memory(name):
