@@ -460,7 +460,7 @@ static const struct conf_row conf_table_store_rows[] = {
 	{ "gather_us", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "500",
 	  .max = 100000,
 	  .help = "Microseconds to wait for more records when one commit is "
-	      "already on its way.  That an item was sent or told, for which "
+	      "already on its way; that an item was sent or told, for which "
 	      "nobody waits, is committed with others within 5 ms." },
 	{ "receipt_cache", CONF_INT, CONF_ANY, CONF_RESTART,
 	  .dflt = "1000000", .min = 1000, .max = 100000000,

@@ -94,6 +94,19 @@ agenda_take(struct agenda *a, uint64_t ms, uint64_t now_ms)
 }
 
 void
+agenda_drain(struct agenda *a)
+{
+	struct agenda_entry *e;
+
+	for (uint64_t ms = 1; ms <= AGENDA_SLOTS; ms++)
+		agenda_take(a, ms, UINT64_MAX);
+	while ((e = TAILQ_FIRST(&a->due)) != NULL) {
+		agenda_remove(a, e);
+		a->cb(e, a->arg);
+	}
+}
+
+void
 agenda_run(struct agenda *a, uint64_t now_ms)
 {
 	struct agenda_entry *e;

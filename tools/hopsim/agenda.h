@@ -46,6 +46,8 @@ agenda_has(const struct agenda_entry *e)
 {
 	return TAILQ_LINKED(e, link);
 }
+/* Everything is due at once, whatever its time; `after` is not called. */
+void agenda_drain(struct agenda *);
 /* What the timer does, with a time of the caller's (for tests). */
 void agenda_run(struct agenda *, uint64_t now_ms);
 

@@ -472,6 +472,7 @@ smsc_stop(struct smsc *s)
 		session_close(session, "stopped");
 	smsc_settle(s);
 	smsc_print(s, "summary");
+	agenda_drain(&s->agenda); /* what is owed goes with its account */
 	agenda_fini(&s->agenda);
 	uv_close((uv_handle_t *)&s->second, NULL);
 	uv_close((uv_handle_t *)&s->drop, NULL);
