@@ -79,7 +79,9 @@ answer_value_cb(llhttp_t *ll, const char *at, size_t len)
 	if (v == NULL || v->over)
 		return 0;
 	if (len >= sizeof(v->text) - v->len) {
-		v->over = true;
+		v->over = true; /* and nothing of it, however it came */
+		v->len = 0;
+		v->text[0] = '\0';
 		return 0;
 	}
 	memcpy(v->text + v->len, at, len);

@@ -76,6 +76,7 @@ static const struct denied denied[] = {
 	{ "::ffff:0:0/96", "IPv4-mapped address" },
 	{ "::ffff:0:0:0/96", "IPv4-translated address" },
 	{ "::/96", "IPv4-compatible address" },
+	{ "::/64", "reserved address" },
 	{ "64:ff9b:1::/48", "local NAT64 address" },
 	{ "100::/64", "discard address" },
 	{ "2001::/23", "reserved address" },

@@ -249,6 +249,7 @@ def test_huge_answer(hook):
     ("http://[0:0:0:0:0:0:0:1]:{port}/", "loopback"),
     ("http://[::127.0.0.1]:{port}/", "compatible"),
     ("http://[::ffff:0:127.0.0.1]:{port}/", "translated"),
+    ("http://[::fe00:0:0:0]/", "reserved"),
     ("http://[::ffff:7f00:1]:{port}/", "mapped"),
     ("http://[64:ff9b::a9fe:a9fe]/", "link-local"),
     ("http://[64:ff9b:1::1]/", "local NAT64"),
