@@ -241,11 +241,9 @@ static void
 conn_limit_silence(struct conn *c)
 {
 	static const unsigned dead_ms = CONN_DEAD_MS;
-	int fd;
 
-	if (uv_fileno(&c->u.handle, &fd) == 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms,
-		    sizeof(dead_ms));
+	setsockopt(
+	    c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
 }
 
 /* Starts writing and reading on a stream that is connected. */

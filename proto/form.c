@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
-static int
+int
 form_digit(uint8_t c)
 {
 	if (c >= '0' && c <= '9')

@@ -27,6 +27,8 @@ void form_open(struct form *, const void *, size_t);
  */
 bool form_next(struct form *, struct bytes *name, struct bytes *value);
 
+/* The value of a hex digit, or -1. */
+int form_digit(uint8_t);
 /* Decodes into dst, which has room for len bytes and may be src itself.
  * Returns the length; the result may hold NULs. */
 size_t form_decode(uint8_t *dst, const uint8_t *src, size_t len);

@@ -8,7 +8,8 @@
 #define PB_VARINT 0
 #define PB_BYTES  2
 
-/* What was written lies in [p, end); `p` is NULL once it did not fit. */
+/* What was written begins at `p`, which is NULL once something did not fit
+ * behind `start`. */
 struct pb {
 	const uint8_t *start;
 	uint8_t *p;
@@ -88,12 +89,17 @@ pb_scalar(ProtobufCType type, const void *member)
 	}
 }
 
-static inline size_t
+size_t
 pb_size(ProtobufCType type)
 {
 	switch (type) {
+	case PROTOBUF_C_TYPE_INT64:
+	case PROTOBUF_C_TYPE_SINT64:
+	case PROTOBUF_C_TYPE_SFIXED64:
 	case PROTOBUF_C_TYPE_UINT64:
-		return sizeof(uint64_t);
+	case PROTOBUF_C_TYPE_FIXED64:
+	case PROTOBUF_C_TYPE_DOUBLE:
+		return 8;
 	case PROTOBUF_C_TYPE_BOOL:
 		return sizeof(protobuf_c_boolean);
 	case PROTOBUF_C_TYPE_STRING:
@@ -102,7 +108,7 @@ pb_size(ProtobufCType type)
 	case PROTOBUF_C_TYPE_BYTES:
 		return sizeof(ProtobufCBinaryData);
 	default:
-		return sizeof(uint32_t);
+		return 4;
 	}
 }
 

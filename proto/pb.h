@@ -9,6 +9,7 @@
 #ifndef PROTO_PB_H
 #define PROTO_PB_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <protobuf-c/protobuf-c.h>
@@ -19,5 +20,8 @@
  */
 uint8_t *pb_pack_back(
     const ProtobufCMessage *, const uint8_t *start, uint8_t *end);
+
+/* Of one value in memory, of any type. */
+size_t pb_size(ProtobufCType);
 
 #endif

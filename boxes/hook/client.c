@@ -71,7 +71,8 @@ client_ask(struct client *c, size_t n, struct answer *a)
 bool
 client_was_stale(const struct client *c)
 {
-	return !c->fresh && c->answer != NULL && c->answer->wire == 0;
+	assert(c->state == CLIENT_ASKING);
+	return !c->fresh && c->answer->wire == 0;
 }
 
 void

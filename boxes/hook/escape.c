@@ -9,6 +9,7 @@
 
 #include "common/buf.h"
 #include "common/uuid.h"
+#include "proto/form.h"
 
 /* One expansion; the words of the text are taken one after another. */
 struct expansion {
@@ -31,18 +32,6 @@ static bool
 is_safe(uint8_t c)
 {
 	return (safe[c >> 5] >> (c & 31) & 1) != 0;
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 static bool
@@ -463,8 +452,9 @@ escape_expand(struct buf *out, const char *pattern, size_t len,
 			continue;
 		}
 		if (c == '%' && i + 1 < len) {
-			if (i + 2 < len && hex_value(pattern[i + 1]) >= 0 &&
-			    hex_value(pattern[i + 2]) >= 0) {
+			if (i + 2 < len &&
+			    form_digit((uint8_t)pattern[i + 1]) >= 0 &&
+			    form_digit((uint8_t)pattern[i + 2]) >= 0) {
 				buf_add(out, pattern + i, 3);
 				i += 2;
 				continue;

@@ -159,7 +159,10 @@ transfer_fail(
     struct transfer *x, enum transfer_outcome outcome, const char *why)
 {
 	x->outcome = outcome;
-	(void)snprintf(x->error, sizeof(x->error), "%s", why);
+	if (why != x->error) /* what its last address said */
+		(void)snprintf(x->error, sizeof(x->error), "%s", why);
+	/* It would say that it was too late, of what has ended. */
+	uv_timer_stop(&x->timer);
 	transfer_drop_client(x);
 	transfer_enter_state(x, TRANSFER_ENDING); /* may be in its start */
 }
@@ -318,10 +321,9 @@ transfer_connect(struct transfer *x)
 			continue;
 		}
 		x->allowed = true;
-		x->client =
-		    client_open(t->loop, sa, p->host, p->tls ? t->tls : NULL,
-			t->settings.connect_timeout_ms + HANDSHAKE_MS,
-			&t->pool.clients);
+		x->client = client_open(t->loop, sa, p->host, tls,
+		    t->settings.connect_timeout_ms + HANDSHAKE_MS,
+		    &t->pool.clients);
 		x->client->place = p;
 		x->client->born_ms = clock_mono_ms();
 		client_set_cb(x->client, transfer_client_cb, x);
@@ -479,8 +481,7 @@ static void
 transfer_on_connected(struct transfer *x)
 {
 	uv_timer_stop(&x->timer);
-	if (x->tried > 0)
-		pool_prefer(x->place, x->first + x->tried - 1);
+	pool_prefer(x->place, x->first + x->tried - 1);
 	transfer_ask(x);
 }
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proto/form.h"
+
 #define HOST_MAX  253
 #define SHOWN_MAX 64
 
@@ -84,7 +86,7 @@ parse_host(struct url *u, const char *p, const char *end)
 const char *
 url_parse(struct url *u, const char *text, size_t len)
 {
-	const char *p = text, *end = text + len, *authority_end, *path_end;
+	const char *p = text, *end = text + len, *authority_end;
 	const char *at, *fragment;
 
 	memset(u, 0, sizeof(*u));
@@ -104,11 +106,7 @@ url_parse(struct url *u, const char *text, size_t len)
 	while (authority_end < end && *authority_end != '/' &&
 	    *authority_end != '?' && *authority_end != '#')
 		authority_end++;
-	path_end = authority_end;
-	while (path_end < end && *path_end != '?' && *path_end != '#')
-		path_end++;
-	u->path = bytes_of(authority_end, (size_t)(path_end - authority_end));
-	fragment = memchr(path_end, '#', (size_t)(end - path_end));
+	fragment = memchr(authority_end, '#', (size_t)(end - authority_end));
 	u->target = bytes_of(authority_end,
 	    (size_t)((fragment != NULL ? fragment : end) - authority_end));
 	at = memrchr(p, '@', (size_t)(authority_end - p));
@@ -154,15 +152,6 @@ url_origin(const struct url *u, char dst[URL_ORIGIN_MAX])
 	return dst;
 }
 
-static int
-hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool
 url_login(const struct url *u, char *dst, size_t cap, size_t *len)
 {
@@ -175,8 +164,8 @@ url_login(const struct url *u, char *dst, size_t cap, size_t *len)
 
 		colon = colon || c == ':';
 		if (c == '%' && i + 2 < u->user.len &&
-		    (high = hex_value(p[i + 1])) >= 0 &&
-		    (low = hex_value(p[i + 2])) >= 0) {
+		    (high = form_digit(p[i + 1])) >= 0 &&
+		    (low = form_digit(p[i + 2])) >= 0) {
 			c = high * 16 + low;
 			i += 2;
 		}
@@ -196,12 +185,18 @@ const char *
 url_shown(const char *text, size_t len, char dst[URL_SHOWN_MAX])
 {
 	char origin[URL_ORIGIN_MAX];
+	const uint8_t *query;
 	struct url u;
+	size_t n;
 
 	if (url_parse(&u, text, len) != NULL)
 		return "(not a URL)";
+	n = u.target.len;
+	query = n != 0 ? memchr(u.target.p, '?', n) : NULL;
+	if (query != NULL)
+		n = (size_t)(query - u.target.p);
 	snprintf(dst, URL_SHOWN_MAX, "%s%.*s", url_origin(&u, origin),
-	    (int)(u.path.len < SHOWN_MAX ? u.path.len : SHOWN_MAX),
-	    u.path.len != 0 ? (const char *)u.path.p : "");
+	    (int)(n < SHOWN_MAX ? n : SHOWN_MAX),
+	    n != 0 ? (const char *)u.target.p : "");
 	return dst;
 }

@@ -22,7 +22,6 @@ struct url {
 	bool tls;
 	uint16_t port;
 	struct bytes host; /* without the brackets of IPv6 */
-	struct bytes path; /* from the first '/', without query and fragment */
 	struct bytes user; /* before the '@', as it stands */
 	bool has_user;
 	/* Path and query, as they go into the request.  Begins with '/' unless

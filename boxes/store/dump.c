@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/utf8.h"
+#include "proto/pb.h"
 
 static bool
 dump_printable(const ProtobufCBinaryData *b)
@@ -31,30 +32,6 @@ dump_enum(struct json *j, const char *key, const ProtobufCFieldDescriptor *f,
 		json_str(j, key, v->name);
 	else
 		json_int(j, key, value);
-}
-
-/* Size of one value in memory. */
-static size_t
-dump_size(ProtobufCType type)
-{
-	switch (type) {
-	case PROTOBUF_C_TYPE_INT64:
-	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return 8;
-	case PROTOBUF_C_TYPE_BOOL:
-		return sizeof(protobuf_c_boolean);
-	case PROTOBUF_C_TYPE_STRING:
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return sizeof(void *);
-	case PROTOBUF_C_TYPE_BYTES:
-		return sizeof(ProtobufCBinaryData);
-	default:
-		return 4;
-	}
 }
 
 static void
@@ -161,7 +138,7 @@ dump_message(
 		json_open_array(j, f->name);
 		for (size_t k = 0; k < n; k++)
 			dump_value(
-			    j, NULL, f, list + k * dump_size(f->type), text);
+			    j, NULL, f, list + k * pb_size(f->type), text);
 		json_close_array(j);
 	}
 	json_close_object(j);
