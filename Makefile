@@ -64,7 +64,7 @@ LIB_FRONT  := $(O)/boxes/front.a
 LIB_LLHTTP := $(O)/llhttp.a
 BASE       := $(LIB_COMMON) $(LIB_PROTO)
 
-# Disks for the tests, to be preloaded under PostgreSQL.
+# Libraries for the tests to preload: disks, clock, memory.
 SHIMS := $(patsubst test/faults/%.c,$(BUILD)/faults/%.so,$(wildcard test/faults/*.c))
 $(BUILD)/faults/%.so: test/faults/%.c
 	@mkdir -p $(@D)

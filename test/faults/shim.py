@@ -1,26 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""shim.py - the LD_PRELOAD libraries beside this file, built when a test wants
-one, and the clock that one of them makes."""
+"""shim.py - the LD_PRELOAD libraries beside this file, and the clock that one of
+them makes."""
 import mmap
 import os
 import struct
-import subprocess
 import time
 
 import pytest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from disk import library
 
 
-def build(name, folder):
-    """clock -> folder/clock.so"""
+def build(name):
+    """The library of name.c, which `make` has built."""
     if os.environ.get("HOPYARD_SANITIZED"):
         pytest.skip("the sanitizers' library has to be the first one")
-    out = os.path.join(str(folder), name + ".so")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra",
-                    "-Werror", "-D_GNU_SOURCE", "-o", out,
-                    os.path.join(HERE, name + ".c"), "-ldl"], check=True)
-    return out
+    return library(name)
 
 
 class Clock:
@@ -32,7 +27,7 @@ class Clock:
             f.write(bytes(24))
         with open(path, "r+b") as f:
             self.map = mmap.mmap(f.fileno(), 24)
-        self.env = dict(LD_PRELOAD=build("clock", folder), HOPYARD_CLOCK=path)
+        self.env = dict(LD_PRELOAD=build("clock"), HOPYARD_CLOCK=path)
         self.ahead, self.ppb, self.since = 0, 0, 0
 
     def step(self, seconds):

@@ -69,7 +69,7 @@ class Starved:
     it does meanwhile, in percent of a CPU."""
 
     def __init__(self, pid):
-        self.pid, self.cpu = pid, None
+        self.pid = pid
 
     def _lowest_free(self):
         used = {int(fd) for fd in os.listdir("/proc/%d/fd" % self.pid)}
@@ -88,5 +88,4 @@ class Starved:
         return 100 * (cpu_seconds(self.pid) - cpu) / (time.monotonic() - wall)
 
     def __exit__(self, *_):
-        self.cpu = self.busy()
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.old)

@@ -19,7 +19,7 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "slow: minutes of faults (make check-faults)")
     config.addinivalue_line(
-        "markers", "faults: of the slow ones, those for every commit "
+        "markers", "faults: faults for every commit "
         "(make check-faults-quick)")
     config.addinivalue_line(
         "markers", "peers: drives programs of others (make check-peers)")
@@ -27,21 +27,22 @@ def pytest_configure(config):
         "markers", "valgrind: needs its wrappers (make valgrind)")
 
 
-_figures = pytest.StashKey()
-
-
 @pytest.fixture
 def figures(request):
     """A function that takes lines for people: shown at the end of the run."""
-    lines = request.config.stash.setdefault(_figures, [])
-    lines.append("---- " + request.node.name)
-
     def say(text):
         print(text)
-        lines.append(str(text))
+        request.node.user_properties.append(("figure", str(text)))
     return say
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    for line in config.stash.get(_figures, []):
-        terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter):
+    """From the reports: with xdist the tests ran in other processes."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            lines = [v for k, v in report.user_properties if k == "figure"]
+            if report.when == "call" and lines:
+                terminalreporter.write_line(
+                    "---- " + report.nodeid.rpartition("::")[2])
+                for line in lines:
+                    terminalreporter.write_line(line)

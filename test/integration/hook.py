@@ -318,3 +318,28 @@ def hook():
     assert not hook.bus.errors
     assert SECRET[6:] not in output
     assert "AddressSanitizer" not in output and "runtime error" not in output
+
+
+def start_with_resolver(hook, resolver, **settings):
+    """hop-hook with this C source for getaddrinfo(): its connection to the bus,
+    and what was written into the file LOOKUPS."""
+    source, lib = (os.path.join(hook.dir, n) for n in ("r.c", "r.so"))
+    with open(source, "w") as f:
+        f.write(resolver)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", lib, source, "-ldl"],
+                   check=True)
+    hook.settings.update(settings)
+    hook.configure()
+    lookups = os.path.join(hook.dir, "lookups")
+    hook.process = Process(
+        "hop-hook", ["-c", hook.config, "-n", "hook"],
+        os.path.join(hook.dir, "hook.log"),
+        env=dict(LD_PRELOAD=lib, LOOKUPS=lookups,
+                 ASAN_OPTIONS="verify_asan_link_order=0"))
+
+    def seen():
+        if not os.path.exists(lookups):
+            return ""
+        with open(lookups) as f:
+            return f.read()
+    return hook.up(), seen

@@ -20,6 +20,7 @@ import urllib.parse
 import pytest
 
 from harness import BIN, Process, demo_shift, free_port, wait_until
+from pgcluster import children_of  # noqa: F401 (for its users, too)
 
 # Deaths that lose answers of the SMSC.
 LINK = ("hop-smppc", "hopsim")
@@ -110,19 +111,6 @@ class Demo:
         self.sink.stop()
         self.log.close()
         return self.process.returncode
-
-
-def children_of():
-    tree = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open("/proc/%s/stat" % name) as f:
-                    parent = int(f.read().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            tree.setdefault(parent, []).append(int(name))
-    return tree
 
 
 class Journal:

@@ -66,6 +66,20 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
 
 
+def children_of():
+    """{pid: [child, ...]} of all processes."""
+    tree = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name) as f:
+                    parent = int(f.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            tree.setdefault(parent, []).append(int(name))
+    return tree
+
+
 class Cluster:
     def __init__(self, preload=None, env=None, source=None, name="a",
                  **settings):
@@ -160,17 +174,7 @@ class Cluster:
 
     def pids(self):
         """The postmaster and all that it has started."""
-        found = [self.pid]
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                try:
-                    with open("/proc/%s/stat" % name) as f:
-                        parent = int(f.read().rpartition(")")[2].split()[1])
-                except OSError:
-                    continue
-                if parent == self.pid:
-                    found.append(int(name))
-        return found
+        return [self.pid] + children_of().get(self.pid, [])
 
     def _signal(self, pids, sig):
         for pid in pids:

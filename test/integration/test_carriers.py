@@ -286,7 +286,7 @@ def p99(ms):
     3, pytest.param(60, marks=pytest.mark.slow)])
 def test_flood_of_receipts_beside_traffic(carriers, front, seconds):
     """Ten times as many receipts a second as messages: each is matched, and the
-    messages take less than twice as long."""
+    messages keep their rate; how long they take is printed for people."""
     rate = 500
     n, flood = rate * seconds, 10 * rate * seconds
     calm, beside = [], []

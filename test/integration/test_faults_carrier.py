@@ -86,7 +86,7 @@ def test_responses_late(suite):
     assert wire.connects == 1 and twice == 0
 
 
-def late(link, limit, by):
+def late(link, limit):
     """Everything shorter: `limit` is late_limit."""
     wire = Proxy(link.smsc.host, smpp=True, seed=3)
     link.configure(host=wire.address, enquire_link="500ms", window=10,
@@ -96,7 +96,7 @@ def late(link, limit, by):
 
 @pytest.mark.faults
 def test_late_within_the_limit(link):
-    wire = late(link, "8s", 3)
+    wire = late(link, "8s")
     box = link.up()
     wire.set("down", rules=[Rule(RESP, delay=(2, 4), count=10)])
     last = link.feed(box, 10)
@@ -110,7 +110,7 @@ def test_late_within_the_limit(link):
 def test_forty_minutes_late(link):
     """40 minutes to a late_limit of 5 is 8 to 1: unknown at the limit, once, and
     nobody listens to the response any more."""
-    wire = late(link, "2s", 16)
+    wire = late(link, "2s")
     box = link.up()
     wire.set("down", rules=[Rule(RESP, delay=16, count=10)])
     begun = time.monotonic()

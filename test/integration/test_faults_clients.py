@@ -17,7 +17,6 @@ import time
 import pytest
 
 from front import front as http_server  # noqa: F401 (fixture)
-from harness import wait_until
 from smpp_client import Session
 from smpps import server  # noqa: F401 (fixture)
 from sockets import rss
@@ -165,7 +164,7 @@ def bad_clients(pid, port, kind, n, each):
     assert pipe.poll(60) and pipe.recv() == n
     begun = time.monotonic()
     good = Good(kind, port, 30)
-    left, gone = n, None
+    left = n
     while left > 0 and time.monotonic() - begun < 60:
         if pipe.poll(0.2):
             left = pipe.recv()

@@ -81,7 +81,7 @@ def test_carrier_with_messages_in_flight(link, wire):
     assert not link.smsc.submits
 
 
-def seen_dead(server, port, how):
+def seen_dead(server, how):
     begun = time.monotonic()
     how()
     wait_until(lambda: not server.sessions(), 60, "the session is closed")
@@ -106,8 +106,7 @@ def test_customer_idle(server, customer_wire):
     server.start()
     c = bound_through(customer_wire)
     server.wait_seat("demo", binds=1)
-    took = seen_dead(server, customer_wire.port,
-                     lambda: customer_wire.set("both", swallow=True))
+    took = seen_dead(server, lambda: customer_wire.set("both", swallow=True))
     print("T-14 customer, idle: found after %.1f s" % took)
     assert 30 < took <= IDLE
     server.wait_seat("demo", binds=0)
@@ -130,7 +129,7 @@ def test_customer_with_an_answer_in_flight(server, customer_wire):
         server.box.ack()
 
     server.bus.auto_ack.discard(pb.SUBMIT)
-    took = seen_dead(server, customer_wire.port, how)
+    took = seen_dead(server, how)
     print("T-14 customer, answer in flight: found after %.1f s" % took)
     assert 5 < took <= IN_FLIGHT
     customer_wire.forget()

@@ -24,9 +24,11 @@ from smpps import server  # noqa: F401 (fixture)
 REPLAY = os.path.join(os.path.dirname(BIN), "fuzz-replay")
 CORPUS = os.path.join(ROOT, "test", "fuzz", "corpus")
 FATAL = "fatal: out of memory"
-TARGETS = ["escape", "form", "frame", "guard", "http", "http_answer", "json",
-           "order", "proxy", "receipt", "record", "segment", "smpp_pdu",
-           "smpp_session", "stored", "udh", "url"]
+# segment takes no memory (test_decoders_take_no_memory), and all that fails of
+# http_answer is its target's own.
+TARGETS = ["escape", "form", "frame", "guard", "http", "json", "order",
+           "proxy", "receipt", "record", "smpp_pdu", "smpp_session", "stored",
+           "udh", "url"]
 SEED = int(os.environ.get("SEED", "1"))
 
 if os.environ.get("HOPYARD_SANITIZED"):
@@ -34,8 +36,8 @@ if os.environ.get("HOPYARD_SANITIZED"):
 
 
 @pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    return build("nomem", tmp_path_factory.mktemp("nomem"))
+def shim():
+    return build("nomem")
 
 
 def run(shim, folder, argv, at=0):
@@ -60,7 +62,9 @@ def verdict(code, err):
     if code == 2 and "memory" in err:
         return "harness"
     if code == -signal.SIGABRT and re.search(
-            r"fuzz_\w+: test/fuzz/fuzz_\w+\.c:\d+: ", err):
+            r"fuzz_\w+: test/fuzz/fuzz_\w+\.c:\d+: \w+: Assertion `"
+            r"(?:[^'\n]*!= NULL[^'\n]*|ok|uv_loop_init\([^'\n]*\) == 0)'",
+            err):
         return "harness"
     # libuv gives up like this when it has no memory for its loop.
     if code == -signal.SIGABRT and err.startswith("replay: "):
@@ -188,6 +192,7 @@ def rounds(server, shim, tmp_path, n):
         assert how is not None, "allocation %d: %r\n%s" % (at, code,
                                                           out[-2000:])
         ended[how] = ended.get(how, 0) + 1
+    assert ended.get("said so"), ended
     return ended, count - checked
 
 

@@ -184,8 +184,7 @@ def scarce(tmp_path):
     path = str(tmp_path / "scarce")
     with open(path, "w") as f:
         f.write("-")
-    return path, dict(LD_PRELOAD=build("scarce", tmp_path),
-                      HOPYARD_SCARCE=path)
+    return path, dict(LD_PRELOAD=build("scarce"), HOPYARD_SCARCE=path)
 
 
 def say(path, what):

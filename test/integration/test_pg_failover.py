@@ -7,12 +7,10 @@ import time
 
 import pytest
 
-from harness import wait_until
 from pgcluster import Cluster, Proxy
 from pgload import Load, seconds
 
 TOTAL = 30.0
-BACK = 3.0
 
 
 class Pair:
