@@ -156,6 +156,40 @@ late_turns(void **state)
 	}
 }
 
+/* Turns as they come when there is little to do: every 100 ms by the timer, and
+ * when the answers are there. */
+static void
+timer_turns(void **state)
+{
+	static const unsigned limits[] = { 13, 20, 57, 100, 199, 1009 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		struct carrier c = { .limit = limits[i],
+			.burst = limits[i] / 5.0,
+			.window = 1000 };
+		struct pace p;
+		double used;
+
+		pace_reset(&p);
+		for (uint64_t now = 1000000; now < 1130000; now++) {
+			if (now == 1010000)
+				c.taken = c.refused = 0;
+			if (now % 100 <= 1) {
+				step(&c, &p, now);
+				continue;
+			}
+			c.tokens += c.limit / 1000;
+			if (c.tokens > c.burst)
+				c.tokens = c.burst;
+		}
+		used = (double)c.taken / (c.limit * 120);
+		print_message("limit %u, a turn each 100 ms: used %.3f\n",
+		    limits[i], used);
+		assert_true(used > 0.95);
+	}
+}
+
 /* Half the limit, and later all of it again. */
 static void
 follows_the_limit(void **state)
@@ -312,6 +346,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(uses_what_there_is),
 		cmocka_unit_test(late_turns),
+		cmocka_unit_test(timer_turns),
 		cmocka_unit_test(follows_the_limit),
 		cmocka_unit_test(floor_is_one_a_second),
 		cmocka_unit_test(no_limit_without_a_refusal),
