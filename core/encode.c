@@ -125,7 +125,7 @@ encode_record(uint8_t *p, const Hopyard__V1__Record *r)
 size_t
 encode_dispatch_bound(const Hopyard__V1__Dispatch *d)
 {
-	return 9 * NUMBER_MAX + d->n_part_done * 5 + d->account.len;
+	return 10 * NUMBER_MAX + d->n_part_done * 5 + d->account.len;
 }
 
 uint8_t *
@@ -150,5 +150,6 @@ encode_dispatch(uint8_t *p, const Hopyard__V1__Dispatch *d)
 	NUMBER(d, 6, age_ms);
 	NUMBER(d, 7, accepted_at);
 	BYTES(d, 8, account);
+	NUMBER(d, 9, class_);
 	return p;
 }

@@ -902,6 +902,10 @@ deliver(struct engine *e, struct target *t, struct msg *m)
 		d.account.data = (uint8_t *)m->queue->account;
 		d.account.len = strlen(m->queue->account);
 	}
+	if (m->class <= CLASS_ALERT) {
+		d.has_class_ = true;
+		d.class_ = (Hopyard__V1__Class)(m->class + 1);
+	}
 	buf_clear(&e->scratch);
 	dst = buf_reserve(&e->scratch, encode_dispatch_bound(&d));
 	len = (size_t)(encode_dispatch(dst, &d) - dst);

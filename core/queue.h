@@ -22,6 +22,7 @@
 struct conf_group;
 
 #define CLASS_COUNT 4 /* OTP, ALERT, TXN, BULK as 0..3 */
+#define CLASS_ALERT 1
 
 enum target_role {
 	TARGET_CONNECTOR = 0,

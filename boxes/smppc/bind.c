@@ -576,9 +576,15 @@ bind_tick(struct bind *b, uint64_t now)
 uint32_t
 bind_room(const struct bind *b)
 {
+	uint32_t room;
+
 	if (!bind_writable(b))
 		return 0;
-	return pace_soon(&b->pace, session_room(b->session));
+	room = pace_soon(&b->pace, session_room(b->session));
+	if (b->rtt_us < SPREAD_RTT_US)
+		return room;
+	return spread_soon(&b->spread, b->rtt_us, b->link->profile->window,
+	    room, clock_mono_us());
 }
 
 void

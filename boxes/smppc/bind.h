@@ -18,6 +18,7 @@
 
 #include "boxes/smpp/session.h"
 #include "boxes/smppc/pace.h"
+#include "boxes/smppc/spread.h"
 #include "common/queue.h"
 
 struct inbound;
@@ -67,6 +68,7 @@ struct bind {
 	struct message_list started;
 
 	struct pace pace;
+	struct spread spread;
 
 	struct inbound_list inbound; /* unanswered deliver_sm, oldest first */
 	unsigned n_inbound;

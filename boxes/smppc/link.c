@@ -30,6 +30,7 @@ static const char *const link_state_names[] = {
 
 static const struct box_ops link_box_ops;
 static void link_tick_cb(uv_timer_t *);
+static void link_soon_cb(uv_timer_t *);
 static void link_tell(struct link *);
 
 /* ------------------------------------------------------------------- state */
@@ -72,6 +73,7 @@ link_enter_state(struct link *l, enum link_state next)
 		break;
 	case LINK_CLOSED:
 		uv_timer_stop(&l->tick);
+		uv_timer_stop(&l->soon);
 		box_close(l->box, link_on_box_closed, l);
 		break;
 	}
@@ -221,7 +223,10 @@ bool
 link_may_write(const struct link *l, const struct bind *b)
 {
 	return bind_writable(b) && session_room(b->session) > 0 &&
-	    pace_may_send(&b->pace) && (l->profile->tps == 0 || l->tokens >= 1);
+	    pace_may_send(&b->pace) &&
+	    (l->profile->tps == 0 || l->tokens >= 1) &&
+	    (b->rtt_us < SPREAD_RTT_US ||
+		spread_wait(&b->spread, b->rtt_us, clock_mono_us()) == 0);
 }
 
 void
@@ -231,6 +236,9 @@ link_spend(struct link *l, struct bind *b)
 	if (l->profile->tps != 0)
 		l->tokens -= 1;
 	l->sent_window++;
+	if (b->rtt_us >= SPREAD_RTT_US)
+		spread_on_sent(
+		    &b->spread, b->rtt_us, l->profile->window, clock_mono_us());
 }
 
 static void
@@ -300,19 +308,72 @@ link_bus_away(const struct link *l, uint64_t now)
 	return l->bus_lost_ms != 0 && now - l->bus_lost_ms > LINK_BUS_AWAY_MS;
 }
 
+/* What this bind is to write next, or NULL. */
+static struct message *
+link_next(struct link *l, struct bind *b, bool fresh)
+{
+	struct message *m = TAILQ_FIRST(&b->started);
+
+	return m == NULL && fresh ? TAILQ_FIRST(&l->ready) : m;
+}
+
 static void
 link_pump_bind(struct link *l, struct bind *b, bool fresh)
 {
 	struct message *m;
 
 	while (link_may_write(l, b)) {
-		m = TAILQ_FIRST(&b->started);
-		if (m == NULL && fresh)
-			m = TAILQ_FIRST(&l->ready);
+		m = link_next(l, b, fresh);
 		if (m == NULL)
-			break;
+			return;
 		submit_write(m, b);
 	}
+	if (b->rtt_us >= SPREAD_RTT_US && bind_writable(b) &&
+	    session_room(b->session) == 0)
+		spread_on_full(&b->spread, clock_mono_us());
+}
+
+/* Microseconds until a bind that has room may write by its rates. */
+static uint64_t
+link_wait(const struct link *l, const struct bind *b)
+{
+	double us = 0, other;
+
+	if (l->profile->tps != 0 && l->tokens < 1)
+		us = (1 - l->tokens) * 1e6 / l->profile->tps;
+	if (!pace_may_send(&b->pace)) {
+		other = (1 - b->pace.tokens) * 1e6 / b->pace.rate;
+		us = us > other ? us : other;
+	}
+	other = (double)spread_wait(&b->spread, b->rtt_us, clock_mono_us());
+	return (uint64_t)(us > other ? us : other);
+}
+
+/*
+ * Something waits for a rate alone, and the next tick may be later: turns of
+ * LINK_SOON_MS make an even flow of it, in which what is urgent finds a place.
+ */
+static void
+link_pump_soon(struct link *l, bool fresh)
+{
+	uint64_t us, least = LINK_TICK_MS * 1000;
+	unsigned i;
+
+	for (i = 0; i < l->n_binds; i++) {
+		struct bind *b = l->bind[i];
+
+		if (!bind_writable(b) || session_room(b->session) == 0 ||
+		    link_next(l, b, fresh) == NULL)
+			continue;
+		us = link_wait(l, b);
+		if (us < least)
+			least = us;
+	}
+	if (least >= LINK_TICK_MS * 1000)
+		return;
+	if (least < LINK_SOON_MS * 1000)
+		least = LINK_SOON_MS * 1000;
+	uv_timer_start(&l->soon, link_soon_cb, (least + 999) / 1000, 0);
 }
 
 void
@@ -330,7 +391,16 @@ link_pump(struct link *l)
 	for (i = 0; i < l->n_binds; i++)
 		link_pump_bind(l, l->bind[(l->turn + i) % l->n_binds], fresh);
 	l->turn = (l->turn + 1) % l->n_binds;
+	if (l->ready_parts + l->started_parts > 0 &&
+	    !uv_is_active((uv_handle_t *)&l->soon))
+		link_pump_soon(l, fresh);
 	link_grant(l);
+}
+
+static void
+link_soon_cb(uv_timer_t *timer)
+{
+	link_pump(timer->data);
 }
 
 /* --------------------------------------------------------------- bus events */
@@ -699,6 +769,8 @@ link_new(uv_loop_t *loop, const char *name, const char *bus_address,
 	uv_timer_init(loop, &l->tick);
 	l->tick.data = l;
 	uv_timer_start(&l->tick, link_tick_cb, LINK_TICK_MS, LINK_TICK_MS);
+	uv_timer_init(loop, &l->soon);
+	l->soon.data = l;
 	return l;
 }
 
@@ -743,6 +815,8 @@ link_free(struct link *l)
 		bind_free(l->bind[i]);
 	if (!uv_is_closing((uv_handle_t *)&l->tick))
 		uv_close((uv_handle_t *)&l->tick, NULL);
+	if (!uv_is_closing((uv_handle_t *)&l->soon))
+		uv_close((uv_handle_t *)&l->soon, NULL);
 	/* Lets libuv forget the timers before their memory goes. */
 	uv_run(l->loop, UV_RUN_NOWAIT);
 	free(l->bind);

@@ -30,6 +30,7 @@
 #include "common/map.h"
 
 #define LINK_TICK_MS 100
+#define LINK_SOON_MS 10 /* while a rate holds something back */
 
 struct pins;
 
@@ -56,8 +57,9 @@ struct link {
 	unsigned turn;      /* the bind that writes first */
 	unsigned rebind_at; /* the next one to be bound again; n_binds: none */
 	uv_timer_t tick;
+	uv_timer_t soon; /* before the next tick, when a rate allows more */
 
-	struct message_list ready;    /* in order of arrival */
+	struct message_list ready;    /* urgent first, in order of arrival */
 	struct message_list finished; /* results that box.c had no room for */
 	struct map by_ref;            /* struct message * by ref */
 	uint32_t ready_parts;         /* parts still to be written, in ready */

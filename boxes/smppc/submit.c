@@ -59,7 +59,8 @@ struct message {
 	struct link *link;
 	struct bind *bind;        /* of its latest part; NULL: of none */
 	enum message_place place; /* written only by submit_put() */
-	uint64_t ref, arrival;
+	uint64_t ref;
+	uint64_t arrival;      /* place among others, see submit_urgency() */
 	uint64_t expires_ms;   /* 0: never */
 	uint64_t throttled_ms; /* refused by a limit first; 0: not yet */
 	uint32_t attempt;
@@ -818,6 +819,17 @@ submit_encode_part(struct submit_common *s, const struct segment_plan *plan,
 	return n;
 }
 
+/* What is urgent goes before what came before it: 0, 1, or 2 for the rest. */
+static uint64_t
+submit_urgency(const Hopyard__V1__Dispatch *d)
+{
+	if (!d->has_class_)
+		return 2;
+	return d->class_ == HOPYARD__V1__CLASS__OTP  ? 0
+	    : d->class_ == HOPYARD__V1__CLASS__ALERT ? 1
+						     : 2;
+}
+
 /* One allocation: the message, its parts, their octets. */
 static struct message *
 submit_new(struct link *l, const struct submit_input *in, size_t n_parts,
@@ -833,7 +845,7 @@ submit_new(struct link *l, const struct submit_input *in, size_t n_parts,
 	m->todo = (uint16_t)n_parts;
 	m->ref = in->dispatch->ref;
 	m->attempt = in->dispatch->attempt;
-	m->arrival = ++l->arrivals;
+	m->arrival = submit_urgency(in->dispatch) << 62 | ++l->arrivals;
 	if (in->env->id.len == UUID_LEN)
 		memcpy(m->id, in->env->id.data, UUID_LEN);
 	if (in->dispatch->has_expires_in_ms)

@@ -484,6 +484,20 @@ def test_rate_limit_in_segments(link):
     assert worst <= 50 + 10 + 5
 
 
+def test_urgent_overtakes(link):
+    """In the hand of the connector as well: otp before alert before the rest,
+    each in order of arrival."""
+    link.configure(window=10)
+    box = link.up()
+    alert, otp = {"class": pb.ALERT}, {"class": pb.OTP}
+    box.deliver_many([      # one frame
+        dict(ref=n, text=str(n), dispatch={7: alert, 8: otp, 10: otp}.get(n))
+        for n in range(1, 11)])
+    link.smsc.wait_submits(10)
+    assert [p.text.decode() for _, p in link.smsc.submits] == \
+        "8 10 7 1 2 3 4 5 6 9".split()
+
+
 def test_recall(link):
     """Before the wire: given back.  After: the result is the answer."""
     link.configure(window=2)
