@@ -76,6 +76,7 @@ db_fini(struct db *db)
 	free(db->row);
 	free(db->due);
 	free(db->orphan.v);
+	free(db->expiring.v);
 	map_fini(&db->by_id);
 	while ((id = map_next(&db->receipt, &pos)) != NULL)
 		free(id);
@@ -218,6 +219,8 @@ add_message(struct db *db, struct db_row *r, const struct item *it,
 	r->scheduled = rec->has_due_at && rec->due_at != 0;
 	r->at = rec->at;
 	r->expires_at = rec->expires_at;
+	if (r->kind != 0 && r->expires_at != 0)
+		db_list_add(&db->expiring, r->seq);
 	db->live += r->queue != 0;
 	r->report_queue = rec->report_queue;
 	r->mask = env->report_mask;
@@ -792,31 +795,27 @@ size_t
 db_overdue(struct db *db, uint64_t wall, db_emit *emit, void *arg)
 {
 	struct frame_out o = { .db = db, .emit = emit, .arg = arg };
-	size_t n = 0;
+	struct db_list *open = &db->expiring;
+	size_t n = 0, kept = 0;
 
 	buf_init(&o.items);
-	for (; db->overdue_from < db->durable; db->overdue_from++) {
-		const struct db_row *r = &db->row[db->overdue_from];
-
-		if (r->kind != 0 && r->expires_at != 0 && r->final == 0 &&
-		    !r->notified)
-			break;
-	}
-	for (uint64_t seq = db->overdue_from + 1; seq <= db->durable && n < 500;
-	     seq++) {
-		const struct db_row *r = db_xrow(db, seq);
+	for (size_t i = 0; i < open->count; i++) {
+		const struct db_row *r = db_xrow(db, open->v[i]);
 		Hopyard__V1__Paged pg = HOPYARD__V1__PAGED__INIT;
 
-		if (r->kind == 0 || r->expires_at == 0 || r->final != 0 ||
-		    wall < r->expires_at + 5000)
+		if (r->final != 0 || r->notified)
+			continue; /* and never again */
+		open->v[kept++] = r->seq;
+		if (n == 500 || wall < r->expires_at + 5000)
 			continue;
-		if (r->ended ? !r->submitted || wall < r->receipt_by : false)
+		if (r->ended && (!r->submitted || wall < r->receipt_by))
 			continue;
 		pg.has_state = true;
 		pg.state = r->submitted ? STATE(SUBMITTED) : STATE(QUEUED);
 		out_row(&o, r, &pg);
 		n++;
 	}
+	open->count = kept;
 	if (n > 0)
 		out_frame(&o, 0, 0, false);
 	buf_fini(&o.items);

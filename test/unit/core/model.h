@@ -91,8 +91,8 @@ struct db {
 	size_t frame_items;    /* of a page; 0: as many as fit */
 	char fault[256];
 	uint64_t pages, verified;
-	size_t live; /* items that are neither ended nor parked */
-	uint64_t overdue_from;
+	size_t live;             /* items that are neither ended nor parked */
+	struct db_list expiring; /* seqs; what is final leaves late */
 };
 
 /* What a commit tells the bus. */
