@@ -313,7 +313,9 @@ scan_number(struct scan *s)
 		}
 		return true;
 	}
-	if (!hex && !wide && strspn(digits, "0123456789.eE+-") == n &&
+	/* strtod() would take one more sign. */
+	if (!hex && !wide && digits[0] != '+' && digits[0] != '-' &&
+	    strspn(digits, "0123456789.eE+-") == n &&
 	    strpbrk(digits, ".eE") != NULL) {
 		(void)strtod(digits, &rest);
 		if (*rest == '\0')

@@ -93,6 +93,7 @@ refused(void **arg)
 		    "x.cfg:1: ... is too big for a number; write \"...\"" },
 		{ "a = 1LLL;", 0, "x.cfg:1: put quotes" },
 		{ "a = -0x7;", 0, "x.cfg:1: put quotes" },
+		{ "a = +-.5;", 0, "x.cfg:1: put quotes" },
 		{ "a = yes;", 0, "x.cfg:1: write true or false" },
 		{ "a = word;", 0, "x.cfg:1: text stands in quotes" },
 		{ "\n\na = 'x';", 0, "x.cfg:3: texts stand in double" },
