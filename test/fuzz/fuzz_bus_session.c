@@ -35,6 +35,7 @@
 
 #define FUZZ_STEPS 200
 #define FUZZ_BOXES 6
+#define FUZZ_IDS   256 /* more in one run are not watched */
 #define FUZZ_WALL  UINT64_C(1800000000000)
 
 static const char conf_text[] =
@@ -62,6 +63,7 @@ struct box {
 	uint64_t records;     /* the last seq that came, the store's */
 	uint64_t ref;         /* the last that was handed over */
 	uint64_t credit;
+	uint16_t carries[FUZZ_IDS]; /* by number: 1 + which id, 0: none */
 	uint8_t in[1 << 17];
 	size_t in_len;
 };
@@ -73,7 +75,12 @@ static struct fuzz {
 	struct broker broker;
 	struct box box[FUZZ_BOXES];
 	uint64_t now;
-	uint64_t accepted; /* items of fronts that were acknowledged as good */
+	struct {
+		uint8_t octets[16];
+		bool accepted;
+	} id[FUZZ_IDS]; /* of messages, however often they were handed over */
+	size_t ids;
+	uint64_t accepted; /* of those, acknowledged as good */
 	uint64_t confirmed;
 	uint64_t serial;
 } fuzz;
@@ -129,6 +136,21 @@ parsed(const struct frame *f, const ProtobufCMessageDescriptor *d)
 	assert(frame_unpack(&arena, d, f->payload, f->len) != NULL);
 }
 
+static bool
+refused(const Hopyard__V1__Ack *ack, size_t i)
+{
+	return ack->exception[i]->code != HOPYARD__V1__ACK__CODE__ACK_OK &&
+	    ack->exception[i]->code != HOPYARD__V1__ACK__CODE__LATER;
+}
+
+static void
+accepted(struct fuzz *f, size_t which)
+{
+	/* Handed over once more with the same id, it is the same message. */
+	f->accepted += !f->id[which].accepted;
+	f->id[which].accepted = true;
+}
+
 static void
 acked(struct fuzz *f, struct box *b, const struct frame *frame)
 {
@@ -140,9 +162,12 @@ acked(struct fuzz *f, struct box *b, const struct frame *frame)
 	ack = frame_unpack(
 	    &arena, &hopyard__v1__ack__descriptor, frame->payload, frame->len);
 	assert(ack != NULL && ack->upto >= b->acked && ack->upto <= b->sent);
-	if (b == &f->box[1])
-		f->accepted += ack->upto - b->acked - ack->n_exception;
-	b->acked = ack->upto;
+	for (size_t i = 0; i < ack->n_exception; i++)
+		if (ack->exception[i]->number < FUZZ_IDS && refused(ack, i))
+			b->carries[ack->exception[i]->number] = 0;
+	while (b->acked < ack->upto)
+		if (++b->acked < FUZZ_IDS && b->carries[b->acked] != 0)
+			accepted(f, b->carries[b->acked] - 1);
 }
 
 static void
@@ -208,6 +233,7 @@ gone(struct box *b)
 	b->fd = -1;
 	b->in_len = 0;
 	b->sent = b->acked = b->credit = b->records = 0;
+	memset(b->carries, 0, sizeof(b->carries));
 }
 
 static void
@@ -268,7 +294,8 @@ send_message(struct box *b, uint16_t type, const ProtobufCMessage *m)
 static void
 turn(struct fuzz *f)
 {
-	for (int i = 0; i < 4; i++)
+	/* To come in, and to be read. */
+	for (int i = 0; i < 2; i++)
 		uv_run(&f->loop, UV_RUN_NOWAIT);
 	read_all(f);
 }
@@ -342,18 +369,38 @@ horizon(struct fuzz *f)
 	send_message(&f->box[0], HOPYARD__V1__FRAME_TYPE__HORIZON, &h.base);
 }
 
+/* Which of the messages of this run; FUZZ_IDS: too many. */
+static size_t
+known(struct fuzz *f, const uint8_t id[16])
+{
+	size_t i;
+
+	for (i = 0; i < f->ids; i++)
+		if (memcmp(f->id[i].octets, id, 16) == 0)
+			return i;
+	if (i < FUZZ_IDS) {
+		memcpy(f->id[i].octets, id, 16);
+		f->id[i].accepted = false;
+		f->ids++;
+	}
+	return i;
+}
+
+/* An item, and the id of a message that it hands over. */
 static void
-numbered(struct fuzz *f, size_t i, uint16_t type, const struct item *it)
+numbered(struct fuzz *f, struct box *b, uint16_t type, const struct item *it,
+    const uint8_t *id)
 {
 	static uint8_t out[4096];
-	struct box *b = &f->box[i];
+	size_t which = id != NULL ? known(f, id) : FUZZ_IDS;
 	size_t n = items_put_head(out, b->sent + 1, 0, false, 0, 0);
 
 	if (b->fd < 0 || n + item_size(it) > sizeof(out))
 		return;
 	(void)item_put(out + n, it);
 	b->sent++;
-	(void)f;
+	if (which < FUZZ_IDS && b->sent < FUZZ_IDS)
+		b->carries[b->sent] = (uint16_t)(which + 1);
 	send_frame(b, type, 0, 0, out, n + item_size(it));
 }
 
@@ -386,10 +433,10 @@ submit(struct fuzz *f, size_t i, uint8_t how)
 	env.report_mask = how >> 1 & 31;
 	it.envelope =
 	    bytes_of(packed, hopyard__v1__envelope__pack(&env, packed));
-	numbered(f, i,
+	numbered(f, &f->box[i],
 	    i == 2 ? HOPYARD__V1__FRAME_TYPE__INBOUND
 		   : HOPYARD__V1__FRAME_TYPE__SUBMIT,
-	    &it);
+	    &it, id);
 }
 
 static void
@@ -410,7 +457,7 @@ result(struct fuzz *f, size_t i, uint8_t how)
 	r.ref = f->box[i].ref;
 	r.code = (Hopyard__V1__Result__Code)(how >> 1 & 7);
 	it.envelope = bytes_of(packed, hopyard__v1__result__pack(&r, packed));
-	numbered(f, i, HOPYARD__V1__FRAME_TYPE__RESULT, &it);
+	numbered(f, &f->box[i], HOPYARD__V1__FRAME_TYPE__RESULT, &it, NULL);
 }
 
 /* -------------------------------------------------------------- the script */
@@ -531,6 +578,7 @@ begin(struct fuzz *f)
 {
 	f->now = 1000000;
 	f->accepted = f->confirmed = f->serial = 0;
+	f->ids = 0;
 	clock_set(f->now, FUZZ_WALL + f->now);
 	for (size_t i = 0; i < FUZZ_BOXES; i++) {
 		f->box[i].fd = -1;
