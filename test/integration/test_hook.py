@@ -917,14 +917,16 @@ def test_more_in_hand_than_fits_one_frame(hook):
 
 
 def test_the_same_item_twice(hook):
-    server = hook.server()
+    server, other = hook.server(), hook.server()
     gate = threading.Event()
     server.on_request = lambda r: gate.wait(30) and 200
     box = hook.up()
     item = hook.dlr(server.url + "/")
     box.deliver_many([item])
     server.wait(1)
-    box.deliver_many([item])
+    # What comes behind it has been seen when its request is there.
+    box.deliver_many([item, hook.dlr(other.url + "/")])
+    other.wait(1)
     gate.set()
     assert box.wait_result(item["ref"]).code == RESULT.OK
     hook.send(box, hook.dlr(server.url + "/last"))
