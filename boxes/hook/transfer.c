@@ -287,6 +287,8 @@ transfers_get_tls(struct transfers *t, const char **why)
 		return t->tls;
 	buf_init(&said);
 	t->tls = tls_client_new(&opts, &said);
+	/* Timers that are set next must not lose that time. */
+	uv_update_time(t->loop);
 	if (t->tls == NULL) {
 		/* It was good when the process started. */
 		log_error("hook.tls", "err=%s", buf_str(&said));
