@@ -302,6 +302,17 @@ fuzz:
 	$(MAKE) CC=clang BUILD=build-fuzz SAN="-fsanitize=address,undefined,fuzzer-no-link -fno-omit-frame-pointer" \
 		OPT="-O2 -gline-tables-only" WERROR= fuzz-programs
 fuzz-programs: $(FUZZ)
+# RUNS inputs to each target, a tenth of that to the sessions: without the
+# sanitizers and without looking at comparisons, which cost most of the time,
+# and then all that was found on the way once more with the sanitizers.
+RUNS ?= 10000000
+fuzz-bulk:
+	$(MAKE) CC=clang BUILD=build-fuzz-bulk \
+		SAN="-fsanitize-coverage=inline-8bit-counters,indirect-calls,pc-table" \
+		OPT="-O2 -gline-tables-only" WERROR= fuzz-programs
+fuzz-long: fuzz fuzz-bulk
+	@rc=0; FUZZ_BUILD=build-fuzz-bulk test/fuzz/run -n $(RUNS) 0 || rc=1; \
+	test/fuzz/run -r build-fuzz-bulk/corpus 0 || rc=1; exit $$rc
 
 bench: all
 	@$(PYTHON) test/bench/bench.py
@@ -389,12 +400,12 @@ install: all
 	done
 
 clean:
-	rm -rf build build-san build-fuzz build-cov build-tsan build-crash hopyard hopctl hopsim
+	rm -rf build build-san build-fuzz build-fuzz-bulk build-cov build-tsan build-crash hopyard hopctl hopsim
 
 .PHONY: all tests check check-all check-unit check-fuzz check-integration check-faults \
 	check-faults-quick crash sim mutants \
 	check-peers check-san san cov check-cov tsan check-tsan valgrind \
-	fuzz fuzz-programs bench bench-quick \
+	fuzz fuzz-bulk fuzz-long fuzz-programs bench bench-quick \
 	bench-store bench-engine bench-front bench-growth bench-binds bench-disk bench-tls \
 	demo deps format format-check \
 	lint man install clean syntax
