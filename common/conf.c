@@ -334,8 +334,8 @@ load_in_range(struct loader *l, const struct conf_row *row, unsigned line,
 }
 
 /* A duration in a file has a unit: bare seconds are too easily minutes. */
-static bool
-parse_duration(const char *s, uint64_t *ms)
+bool
+conf_parse_duration(const char *s, uint64_t *ms)
 {
 	size_t n = strlen(s);
 
@@ -389,8 +389,8 @@ parse_range(const char *s, uint64_t range[2])
 		return false;
 	memcpy(from, s, (size_t)(dots - s));
 	from[dots - s] = '\0';
-	return parse_duration(from, &range[0]) &&
-	    parse_duration(dots + 2, &range[1]) && range[0] <= range[1];
+	return conf_parse_duration(from, &range[0]) &&
+	    conf_parse_duration(dots + 2, &range[1]) && range[0] <= range[1];
 }
 
 static bool
@@ -595,7 +595,7 @@ load_list(struct loader *l, const struct conf_row *row,
 		if (row->type == CONF_LIST) {
 			if (load_form(l, row, line, text))
 				v->u.list.str[v->u.list.len++] = xstrdup(text);
-		} else if (!parse_duration(text, &ms)) {
+		} else if (!conf_parse_duration(text, &ms)) {
 			load_complain(l, line,
 			    "%s: \"%.32s\" is no duration such as \"30s\" "
 			    "(units: ms, s, m, h, d)",
@@ -690,7 +690,7 @@ load_text(struct loader *l, const struct conf_row *row, const char *text,
 		return v->u.secret.text == NULL ||
 		    load_length(l, row, v->line, v->u.secret.text);
 	case CONF_DURATION:
-		if (!parse_duration(text, &v->u.amount)) {
+		if (!conf_parse_duration(text, &v->u.amount)) {
 			load_complain(l, v->line,
 			    "%s = \"%.32s\" is no duration such as \"%s\" "
 			    "(units: ms, s, m, h, d)",
@@ -954,7 +954,7 @@ default_value(const struct conf_row *row, struct conf_value *v)
 		v->u.number = strcmp(p, "true") == 0;
 		break;
 	case CONF_DURATION:
-		if (!parse_duration(p, &v->u.amount))
+		if (!conf_parse_duration(p, &v->u.amount))
 			fatal("conf.table", "key=%s default=%s", row->key, p);
 		break;
 	case CONF_SIZE:
@@ -980,7 +980,7 @@ default_value(const struct conf_row *row, struct conf_value *v)
 				    v->u.list.amount, cap * sizeof(uint64_t));
 			}
 			if (row->type == CONF_DURATIONS) {
-				if (!parse_duration(
+				if (!conf_parse_duration(
 					word, &v->u.list.amount[v->u.list.len]))
 					fatal("conf.table", "key=%s", row->key);
 				free(word);
@@ -1457,6 +1457,12 @@ const char *
 conf_str(const struct conf_group *g, const char *key)
 {
 	return conf_value_of(g, key, CONF_STR)->u.str;
+}
+
+const char *
+conf_unread(const struct conf_group *g, const char *key)
+{
+	return conf_value_of(g, key, CONF_UNREAD)->u.str;
 }
 
 int64_t

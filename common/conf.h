@@ -87,6 +87,10 @@ size_t conf_subs(const struct conf_group *, const char *key);
 const struct conf_group *conf_sub_at(
     const struct conf_group *, const char *key, size_t);
 bool conf_is_set(const struct conf_group *, const char *key);
+/* A group that is handed on as it is (settings of a box), as JSON; or NULL. */
+const char *conf_unread(const struct conf_group *, const char *key);
+/* "30s" of such a group, as in the file: with a unit; false when it is none. */
+bool conf_parse_duration(const char *, uint64_t *ms);
 /* "etc/hopyard.cfg:17", for messages about this group or key (NULL: group). */
 const char *conf_where(const struct conf_group *, const char *key);
 

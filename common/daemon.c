@@ -638,7 +638,10 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 
 	d->box = box;
 	d->arg = arg;
-	d->file = DAEMON_CONFIG;
+	d->file = getenv("HOPYARD_CONFIG");
+	if (d->file == NULL)
+		d->file = DAEMON_CONFIG;
+	d->wanted_name = getenv("HOPYARD_NAME");
 	code = daemon_options(d, argc, argv);
 	if (code < 0)
 		code = daemon_read_conf(d);
@@ -719,6 +722,13 @@ bool
 daemon_draining(struct daemon *d)
 {
 	return d->state == DAEMON_DRAINING || d->state == DAEMON_STOPPING;
+}
+
+void
+daemon_drain(struct daemon *d)
+{
+	if (!daemon_draining(d))
+		daemon_enter_state(d, DAEMON_DRAINING);
 }
 
 void

@@ -14,7 +14,8 @@
  * the time-out has passed; a second signal ends at once.  SIGHUP: the file is
  * loaded and handed to reload(), or refused with a log line.
  *
- * Environment: HOPYARD_SUPERVISED=PID (of the supervisor: the box ends with it,
+ * Environment: HOPYARD_CONFIG, HOPYARD_NAME (for -c and -n, as hopyard(1) sets
+ * them for a box of any type), HOPYARD_SUPERVISED=PID (of the supervisor: the box ends with it,
  * and leaves Ctrl-C to it), NOTIFY_SOCKET (as systemd sets it), HOPYARD_CORE=1
  * (may leave a core file).
  * Exit codes: 0 ended as asked, 1 failed, 2 usage or configuration.
@@ -69,6 +70,8 @@ const char *daemon_type(struct daemon *);
 bool daemon_draining(struct daemon *);
 /* Everything that start() began is there: tells the supervisor. */
 void daemon_ready(struct daemon *);
+/* As SIGTERM does: once, and harmless when it is under way. */
+void daemon_drain(struct daemon *);
 /* End the loop after a last turn that writes what is waiting. */
 void daemon_stop(struct daemon *, int code);
 /* Load the file again, as SIGHUP does.  On failure err has the complaints,

@@ -72,9 +72,6 @@ struct line {
 	bool full; /* something did not fit: nothing more is added */
 };
 
-static void log_line(
-    enum log_level, const char *event, const char *fmt, va_list) PRINTF(3, 0);
-
 /* ------------------------------------------------------------------ output */
 
 static void
@@ -557,8 +554,8 @@ value_word(struct value *v, const char *f, va_list *ap)
 	return f;
 }
 
-static void
-log_line(enum log_level level, const char *event, const char *f, va_list args)
+void
+log_event(enum log_level level, const char *event, const char *f, va_list args)
 {
 	struct value v, text;
 	struct line l;
@@ -607,7 +604,7 @@ log_line(enum log_level level, const char *event, const char *f, va_list args)
 		va_list ap;                                                    \
                                                                                \
 		va_start(ap, fmt);                                             \
-		log_line(level, event, fmt, ap);                               \
+		log_event(level, event, fmt, ap);                              \
 		va_end(ap);                                                    \
 	} while (0)
 

@@ -13,6 +13,7 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +50,8 @@ void log_error(const char *event, const char *fmt, ...) PRINTF(2, 3);
 void log_warn(const char *event, const char *fmt, ...) PRINTF(2, 3);
 void log_info(const char *event, const char *fmt, ...) PRINTF(2, 3);
 void log_debug(const char *event, const char *fmt, ...) PRINTF(2, 3);
+void log_event(enum log_level, const char *event, const char *fmt, va_list)
+    PRINTF(3, 0);
 
 /* Log as an error, flush and exit(1) / abort for a broken invariant. */
 void fatal(const char *event, const char *fmt, ...) PRINTF(2, 3) NORETURN;
