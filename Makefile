@@ -48,7 +48,7 @@ PROTOS  := $(wildcard proto/hopyard/v1/*.proto)
 PB_C    := $(PROTOS:proto/%.proto=$(GEN)/%.pb-c.c)
 PB_O    := $(PB_C:$(GEN)/%.c=$(O)/gen/%.o)
 
-BOXES   := $(filter-out smpp front,$(patsubst boxes/%/,%,$(wildcard boxes/*/)))
+BOXES   := $(filter-out smpp front sdk,$(patsubst boxes/%/,%,$(wildcard boxes/*/)))
 TOOLS   := $(patsubst tools/%/,%,$(wildcard tools/*/))
 objs     = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c))
 HAVE_BOXES := $(foreach b,$(BOXES),$(if $(wildcard boxes/$(b)/main.c),$(b)))
@@ -61,6 +61,7 @@ LIB_COMMON := $(O)/common.a
 LIB_PROTO  := $(O)/proto.a
 LIB_SMPP   := $(O)/boxes/smpp.a
 LIB_FRONT  := $(O)/boxes/front.a
+LIB_SDK    := $(O)/boxes/sdk.a
 LIB_LLHTTP := $(O)/llhttp.a
 BASE       := $(LIB_COMMON) $(LIB_PROTO)
 
@@ -71,7 +72,11 @@ $(BUILD)/faults/%.so: test/faults/%.c
 	@echo "  CC   $<"
 	@$(CC) $(WARN) $(WERROR) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -shared -o $@ $< -ldl
 
-all: $(PROGRAMS) $(LINKS) $(SHIMS)
+# For boxes by others: the same code once more, position-independent.
+SDK_SO  := $(BUILD)/lib/libhopyard.so.1
+SDK_A   := $(BUILD)/lib/libhopyard.a
+
+all: $(PROGRAMS) $(LINKS) $(SHIMS) $(SDK_SO) $(SDK_A)
 
 # ------------------------------------------------------------------ programs
 
@@ -87,6 +92,9 @@ $(LIB_SMPP): $(call objs,boxes/smpp)
 	@rm -f $@
 	@$(archive)
 $(LIB_FRONT): $(call objs,boxes/front)
+	@rm -f $@
+	@$(archive)
+$(LIB_SDK): $(call objs,boxes/sdk)
 	@rm -f $@
 	@$(archive)
 $(LIB_LLHTTP): $(O)/llhttp/llhttp.o $(O)/llhttp/api.o $(O)/llhttp/http.o
@@ -109,6 +117,7 @@ LIBS_boxes/smppc  := $(LIB_SMPP) $(BASE)
 LIBS_boxes/smpps  := $(LIB_SMPP) $(LIB_FRONT) $(BASE)
 LIBS_boxes/http   := $(LIB_FRONT) $(BASE) $(LIB_LLHTTP)
 LIBS_boxes/front  := $(BASE)
+LIBS_boxes/sdk    := $(LIB_FRONT) $(BASE)
 LIBS_boxes/hook   := $(BASE) $(LIB_LLHTTP)
 LIBS_tools/hopsim := $(BASE) $(LIB_LLHTTP)
 LIBS_tools/hopctl := $(BASE)
@@ -116,6 +125,7 @@ LIBS_tools/hopyard := $(BASE)
 EXTRA_boxes/store := $(PQ_LIBS) $(JANSSON_LIBS)
 EXTRA_boxes/http  := $(JANSSON_LIBS) -lcrypt
 EXTRA_boxes/front := -lcrypt
+EXTRA_boxes/sdk   := $(JANSSON_LIBS)
 EXTRA_boxes/smpps := $(JANSSON_LIBS) -lcrypt
 EXTRA_boxes/hook  := $(JANSSON_LIBS)
 EXTRA_core        := $(JANSSON_LIBS)
@@ -146,6 +156,32 @@ $(LINKS): ;
 endif
 .PHONY: $(LINKS)
 
+# --------------------------------------------------------------- libhopyard
+
+# Only what boxes/sdk needs of the rest, and only hop_* is seen from outside.
+pic      = $(1:$(O)/%=$(O)/pic/%)
+SDK_OBJS := $(call pic,$(call objs,boxes/sdk))
+SDK_BASE := $(O)/pic/base.a
+$(SDK_BASE): $(call pic,$(call objs,boxes/front) $(call objs,common) \
+    $(call objs,proto) $(PB_O))
+	@rm -f $@
+	@$(archive)
+$(SDK_SO): $(SDK_OBJS) $(SDK_BASE) boxes/sdk/hopyard.map
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	@$(CC) -shared -Wl,-soname,$(@F) -Wl,--version-script=boxes/sdk/hopyard.map \
+		$(if $(SAN),,-Wl,-z,defs) -Wl,-z,relro,-z,now $(SAN) $(LDFLAGS) \
+		-o $@ $(SDK_OBJS) $(SDK_BASE) $(JANSSON_LIBS) $(SYS_LIBS)
+	@ln -sf $(@F) $(@D)/libhopyard.so
+# What a program that links it needs beside it: sanitizers.
+	@echo '$(SAN)' >$(@D)/flags
+$(SDK_A): $(SDK_OBJS) $(SDK_BASE)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(CC) -r -nostdlib -o $(O)/pic/hopyard.o $(SDK_OBJS) $(SDK_BASE)
+	@objcopy --localize-hidden $(O)/pic/hopyard.o
+	@$(AR) rcs $@ $(O)/pic/hopyard.o
+
 # ------------------------------------------------------------------- objects
 
 $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: proto/%.proto
@@ -163,6 +199,15 @@ $(O)/%.o: %.c $(PB_C)
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
 	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+PIC := -fPIC -fvisibility=hidden
+$(O)/pic/gen/%.pb-c.o: $(GEN)/%.pb-c.c
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) $(PIC) -Wno-cast-qual -w -I$(GEN) -c -o $@ $<
+$(O)/pic/%.o: %.c $(PB_C)
+	@mkdir -p $(@D)
+	@echo "  CC   $< (pic)"
+	@$(CC) $(ALL_CFLAGS) $(PIC) -c -o $@ $<
 
 # Files that the assembler takes in are in no .d file.
 $(O)/boxes/http/openapi.o: boxes/http/openapi.json
@@ -377,23 +422,40 @@ man: $(BUILD)/conf_man
 	@$< <man/hopyard.cfg.5 >$(BUILD)/hopyard.cfg.5
 	@cp $(BUILD)/hopyard.cfg.5 man/hopyard.cfg.5
 # Only some checks: make lint ONLY="format man"
-lint: export LINT_CFLAGS = $(ALL_CFLAGS)
+lint: export LINT_CFLAGS = $(ALL_CFLAGS) -isystem boxes/sdk
 lint: $(PB_C) $(BUILD)/conf_man
 	@BUILD=$(BUILD) tools/lint $(ONLY)
 
 # The boxes are not on the path of users, where hopyard can find them.
 BOXDIR := $(if $(filter /usr,$(PREFIX)),$(PREFIX)/lib/hopyard,$(PREFIX)/bin)
-install: all
+LIBDIR ?= $(PREFIX)/lib
+DOCDIR := $(PREFIX)/share/doc/hopyard
+EXAMPLES := $(shell git ls-files etc/examples 2>/dev/null || find etc/examples -type f)
+
+install: all install-files
+
+# What was built, without a look at whether it is up to date.
+install-files:
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(BOXDIR) \
+		$(DESTDIR)$(LIBDIR)/pkgconfig \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system \
-		$(DESTDIR)$(PREFIX)/share/doc/hopyard \
+		$(DESTDIR)$(PREFIX)/include/hopyard $(DESTDIR)$(DOCDIR) \
 		$(DESTDIR)$(PREFIX)/share/hopyard/proto/hopyard/v1
 	install $(HAVE_TOOLS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin
 	install $(filter $(B)/hop-%,$(PROGRAMS)) $(DESTDIR)$(BOXDIR)
+	install -m 644 $(SDK_SO) $(SDK_A) $(DESTDIR)$(LIBDIR)
+	ln -sf $(notdir $(SDK_SO)) $(DESTDIR)$(LIBDIR)/libhopyard.so
+	install -m 644 boxes/sdk/hopyard/box.h $(DESTDIR)$(PREFIX)/include/hopyard
+	sed -e 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR:$(PREFIX)/%=$${prefix}/%),' \
+		-e 's,@VERSION@,$(VERSION),' boxes/sdk/hopyard.pc.in \
+		>$(DESTDIR)$(LIBDIR)/pkgconfig/hopyard.pc
 	install -m 644 etc/systemd/* $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 644 README.md LICENSE etc/hopyard.cfg etc/prometheus/* \
-		$(DESTDIR)$(PREFIX)/share/doc/hopyard
+		$(DESTDIR)$(DOCDIR)
 	install -m 644 $(PROTOS) $(DESTDIR)$(PREFIX)/share/hopyard/proto/hopyard/v1
+	for f in $(EXAMPLES); do \
+		install -D -m 644 $$f $(DESTDIR)$(DOCDIR)/$${f#etc/} || exit; \
+	done
 	for f in man/*.[1-8]; do \
 		install -D -m 644 $$f \
 			$(DESTDIR)$(PREFIX)/share/man/man$${f##*.}/$${f##*/} || exit; \
@@ -408,7 +470,7 @@ clean:
 	fuzz fuzz-bulk fuzz-long fuzz-programs bench bench-quick \
 	bench-store bench-engine bench-front bench-growth bench-binds bench-disk bench-tls \
 	demo deps format format-check \
-	lint man install clean syntax
+	lint man install install-files clean syntax
 .DELETE_ON_ERROR:
 .SECONDARY:
 

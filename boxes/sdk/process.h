@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * process.h - a struct hop_box, for the files of this folder: the process, its
+ * side of the bus, and what is on its way in either direction.
+ *
+ * The folder is a facade over common/daemon, common/box and boxes/front for
+ * those who know nothing but hopyard/box.h; it has no protocol of its own.
+ */
+#ifndef BOXES_SDK_PROCESS_H
+#define BOXES_SDK_PROCESS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "boxes/sdk/hopyard/box.h"
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/map.h"
+#include "common/queue.h"
+#include "common/turn.h"
+#include "hopyard/v1/bus.pb-c.h"
+#include "proto/frame.h"
+
+struct box;
+struct conf_group;
+struct daemon;
+struct late_answer;
+struct pending;
+struct submitter;
+
+enum process_state {
+	PROCESS_STARTING = 0, /* start() has not returned */
+	PROCESS_RUNNING,
+	PROCESS_DRAINING, /* no credit any more */
+	PROCESS_CLOSING,  /* all is settled, the Bye is leaving */
+};
+
+TAILQ_HEAD(hop_messages, hop_message);
+TAILQ_HEAD(pendings, pending);
+TAILQ_HEAD(late_answers, late_answer);
+
+struct hop_box {
+	struct hop_box_opts opts;
+	struct daemon *daemon;
+	struct box *box;
+	enum process_state state; /* written only by process_enter_state() */
+	struct turn *turn;
+	struct turn_task task; /* is all settled? */
+	struct buf scratch;
+
+	/* message.c: what the bus has handed out. */
+	struct map by_ref;               /* all struct hop_message */
+	struct hop_messages finished;    /* whose result has no room in box.c */
+	uint64_t open_items, open_bytes; /* granted and not come */
+	unsigned window;
+	bool up;
+	char why[128]; /* it is down */
+
+	/* incoming.c: INBOUND that is not settled. */
+	struct pendings pending; /* all */
+	size_t pending_count, pending_bytes;
+	struct pendings again; /* refused as not now; moved from pending */
+	uv_timer_t again_timer;
+
+	struct submitter *submitter; /* a front end's or hook's; or NULL */
+	bool submitting;             /* inside hop_submit() */
+	struct late_answers late;
+
+	/* settings.c */
+	json_t *settings; /* an object */
+	json_t *known;    /* paths that were asked for; as an object */
+	char where[256];  /* file:line of the group */
+	unsigned wrong;   /* complaints about types */
+};
+
+/*
+ * dst gets as much of src as its own size says, and is zero behind that.  False
+ * for a struct of a later version that uses what this library does not know,
+ * and for one that is smaller than `least`.
+ */
+bool process_take_struct(
+    void *dst, size_t size, const void *src, size_t least) WARN_UNUSED;
+
+/* Something was settled: perhaps it was the last that the end waits for. */
+void process_progress(struct hop_box *);
+
+/* message.c */
+void message_on_ready(struct hop_box *);
+void message_on_lost(struct hop_box *);
+void message_on_item(struct hop_box *, const struct item *);
+void message_on_recall(struct hop_box *, uint64_t ref);
+/* Results that had no room; then credit. */
+void message_flush(struct hop_box *);
+void message_grant(struct hop_box *);
+/* LINK_STATE, as it is now. */
+void message_tell(struct hop_box *);
+void message_register(void);
+void message_free_all(struct hop_box *);
+
+/* incoming.c */
+void incoming_init(struct hop_box *);
+void incoming_on_acked(
+    struct hop_box *, uint64_t cookie, unsigned code, const char *text);
+void incoming_stop(struct hop_box *);
+
+/* submit.c: answers that could not be given from inside hop_submit() */
+void submit_on_turn(struct hop_box *);
+
+/* settings.c */
+bool settings_load(struct hop_box *, const struct conf_group *) WARN_UNUSED;
+void settings_free(struct hop_box *);
+
+/* protobuf-c has no const; pack() does not write. */
+static inline ProtobufCBinaryData
+process_pb(struct hop_bytes b)
+{
+	return (ProtobufCBinaryData){ b.len, (uint8_t *)(uintptr_t)b.p };
+}
+
+#endif
