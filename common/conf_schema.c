@@ -475,6 +475,12 @@ static const struct conf_row conf_table_store_rows[] = {
 	  .help = "Bring the schema up to date at the start." },
 	{ "cell", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "1", .min = 1,
 	  .max = 65535, .help = "Number of the cell that this store is of." },
+	{ "witness", CONF_STR, CONF_ANY, CONF_RESTART,
+	  .help = "File in which is noted how far records were confirmed, so "
+	      "that a database without the last of them is found out by a bus "
+	      "that was started since; on a disk of this host. Without it "
+	      "NAME.witness beside the socket of the bus, where that is a Unix "
+	      "socket, and none elsewhere." },
 };
 static TABLE(conf_table_store, "store", &conf_table_box,
     "The only box with database credentials.");

@@ -355,8 +355,8 @@ broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
 	return true;
 }
 
-static void
-open_store(struct broker *b, struct peer *p)
+void
+broker_open_store(struct broker *b, struct peer *p)
 {
 	Hopyard__V1__Open o = HOPYARD__V1__OPEN__INIT;
 	const char *node = conf_str(conf_root(b->engine->conf), "node");
@@ -366,7 +366,13 @@ open_store(struct broker *b, struct peer *p)
 	snprintf(copy, sizeof(copy), "%s", node != NULL ? node : "");
 	o.instance = (ProtobufCBinaryData){ 16, b->instance };
 	o.node = copy;
+	o.has_accept_rewind = b->rewind_accepted;
+	o.accept_rewind = b->rewound_to;
 	peer_send(p, HOPYARD__V1__FRAME_TYPE__OPEN, 0, &o.base);
+	/* All that this process knows beyond the database is void. */
+	if (b->rewind_accepted && b->engine->open)
+		daemon_stop(b->daemon, 1);
+	b->rewind_accepted = false;
 }
 
 bool
@@ -432,7 +438,7 @@ broker_welcome(struct broker *b, struct peer *p)
 		    p->name, p->type, p->id, p->pid, p->version,
 		    conn_peer(p->conn));
 	if (p->role == ROLE_STORE)
-		open_store(b, p);
+		broker_open_store(b, p);
 	if (peer_is_front(p) && fronts_here(b, p))
 		engine_hold_recovered(b->engine, WITHDRAW_SOON);
 	broker_dirty(b, p);
@@ -481,14 +487,15 @@ unpack(struct broker *b, const struct frame *f,
  * any more.  To go on would be to lose them without a word: nothing is
  * accepted until somebody says so, or another database is there.
  */
-static const char *
-store_rewound(struct broker *b, uint64_t last_seq)
+static void
+store_rewound(struct broker *b, uint64_t last_seq, uint64_t confirmed)
 {
 	static struct log_limit limit;
-	uint64_t lost = b->engine->ledger.horizon - last_seq;
+	uint64_t lost = confirmed - last_seq;
 
 	b->rewound = true;
 	b->rewound_to = last_seq;
+	b->rewound_from = confirmed;
 	snprintf(b->store_detail, sizeof(b->store_detail),
 	    "the database has lost %llu records that it had confirmed; see "
 	    "hopctl cell accept-rewind",
@@ -496,12 +503,10 @@ store_rewound(struct broker *b, uint64_t last_seq)
 	if (log_limit(&limit, 1))
 		log_error("cell.rewound",
 		    "last_seq=%llu confirmed=%llu lost=%llu hint=%s",
-		    (unsigned long long)last_seq,
-		    (unsigned long long)b->engine->ledger.horizon,
+		    (unsigned long long)last_seq, (unsigned long long)confirmed,
 		    (unsigned long long)lost,
 		    "was an old copy restored? connect the right one, or "
 		    "hopctl cell accept-rewind");
-	return "the database has been rewound";
 }
 
 static const char *
@@ -523,8 +528,10 @@ store_opened(struct broker *b, const struct frame *f)
 		    "another bus has taken over; this one starts anew");
 	}
 	CRASH_POINT("bus.opened");
-	if (!engine_opened(e, o))
-		return store_rewound(b, o->last_seq);
+	if (!engine_opened(e, o)) {
+		store_rewound(b, o->last_seq, e->ledger.horizon);
+		return "the database has been rewound";
+	}
 	if (!o->more) {
 		if (was && o->last_seq < e->ledger.horizon)
 			log_warn("store.behind",
@@ -605,6 +612,12 @@ store_frame(struct broker *b, struct peer *p, const struct frame *f)
 		b->store_up = s->up;
 		snprintf(b->store_detail, sizeof(b->store_detail), "%s",
 		    s->detail != NULL ? s->detail : "");
+		if (b->engine->open)
+			return NULL;
+		/* It knows better than we do what our predecessor was told. */
+		b->rewound = false;
+		if (s->has_rewound_to && s->confirmed > s->rewound_to)
+			store_rewound(b, s->rewound_to, s->confirmed);
 		return NULL;
 	default:
 		return "not for a store";

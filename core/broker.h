@@ -39,7 +39,8 @@ struct broker {
 	bool store_up;
 	char store_detail[160];
 	bool rewound; /* the database has lost what we cannot give it again */
-	uint64_t rewound_to;
+	uint64_t rewound_to, rewound_from; /* what it has, and had confirmed */
+	bool rewind_accepted;              /* the store is to be told so */
 	size_t greeted; /* peers that wait for their Welcome, at most */
 
 	struct turn *turn;
@@ -94,6 +95,8 @@ const char *broker_on_frame(
     struct broker *, struct peer *, const struct frame *);
 /* The peer has something to flush at the end of this turn. */
 void broker_dirty(struct broker *, struct peer *);
+/* Asks the store for the cell. */
+void broker_open_store(struct broker *, struct peer *);
 void broker_tap(struct broker *, struct peer *, bool from_bus, uint16_t type,
     size_t size, size_t items);
 

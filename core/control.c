@@ -303,8 +303,8 @@ on_status(struct control *c)
 	json_open_object(&j, NULL);
 	json_str(&j, "state",
 	    b->draining            ? "draining"
-		: !e->open         ? "waiting for the store"
 		: b->rewound       ? "database rewound"
+		: !e->open         ? "waiting for the store"
 		: b->store == NULL ? "store away"
 		: !b->store_up     ? "database away"
 				   : "running");
@@ -803,14 +803,13 @@ on_queue_release(struct control *c)
 	set_hold(c, false);
 }
 
-/* The end of this process: all that it knows beyond the database is void. */
 static void
 on_accept_rewind(struct control *c)
 {
 	struct broker *b = c->b;
 	struct json j;
 	struct buf out;
-	uint64_t confirmed = b->engine->ledger.horizon;
+	uint64_t confirmed = b->rewound_from;
 
 	if (!b->rewound) {
 		fail(c, 409, "the database has not been rewound");
@@ -829,7 +828,11 @@ on_accept_rewind(struct control *c)
 	json_uint(&j, "lost", confirmed - b->rewound_to);
 	json_close_object(&j);
 	reply_json(c, &out);
-	daemon_stop(b->daemon, 1);
+	/* The store must hear of it; where it is not here just now it will when
+	 * it comes.  A bus that was open ends then. */
+	b->rewind_accepted = true;
+	if (b->store != NULL)
+		broker_open_store(b, b->store);
 }
 
 static void

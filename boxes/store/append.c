@@ -106,6 +106,9 @@ struct append {
 	uint8_t instance[64];
 	size_t instance_len;
 	char node[128];
+	bool accept; /* the operator accepts a rewind to accept_seq */
+	uint64_t accept_seq;
+	bool rewound; /* a bus that knows nothing of the loss was not opened */
 };
 
 static struct stat_value stat_batches = { .name = "store_batches_total",
@@ -162,7 +165,8 @@ append_enter_state(struct append *a, enum append_state next)
 		break;
 	case APPEND_READY:
 		a->was_up = true;
-		store_state(a->store, true, NULL);
+		if (!a->rewound)
+			store_state(a->store, true, NULL);
 		break;
 	}
 }
@@ -427,6 +431,11 @@ append_settled(struct append *a)
 	}
 	if (a->accepted < a->durable)
 		a->accepted = a->durable;
+	/* Whoever asks is told so from now on. */
+	if (a->told < a->durable)
+		a->told = a->durable;
+	if (a->rewound)
+		a->open_wanted = a->open_link == a->store->link;
 	if (a->flying == NULL) {
 		append_enter_state(a, APPEND_READY);
 		append_next(a);
@@ -893,6 +902,7 @@ append_done(struct append *a)
 	a->last_done = clock_mono_us();
 	stat_histogram_add(&stat_commit, a->last_done - append_since(b));
 	if (s->opened) {
+		witness_confirm(&s->witness, a->durable);
 		/* Notices first: a bus that has seen the horizon has them. */
 		append_send_notices(a, b);
 		CRASH_POINT("store.notices_queued");
@@ -1139,6 +1149,7 @@ again_done(struct pg *pg, const struct pg_end *end, void *arg)
 
 	(void)pg;
 	if (end->outcome == PG_OK && s->opened && g->link == s->link) {
+		witness_confirm(&s->witness, g->last);
 		append_send_notices(a, &a->answer);
 		append_send_horizon(a, g->last, &a->answer);
 		box_grant(s->box, g->items, g->bytes);
@@ -1245,6 +1256,32 @@ append_arm(struct append *a)
 		fatal("append.timer", "reason=settime");
 }
 
+/*
+ * The database lacks what was confirmed to another bus than this one, which
+ * knows nothing of it and would go on without a word: it waits for an operator
+ * (DESIGN 5).  The bus that was told may have it still (R-36).
+ */
+static bool
+append_is_rewound(struct append *a)
+{
+	struct store *s = a->store;
+	const struct witness *w = &s->witness;
+
+	if (!witness_lacks(w, a->cell_epoch, a->durable) ||
+	    witness_is_of(w, a->instance, a->instance_len) ||
+	    (a->accept && a->accept_seq == a->durable))
+		return false;
+	log_error("cell.rewound",
+	    "last_seq=%" PRIu64 " confirmed=%" PRIu64 " lost=%" PRIu64
+	    " hint=%s",
+	    a->durable, w->confirmed, w->confirmed - a->durable,
+	    "was an old copy restored? connect the right one, or "
+	    "hopctl cell accept-rewind");
+	a->rewound = true;
+	store_rewound(s, a->durable, w->confirmed);
+	return true;
+}
+
 /* The session is free: choose. */
 static void
 append_next(struct append *a)
@@ -1253,6 +1290,10 @@ append_next(struct append *a)
 		return;
 	if (a->open_wanted && a->open->items == 0) {
 		a->open_wanted = false;
+		a->rewound = false;
+		if (append_is_rewound(a))
+			return;
+		store_state(a->store, true, NULL);
 		a->opening = true;
 		recovery_start(a->store, a->instance, a->instance_len, a->node,
 		    a->durable);
@@ -1349,6 +1390,8 @@ append_open(struct append *a, const Hopyard__V1__Open *open)
 	    : sizeof(a->instance);
 	memcpy(a->instance, open->instance.data, a->instance_len);
 	snprintf(a->node, sizeof(a->node), "%s", open->node);
+	a->accept = open->has_accept_rewind;
+	a->accept_seq = open->accept_rewind;
 	a->open_wanted = true;
 	a->open_link = a->store->link;
 	append_next(a);
@@ -1360,6 +1403,9 @@ append_opened(struct append *a, uint64_t epoch)
 	a->opening = false;
 	if (epoch != 0) {
 		a->epoch = a->cell_epoch = epoch;
+		witness_owner(&a->store->witness, epoch, a->instance,
+		    a->instance_len, a->durable, a->accept);
+		a->accept = false;
 	} else {
 		/* It failed; find out where we are and try again. */
 		a->open_wanted = a->open_link == a->store->link;

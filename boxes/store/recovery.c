@@ -313,14 +313,19 @@ recovery_start(struct store *s, const uint8_t *instance, size_t instance_len,
 	pg_param_bytes(&p, instance, instance_len);
 	pg_param_text(&p, node);
 	pg_param_int(&p, (int64_t)clock_wall_ms());
+	/* A rewound database may have forgotten the bus that is here. */
+	pg_param_int(&p,
+	    (int64_t)(s->witness.epoch +
+		!witness_is_of(&s->witness, instance, instance_len)));
 	pg_begin(pg, RECOVERY_MS, recovery_epoch_rows, recovery_epoch_done, r);
 	/* A bus that only lost its connection goes on; a new one fences all
 	 * that were before it. */
 	pg_run(pg,
 	    "INSERT INTO cell AS c (cell, epoch, instance, node, at)"
-	    " VALUES ($1::int4, 1, $2::bytea, $3::text, $4::int8)"
-	    " ON CONFLICT (cell) DO UPDATE SET epoch = CASE"
-	    " WHEN c.instance = $2::bytea THEN c.epoch ELSE c.epoch + 1 END,"
+	    " VALUES ($1::int4, greatest(1, $5::int8), $2::bytea, $3::text,"
+	    " $4::int8)"
+	    " ON CONFLICT (cell) DO UPDATE SET epoch = greatest($5::int8, CASE"
+	    " WHEN c.instance = $2::bytea THEN c.epoch ELSE c.epoch + 1 END),"
 	    " instance = $2::bytea, node = $3::text, at = $4::int8"
 	    " RETURNING epoch",
 	    &p, true);

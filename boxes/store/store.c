@@ -2,7 +2,9 @@
 #include "boxes/store/store.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,10 @@ store_tell(struct store *s)
 	state.up = s->told_up;
 	if (!s->told_up)
 		state.detail = s->detail;
+	state.has_rewound_to = state.has_confirmed =
+	    !s->told_up && s->confirmed != 0;
+	state.rewound_to = s->rewound_to;
+	state.confirmed = s->confirmed;
 	s->told_lag = append_lag_ms(s->append);
 	state.has_lag_ms = true;
 	state.lag_ms = s->told_lag;
@@ -74,8 +80,24 @@ store_state(struct store *s, bool up, const char *detail)
 	else
 		log_warn("store.down", "reason=%s", detail);
 	s->told_up = up;
+	s->rewound_to = s->confirmed = 0;
 	stat_up.value = up;
 	snprintf(s->detail, sizeof(s->detail), "%s", detail);
+	store_tell(s);
+}
+
+void
+store_rewound(struct store *s, uint64_t last_seq, uint64_t confirmed)
+{
+	char why[160];
+
+	snprintf(why, sizeof(why),
+	    "the database has lost %" PRIu64 " records that it had confirmed; "
+	    "see hopctl cell accept-rewind",
+	    confirmed - last_seq);
+	store_state(s, false, why);
+	s->rewound_to = last_seq;
+	s->confirmed = confirmed;
 	store_tell(s);
 }
 
@@ -273,6 +295,45 @@ store_read_settings(struct store *s, const struct conf_group *g)
 	return 0;
 }
 
+/* Where it is named it must be there; beside the socket it may be that this user
+ * may not write. */
+static int
+store_open_witness(struct store *s, const struct conf *conf)
+{
+	const struct conf_group *g = daemon_group(s->daemon);
+	const char *path = conf_str(g, "witness");
+	const char *socket = conf_str(conf_section(conf, "bus"), "socket");
+	char beside[PATH_MAX];
+	int rc, n;
+
+	s->witness.fd = -1;
+	if (path == NULL || path[0] == '\0') {
+		if (socket == NULL || socket[0] != '/')
+			return 0;
+		n = snprintf(beside, sizeof(beside), "%.*s/%s.witness",
+		    (int)(strrchr(socket, '/') - socket), socket,
+		    daemon_name(s->daemon));
+		if (n < 0 || (size_t)n >= sizeof(beside))
+			return 0;
+		path = beside;
+	}
+	rc = witness_open(&s->witness, path, s->set.cell);
+	if (rc == 0)
+		return 0;
+	if (path == beside && rc != -EINVAL) {
+		log_warn("witness.none", "file=%s error=%s hint=%s", path,
+		    strerror(-rc),
+		    "a rewound database may go unnoticed; see \"witness\"");
+		return 0;
+	}
+	log_error("witness.open", "file=%s error=%s hint=%s", path,
+	    strerror(-rc),
+	    rc == -EINVAL ? "it is of another cell, or damaged: remove it once "
+			    "you are sure of the database"
+			  : "see \"witness\" in hopyard.cfg(5)");
+	return -1;
+}
+
 /* Links that share their SMSC's ids: as the connectors' groups say. */
 static void
 store_read_scopes(struct store *s, const struct conf *conf)
@@ -317,6 +378,8 @@ store_start(struct store *s, struct daemon *daemon)
 		daemon_stop(daemon, 0);
 		return 0;
 	}
+	if (store_open_witness(s, conf) < 0)
+		return -1;
 	stat_register(&stat_up);
 	snprintf(s->detail, sizeof(s->detail), "connecting to the database");
 	partitions_init(&s->partitions, s->set.retention_ms);
@@ -374,6 +437,7 @@ store_fini(struct store *s)
 	lookup_close(s->lookup);
 	upkeep_close(s->upkeep);
 	append_close(s->append);
+	witness_close(&s->witness);
 	uv_close((uv_handle_t *)&s->tick, NULL);
 	/* Handles of the daemon are still there: only the closing ends. */
 	for (int i = 0; i < 3; i++)

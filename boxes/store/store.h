@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "boxes/store/batch.h"
+#include "boxes/store/witness.h"
 #include "boxes/store/partition.h"
 #include "common/attr.h"
 #include "common/box.h"
@@ -50,8 +51,11 @@ struct store {
 	bool opened;       /* the bus of this connection has its Opened */
 	bool told_up;      /* what the last StoreState said */
 	uint64_t told_lag; /* ms, likewise */
+	/* Told while it is down because of that; confirmed 0: it is not. */
+	uint64_t rewound_to, confirmed;
 	char detail[256];
 	struct batch_tools tools;
+	struct witness witness;
 	struct partitions partitions;
 	struct receipts *receipts;
 	struct sweep *sweep;
@@ -76,6 +80,8 @@ void store_fini(struct store *);
 
 /* The database can (not) take records; tells the bus. */
 void store_state(struct store *, bool up, const char *detail);
+/* The database lacks records that were confirmed, and the bus does not. */
+void store_rewound(struct store *, uint64_t last_seq, uint64_t confirmed);
 /* Opened has been sent. */
 void store_opened(struct store *);
 /* End the process: something a restart does not mend. */

@@ -95,6 +95,7 @@ class StoreBus(FakeBus):
         self.answers = {}
         self.asked = 0
         self.hold = False       # True: records are kept back
+        self.accept = None      # the operator's word of a rewind
 
     # ----------------------------------------------------------- the store
 
@@ -107,7 +108,13 @@ class StoreBus(FakeBus):
             self._on_store(link, frame)
         link._handle = handle
         self.link = None
-        link.send(pb.OPEN, pb.Open(instance=self.instance, node=self.node))
+        self.ask_for_cell(link)
+
+    def ask_for_cell(self, link=None):
+        o = pb.Open(instance=self.instance, node=self.node)
+        if self.accept is not None:
+            o.accept_rewind = self.accept
+        (link or self.links[-1]).send(pb.OPEN, o)
 
     def _on_store(self, link, frame):
         if frame.type == pb.OPENED:

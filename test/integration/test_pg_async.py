@@ -2,6 +2,8 @@
 """An asynchronous standby takes over without the last records of its primary.
 While the bus lives they are not lost: it gives them to the new primary (R-36).
 Where it has not kept them it accepts nothing until an operator says so."""
+import os
+import signal
 import time
 
 import pytest
@@ -100,9 +102,13 @@ def test_twenty_times(tmp_path, pair, figures):
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_nobody_has_the_records(tmp_path, pair):
+@pytest.mark.parametrize("how", ["nothing kept", "bus killed"])
+def test_nobody_has_the_records(tmp_path, pair, how):
+    """The bus keeps none; or it has them, and is killed with the store before
+    it can say them again: its successor knows nothing of them."""
     demo = Demo(tmp_path, "--set", "store.dsn=" + pair.dsn,
-                "--set", "store.migrate=true", "--set", "bus.tail=0")
+                "--set", "store.migrate=true", *(
+                    ("--set", "bus.tail=0") if how == "nothing kept" else ()))
 
     def hopctl(*args):
         return run_hopctl("-s", demo.data + "/run/ctl.sock", *args)
@@ -115,9 +121,22 @@ def test_nobody_has_the_records(tmp_path, pair):
         pair.fall_behind()
         for _ in range(20):
             assert ask(demo)[0] == 202
+        pids = [demo.pid(name) for name in ("hop-bus", "hop-store")]
+        if how == "bus killed":
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
         pair.lose()
+        if how == "bus killed":
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
         wait_until(lambda: status()["state"] == "database rewound", 60,
                    "the loss is seen")
+        if how == "bus killed":
+            # Nor does the next one.
+            for name in ("hop-bus", "hop-store"):
+                demo.kill(name)
+            wait_until(lambda: status()["state"] == "database rewound", 60,
+                       "the loss is not forgotten")
         assert not status()["store"]["up"]
         assert "accept-rewind" in status()["store"]["detail"]
         assert ask(demo)[0] == 503
@@ -125,11 +144,16 @@ def test_nobody_has_the_records(tmp_path, pair):
         pid = demo.pid("hop-bus")
         r = hopctl("cell", "accept-rewind")
         assert r.code == 0 and "records given up" in r.out, r
-        wait_until(lambda: demo.pid("hop-bus") not in (None, pid), 30,
-                   "another bus")
+        if how == "nothing kept":
+            wait_until(lambda: demo.pid("hop-bus") not in (None, pid), 30,
+                       "another bus")
         wait_until(lambda: status()["state"] == "running", 30, "it works")
         wait_until(lambda: ask(demo)[0] == 202, 30, "accepted again")
         assert hopctl("cell", "accept-rewind").code != 0
         assert "event=cell.rewind_accepted" in bus_log(demo)
+        for name in ("hop-bus", "hop-store"):
+            demo.kill(name)
+        wait_until(lambda: status()["state"] == "running", 30, "again")
+        wait_until(lambda: ask(demo)[0] == 202, 30, "accepted after that")
     finally:
         demo.stop()

@@ -1201,6 +1201,134 @@ def test_records_beyond_a_hole_are_not_taken(store):
     assert store.number("SELECT count(*) FROM message") == 1
 
 
+class Rewound:
+    """Six records, the last three lost while the store was not looking."""
+
+    def __init__(self, store):
+        self.store, self.bus = store, store.bus
+        q = self.queue = self.bus.queue()
+        for _ in range(5):
+            self.bus.message(q)
+            self.bus.wait_durable()
+        self.records = None
+        self.lose(3)
+
+    def lose(self, last_seq):
+        self.store.kill()
+        self.store.sql("DELETE FROM batch WHERE last_seq > %d; DELETE FROM"
+                       " message WHERE seq > %d" % (last_seq, last_seq))
+
+    def another_bus(self):
+        self.bus.die()
+        self.store.start(migrate=False)
+
+    def wait_fenced(self, rewound_to, confirmed):
+        self.bus.wait(
+            lambda: self.bus.states and self.bus.states[-1].confirmed
+            == confirmed, 60, "the store says so")
+        s = self.bus.states[-1]
+        assert not s.up and s.rewound_to == rewound_to
+        assert "%d records that it had confirmed" % (
+            confirmed - rewound_to) in s.detail
+        assert self.bus.opens == 0
+
+
+def test_another_bus_is_not_opened_on_a_rewound_database(store):
+    r, bus = Rewound(store), store.bus
+    r.another_bus()
+    r.wait_fenced(3, 6)
+    # Whoever starts what, and in whatever order.
+    store.kill()
+    r.another_bus()
+    r.wait_fenced(3, 6)
+    # The session breaks, and it has not forgotten.
+    n = len(bus.states)
+    store.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+              " application_name = 'hop-store append'"
+              " AND datname = current_database()")
+    bus.wait(lambda: any(not s.confirmed for s in bus.states[n:]), 60,
+             "that it noticed")
+    r.wait_fenced(3, 6)
+    assert not any(s.up for s in bus.states[n:])
+    # An operator has seen another loss than this.
+    bus.accept = 2
+    n = len(bus.states)
+    bus.ask_for_cell()
+    bus.wait(lambda: len(bus.states) > n, 60, "the same answer")
+    r.wait_fenced(3, 6)
+    bus.accept = 3
+    bus.ask_for_cell()
+    bus.wait_open()
+    assert bus.last_seq == 3 and bus.cell == 2
+    bus.message(r.queue)
+    bus.wait_durable()
+    store.kill()
+    r.another_bus()
+    bus.wait_open()
+    assert bus.last_seq == 4 and bus.cell == 3
+
+
+def test_the_bus_that_was_told_may_say_it_again(store):
+    r, bus = Rewound(store), store.bus
+    # It was started in the time that is lost, too.
+    store.sql("UPDATE cell SET epoch = 0, instance = '\\x01'")
+    kept = {n: pb.Item(context=pb.Record(
+        type=pb.Record.CHECKPOINT, at=now_ms()).SerializeToString())
+        for n in (4, 5, 6)}
+    with bus.cond:
+        bus.records = kept
+        bus.horizon = 3
+    opens = bus.opens
+    store.start(migrate=False)
+    bus.wait_open(after=opens)
+    assert bus.cell == 1
+    bus.wait_durable(6)
+    # Should it die before it has said all, nobody else goes on.
+    r.lose(3)
+    r.another_bus()
+    r.wait_fenced(3, 6)
+
+
+def test_the_right_database_comes_back(store):
+    r, bus = Rewound(store), store.bus
+    r.another_bus()
+    r.wait_fenced(3, 6)
+    store.sql("INSERT INTO batch (last_seq, first_seq, epoch, attempt, at)"
+              " SELECT 6, 4, epoch, 0, at FROM batch LIMIT 1")
+    store.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+              " application_name = 'hop-store append'"
+              " AND datname = current_database()")
+    bus.wait_open()
+    assert bus.last_seq == 6 and bus.cell == 2
+
+
+def test_a_database_that_another_host_has_had(store):
+    """What is noted here is older than what the database says."""
+    r, bus = Rewound(store), store.bus
+    store.sql("UPDATE cell SET epoch = 7")
+    r.another_bus()
+    bus.wait_open()
+    assert bus.last_seq == 3 and bus.cell == 8
+
+
+@pytest.mark.parametrize("text", [
+    "no such line\n", "hop-store-witness 1 cell=00002 epoch=%020d"
+    " confirmed=%020d bus=%032d\n" % (1, 1, 0)])
+def test_a_witness_that_is_none(make, text):
+    s = make()
+    path = os.path.join(s.dir, "store.witness")
+    with open(path, "w") as f:
+        f.write(text)
+    s.start()
+    assert s.process.wait(60) != 0
+    assert "event=witness.open" in s.output()
+    with open(path) as f:
+        assert f.read() == text
+    s.settings["witness"] = os.path.join(s.dir, "elsewhere")
+    s.up()
+    assert os.path.exists(s.settings["witness"])
+
+
 def test_another_epoch_in_the_database(store):
     """Somebody else has the cell, and the lock did not show it."""
     bus = store.bus
