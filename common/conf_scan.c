@@ -373,6 +373,28 @@ scan_is_closer(const struct scan *s)
 
 static bool scan_value(struct scan *, unsigned depth);
 
+/* Of a value; libconfig has three of numbers: 1, 1L and 1.0. */
+static int
+scan_kind(const struct scan *s)
+{
+	if (s->token != TOKEN_NUMBER)
+		return s->token;
+	if (s->word[s->len - 1] == 'L')
+		return 'L';
+	if (s->len > 1 && (s->word[1] == 'x' || s->word[1] == 'X'))
+		return TOKEN_NUMBER;
+	for (size_t i = 0; i < s->len; i++)
+		if (strchr(".eE", s->word[i]) != NULL)
+			return '.';
+	return TOKEN_NUMBER;
+}
+
+static bool
+scan_is_number(int kind)
+{
+	return kind == TOKEN_NUMBER || kind == 'L' || kind == '.';
+}
+
 /* Behind the opening bracket of ( ) or [ ]. */
 static bool
 scan_list(struct scan *s, char closer, unsigned opened, unsigned depth)
@@ -384,7 +406,7 @@ scan_list(struct scan *s, char closer, unsigned opened, unsigned depth)
 	if (s->token == closer)
 		return scan_next(s);
 	for (;;) {
-		kind = s->token;
+		kind = scan_kind(s);
 		if (closer == ']' &&
 		    (kind == '{' || kind == '(' || kind == '[')) {
 			scan_complain(s, s->token_line,
@@ -395,11 +417,14 @@ scan_list(struct scan *s, char closer, unsigned opened, unsigned depth)
 		if (first == TOKEN_END)
 			first = kind;
 		if (closer == ']' && kind != first &&
-		    (kind == TOKEN_STRING || kind == TOKEN_NUMBER ||
+		    (kind == TOKEN_STRING || scan_is_number(kind) ||
 			kind == TOKEN_NAME)) {
 			scan_complain(s, s->token_line,
-			    "all values of one [ ] are of the same kind: put "
-			    "quotes around all of them");
+			    scan_is_number(kind) && scan_is_number(first)
+				? "all numbers of one [ ] are of the same "
+				  "kind: 1, 1L or 1.0"
+				: "all values of one [ ] are of the same kind: "
+				  "put quotes around all of them");
 			return false;
 		}
 		if (!scan_value(s, depth))
@@ -516,7 +541,8 @@ again:
 		if (!scan_next(s))
 			return false;
 		if (s->token != '=' && s->token != ':') {
-			if (s->len > 0 && s->word[0] == '.')
+			if (s->token == TOKEN_NUMBER && s->word[0] == '.' &&
+			    scan_may_echo(s))
 				scan_complain(s, s->token_line,
 				    "a name has no dots: write %.*s = { %.*s "
 				    "= ...; };",
