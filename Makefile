@@ -211,6 +211,7 @@ $(O)/pic/%.o: %.c $(PB_C)
 
 # Files that the assembler takes in are in no .d file.
 $(O)/boxes/http/openapi.o: boxes/http/openapi.json
+$(O)/tools/hopyard/template.o: $(wildcard etc/examples/echo-box/* etc/examples/line-front/*)
 
 # Quick check of one file: make syntax F=core/engine.c
 syntax: $(PB_C)

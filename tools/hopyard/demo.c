@@ -555,7 +555,8 @@ add_base(struct demo *d)
 	struct child_opts o = { .phase = PHASE_BASE };
 	size_t n = 6;
 
-	(void)snprintf(program, sizeof(program), "%s/hopsim", supervisor_bin());
+	(void)snprintf(
+	    program, sizeof(program), "%s/hopsim", supervisor_home());
 	(void)snprintf(smsc_journal, sizeof(smsc_journal), "%s",
 	    folder_file(&p->folder, "smsc.journal"));
 	(void)snprintf(sink_journal, sizeof(sink_journal), "%s",

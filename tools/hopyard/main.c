@@ -13,6 +13,7 @@
 #include "tools/hopyard/cluster.h"
 #include "tools/hopyard/demo.h"
 #include "tools/hopyard/init.h"
+#include "tools/hopyard/new_box.h"
 #include "tools/hopyard/run.h"
 
 static const struct {
@@ -25,6 +26,7 @@ static const struct {
 	{ "init", init_main, "write a first configuration" },
 	{ "run", run_main, "all boxes of a configuration, in the foreground" },
 	{ "exec", exec_main, "become one box (for systemd and containers)" },
+	{ "new-box", new_box_main, "a folder with a box of your own, in C" },
 };
 
 static void
@@ -32,7 +34,7 @@ usage(FILE *to)
 {
 	(void)fputs("usage: hopyard VERB [option ...]\n\n", to);
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		(void)fprintf(to, "  %-6s %s\n", verbs[i].name, verbs[i].help);
+		(void)fprintf(to, "  %-7s %s\n", verbs[i].name, verbs[i].help);
 	(void)fputs("\n\"hopyard VERB --help\" lists its options.\n", to);
 }
 

@@ -17,7 +17,7 @@
 #define LIMIT_MS 12000
 
 const char *
-supervisor_bin(void)
+supervisor_home(void)
 {
 	static char dir[PATH_MAX];
 	ssize_t n;
@@ -30,9 +30,22 @@ supervisor_bin(void)
 	slash = strrchr(dir, '/');
 	if (slash != NULL)
 		*slash = '\0';
-	/* Installed, the boxes are not on the path of users. */
-	if (strcmp(dir, "/usr/bin") == 0)
-		snprintf(dir, sizeof(dir), "/usr/lib/hopyard");
+	return dir;
+}
+
+const char *
+supervisor_bin(void)
+{
+	static char dir[PATH_MAX + 16];
+	const char *home = supervisor_home(), *slash;
+
+	snprintf(dir, sizeof(dir), "%s/hop-bus", home);
+	if (access(dir, X_OK) == 0)
+		return home;
+	/* Installed, the boxes are not on the path of users: bin/../lib. */
+	slash = strrchr(home, '/');
+	snprintf(dir, sizeof(dir), "%.*s/lib/hopyard",
+	    slash != NULL ? (int)(slash - home) : 0, home);
 	return dir;
 }
 

@@ -80,7 +80,8 @@ char **supervisor_argv(
 /* What a box of an integrator finds in its environment: where the bus is and
  * who it is itself.  NULL-ended, in static memory. */
 char **supervisor_env(const struct conf *, const struct conf_group *box);
-/* Folder of our own programs. */
+/* Folder of the tools, where this program is, and of the boxes; static. */
+const char *supervisor_home(void);
 const char *supervisor_bin(void);
 
 #endif

@@ -27,7 +27,7 @@ on_receipt_stored(struct hop_box *box, int ack, const char *text, void *arg)
 
 	(void)box;
 	if (!hop_ack_ok(ack))
-		hop_log(HOP_LOG_WARN, "echo.receipt", "ack=%d text=%s", ack,
+		hop_log(HOP_LOG_WARN, "carrier.receipt", "ack=%d text=%s", ack,
 		    text == NULL ? "" : text);
 	hop_sent(m, hop_str(hop_message_id(m, id)));
 }
@@ -83,12 +83,12 @@ on_start(struct hop_box *box, void *arg)
 		return -1;
 	out = fopen(file, "a");
 	if (out == NULL) {
-		hop_log(HOP_LOG_ERROR, "echo.file", "file=%s error=%s", file,
+		hop_log(HOP_LOG_ERROR, "carrier.file", "file=%s error=%s", file,
 		    strerror(errno));
 		return -1;
 	}
 	written = hop_metric_new(
-	    "echo_written_total", "Messages written to the file", NULL);
+	    "carrier_written_total", "Messages written to the file", NULL);
 	return 0;
 }
 

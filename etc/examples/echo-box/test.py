@@ -20,8 +20,9 @@ def run(folder):
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
         ready = demo.stdout.readline()
-        if not ready or not json.loads(ready)["ready"]:
-            return "the suite did not start"
+        ready = json.loads(ready or "{}")
+        if not ready.get("ready"):
+            return "the suite did not start: " + ready.get("error", "")
         sent = subprocess.run(
             ["hopctl", "-c", os.path.join(data, "hopyard.cfg"), "-t", "60s",
              "send", "--to", "99912345678", "--wait", "Hello"],

@@ -230,7 +230,7 @@ on_start(struct hop_box *box, void *arg)
 	if (!hop_settings_ok(box))
 		return -1;
 	if (account == NULL) {
-		hop_log(HOP_LOG_ERROR, "line.account",
+		hop_log(HOP_LOG_ERROR, "customer.account",
 		    "what=\"settings has no account\"");
 		return -1;
 	}
@@ -241,8 +241,8 @@ on_start(struct hop_box *box, void *arg)
 	if (rc == 0)
 		rc = uv_listen((uv_stream_t *)&server, 16, on_connection);
 	if (rc != 0)
-		hop_log(HOP_LOG_ERROR, "line.socket", "path=%s error=%s", path,
-		    uv_strerror(rc));
+		hop_log(HOP_LOG_ERROR, "customer.socket", "path=%s error=%s",
+		    path, uv_strerror(rc));
 	return rc;
 }
 
