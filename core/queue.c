@@ -10,7 +10,7 @@
 #include "core/customer.h"
 
 /* Parts that an account may send before the next one has its turn. */
-#define QUANTUM 10
+#define QUANTUM 1
 /* Items of one hook queue that may be out, so that an endpoint that hangs
  * leaves room for the others. */
 #define HOOK_QUEUE_INFLIGHT 256

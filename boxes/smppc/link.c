@@ -17,6 +17,7 @@
 
 #define LINK_OPEN_BYTES    (1024 * 1024) /* byte credit: never the limit */
 #define LINK_AHEAD_MS      20    /* of the measured rate, beyond free slots */
+#define LINK_MOST_AHEAD_MS 100   /* of a rate that is agreed on */
 #define LINK_BUS_AWAY_MS   5000  /* then nothing new is written */
 #define LINK_BUS_FINISH_MS 10000 /* for the bus to take the last results */
 
@@ -265,6 +266,31 @@ link_roll_second(struct link *l, uint64_t now)
 
 /* ------------------------------------------------------------------ credit */
 
+/*
+ * How much of its rate a link has in hand: what a turn writes, and what goes
+ * while the bus is asked for more.  What is in hand comes before whoever else
+ * has a message now, so no more than that.
+ */
+static uint64_t
+link_ahead_ms(const struct link *l)
+{
+	uint64_t ms = 2 * LINK_SOON_MS + 4 * (uint64_t)l->bus_us / 1000;
+
+	return ms < LINK_MOST_AHEAD_MS ? ms : LINK_MOST_AHEAD_MS;
+}
+
+/* The bus has answered to credit; it may have had nothing before. */
+static void
+link_learn_bus(struct link *l)
+{
+	uint64_t us = clock_mono_us() - l->asked_us;
+
+	if (us > LINK_MOST_AHEAD_MS * 1000)
+		us = LINK_MOST_AHEAD_MS * 1000;
+	l->bus_us = (uint32_t)((l->bus_us * 7ull + us) / 8);
+	l->asked_us = 0;
+}
+
 static void
 link_grant(struct link *l)
 {
@@ -285,13 +311,17 @@ link_grant(struct link *l)
 		want += limit < link_window(l) ? limit : link_window(l);
 	}
 	if (l->profile->tps != 0) {
-		limit = l->profile->tps < 10 ? 1 : l->profile->tps / 10;
+		limit = (uint64_t)l->profile->tps * link_ahead_ms(l) / 1000;
+		if (limit == 0)
+			limit = 1;
 		if (want > limit)
 			want = limit;
 	}
 	have = l->ready_parts + l->started_parts + l->open_items;
 	if (want <= have)
 		return;
+	if (l->open_items == 0)
+		l->asked_us = clock_mono_us();
 	box_grant(l->box, want - have,
 	    l->open_bytes < LINK_OPEN_BYTES ? LINK_OPEN_BYTES - l->open_bytes
 					    : 0);
@@ -424,7 +454,7 @@ link_box_ready(struct box *box, const Hopyard__V1__Welcome *welcome, void *arg)
 	log_info("bus.welcome", "epoch=%llu in_hand=%zu",
 	    (unsigned long long)welcome->epoch, l->by_ref.count);
 	l->bus_lost_ms = 0;
-	l->open_items = l->open_bytes = 0;
+	l->open_items = l->open_bytes = l->asked_us = 0;
 	link_send_in_hand(l);
 	l->told.state = -1;
 	link_tell(l);
@@ -466,6 +496,8 @@ link_box_items(struct box *box, uint16_t type, struct items *items, void *arg)
 		log_warn("bus.unexpected", "type=%u", type);
 		return;
 	}
+	if (l->asked_us != 0)
+		link_learn_bus(l);
 	while (items_next(items, &item)) {
 		bytes = item_bytes(&item);
 		if (l->open_items > 0)

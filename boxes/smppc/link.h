@@ -68,6 +68,8 @@ struct link {
 	struct pins *pins; /* binds of split messages, or NULL: none yet */
 
 	uint64_t open_items, open_bytes;
+	uint64_t asked_us; /* credit was given when there was none; 0: heard */
+	uint32_t bus_us;   /* until items came for it, smoothed, 1/8 */
 	uint64_t bus_lost_ms; /* 0: connected */
 	double tokens;        /* of profile->tps */
 	uint64_t refilled_ms;

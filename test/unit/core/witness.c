@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Parts of a turn (queue.c), and the most that one message of ours has. */
-#define QUANTUM   10
+#define QUANTUM   1
 #define PARTS_MAX 3
 /* Two that have had something all the time are never further apart: one may
  * have had its turn, and the other a debt, before we looked. */
