@@ -189,7 +189,8 @@ judge(struct engine *e, struct admission *ad, const char **say)
 		*say = "no link of the route is configured";
 		return HOPYARD__V1__ACK__CODE__NO_ROUTE;
 	}
-	if (e->ledger.bytes > LEDGER_BYTES) {
+	if (e->ledger.bytes > LEDGER_BYTES ||
+	    pressure_refuses(&e->pressure, e->ledger.bytes, e->now)) {
 		*say = "the store does not keep up";
 		return HOPYARD__V1__ACK__CODE__UNAVAILABLE;
 	}

@@ -68,6 +68,7 @@ engine_new(const struct engine_ops *ops, void *arg, uint64_t seed)
 	map_init(&e->keys);
 	e->next_queue = 1;
 	ledger_init(&e->ledger);
+	pressure_init(&e->pressure);
 	map_init(&e->by_seq);
 	map_init(&e->by_id);
 	TAILQ_INIT(&e->due_home);
@@ -369,6 +370,7 @@ engine_record(struct engine *e, const Hopyard__V1__Record *r,
 {
 	struct item it;
 	uint8_t *dst;
+	uint64_t seq;
 	size_t len;
 
 	buf_clear(&e->scratch);
@@ -378,7 +380,9 @@ engine_record(struct engine *e, const Hopyard__V1__Record *r,
 	it.body = body;
 	it.report = report;
 	it.context = (struct bytes){ dst, len };
-	return ledger_append(&e->ledger, &it);
+	seq = ledger_append(&e->ledger, &it);
+	pressure_recorded(&e->pressure, seq, e->now);
+	return seq;
 }
 
 const Hopyard__V1__Envelope *
@@ -1266,12 +1270,16 @@ engine_horizon(struct engine *e, const Hopyard__V1__Horizon *h)
 {
 	struct seqs before, refused;
 	struct entry en;
+	size_t waiting;
 
 	if (!e->open || h->seq > e->ledger.last_seq)
 		return false;
 	before = seqs_of(h->duplicate, h->n_duplicate);
 	refused = seqs_of(h->refused, h->n_refused);
+	waiting = e->ledger.bytes;
 	ledger_advance(&e->ledger, h->seq, e->now);
+	pressure_confirmed(&e->pressure, h->seq, waiting - e->ledger.bytes,
+	    e->ledger.bytes, e->now);
 	if (e->behind && e->ledger.confirmed >= e->ledger.horizon)
 		engine_store_back(e);
 	while (ledger_pop(&e->ledger, &en)) {

@@ -29,6 +29,7 @@
 #include "core/customer.h"
 #include "core/ledger.h"
 #include "core/parts.h"
+#include "core/pressure.h"
 #include "core/queue.h"
 #include "core/replace.h"
 #include "core/route.h"
@@ -177,6 +178,7 @@ struct engine {
 	struct parts *parts;
 
 	struct ledger ledger;
+	struct pressure pressure;
 	bool open;      /* the store has told us where to go on */
 	bool store;     /* it is there now, and knows all that we do */
 	bool behind;    /* it is there, and gets lost records again */

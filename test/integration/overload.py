@@ -20,6 +20,7 @@ import subprocess
 import time
 
 from harness import BIN, free_port, wait_until
+from proxy import Proxy
 from smpp_client import Pdu, Session, decode
 from suite import Suite
 
@@ -64,8 +65,10 @@ class Overload(Suite):
     TEMPLATE = CONFIG
 
     def __init__(self, accounts, carrier=(), window=20, link="", bus="",
-                 server="", pg=None):
+                 server="", database=False):
+        """database: what is sent to it goes through self.database, a Proxy."""
         self.carrier = list(carrier)
+        self.database = None
         self.smpp_port, self.http_port = free_port(), free_port()
         super().__init__(
             window=window, link=link, bus=bus, server=server,
@@ -75,6 +78,13 @@ class Overload(Suite):
         self.seen = 0           # octets of it that were looked at
         self.filled = 0
         self.loads = []
+        if database:
+            folder = os.path.join(self.dir, "pg")
+            os.mkdir(folder)
+            name = "/.s.PGSQL.%s" % self.pg.sql("SHOW port")[0][0]
+            self.database = Proxy(self.pg.dir + name, folder + name)
+            self.configure(dsn=self.settings["dsn"].replace(
+                self.pg.dir, folder))
 
     def start(self):
         self.spawn("smsc", "hopsim", "smsc", "--listen",
@@ -145,7 +155,11 @@ class Overload(Suite):
             if p.poll() is None:
                 p.kill()
                 p.wait()
+        if self.database is not None:
+            self.database.heal()
         super().stop()
+        if self.database is not None:
+            self.database.stop()
 
 
 def load_result(process, timeout):

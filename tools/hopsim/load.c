@@ -157,6 +157,7 @@ load_answer(struct load *l, uint64_t due_us, uint32_t status, bool ok)
 	if (due_us < l->start_us + l->warmup_us)
 		return;
 	histogram_add(&l->latency, latency);
+	histogram_add(ok ? &l->accepted : &l->refused, latency);
 	if (!l->quiet)
 		histogram_add(&l->recent, latency);
 }
@@ -220,6 +221,8 @@ load_print(struct load *l)
 	json_double(&j, "seconds", seconds, 3);
 	json_double(&j, "rate", busy > 0 ? (double)l->ok / busy : 0, 1);
 	histogram_json(&l->latency, &j, "latency_ms");
+	histogram_json(&l->accepted, &j, "ok_ms");
+	histogram_json(&l->refused, &j, "failed_ms");
 	l->ops->result(l->arg, &j);
 	json_double(
 	    &j, "cpu", (double)(load_cpu_us() - l->cpu_start_us) / 1e6, 3);
@@ -294,6 +297,8 @@ load_init(struct load *l, const struct load_ops *ops, void *arg)
 	l->ops = ops;
 	l->arg = arg;
 	histogram_init(&l->latency);
+	histogram_init(&l->accepted);
+	histogram_init(&l->refused);
 	histogram_init(&l->recent);
 	l->timerfd =
 	    timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

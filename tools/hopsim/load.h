@@ -73,8 +73,8 @@ struct load {
 	uint64_t taken, sent, ok, failed, lost, errors;
 	uint64_t shown_ok, shown_us;
 	struct counts by_status;
-	struct histogram latency;
-	struct histogram recent; /* since the last line */
+	struct histogram latency, accepted, refused; /* all, and each kind */
+	struct histogram recent;                     /* since the last line */
 };
 
 /* One message that is due. */
