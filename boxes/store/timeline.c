@@ -348,8 +348,8 @@ told_receipt(const struct told *d)
 			json_uint(d->j, "parts", n->parts);
 		put_bytes(d->j, "smsc_id", n->smsc_id);
 		put_bytes(d->j, "error", n->error);
-		/* Where it says more than the status. */
-		if (n->reason.len != strlen(word) ||
+		/* Where it says more than the status, if that has a word. */
+		if (word == NULL || n->reason.len != strlen(word) ||
 		    memcmp(n->reason.data, word, n->reason.len) != 0)
 			put_bytes(d->j, "reason", n->reason);
 		if (d->t->control)

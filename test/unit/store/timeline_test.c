@@ -370,6 +370,27 @@ test_customer(void **state)
 	json_decref(o);
 }
 
+/* A receipt with a state that this version has no word for. */
+static void
+test_no_word(void **state)
+{
+	struct timeline_event e[1];
+	struct timeline t;
+	json_t *o;
+
+	(void)state;
+	used = 0;
+	e[0] = receipt();
+	e[0].state = 7;
+	t = story(e, 1);
+	o = tell(&t);
+	assert_string_equal(
+	    text(json_object_get(o, "events"), 2, "event"), "receipt");
+	assert_true(json_is_null(json_object_get(
+	    json_array_get(json_object_get(o, "events"), 2), "status")));
+	json_decref(o);
+}
+
 /* What does not parse is said to be so; what is too much is left out. */
 static void
 test_limits(void **state)
@@ -451,6 +472,7 @@ main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_operator),
 		cmocka_unit_test(test_customer),
+		cmocka_unit_test(test_no_word),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_dump),
 	};
