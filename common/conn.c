@@ -74,6 +74,7 @@ struct conn {
 	bool is_unix;
 	bool read_always;
 	bool paused;
+	bool yielded;
 	bool reading; /* uv_read_start() is in effect */
 	bool eof;
 	bool ended; /* the peer has sent close_notify; `eof` may come later */
@@ -91,6 +92,7 @@ struct conn {
 	struct turn *turn;
 	struct turn_task wake;  /* owes an event, not from inside a call */
 	struct turn_task dirty; /* something to write */
+	struct turn_task later; /* yielded */
 
 	struct buf in, out, flying;
 	struct tls *tls; /* NULL: in the clear */
@@ -123,7 +125,7 @@ static void conn_on_ended(struct conn *);
 static void conn_on_records(struct conn *, const uint8_t *, size_t);
 static void conn_say_bye(struct conn *);
 static void conn_update_reading(struct conn *);
-static turn_cb conn_on_wake, conn_flush;
+static turn_cb conn_on_wake, conn_on_later, conn_flush;
 
 /* ------------------------------------------------------------ life cycle */
 
@@ -147,6 +149,7 @@ conn_new(uv_loop_t *loop, bool is_unix, const struct conn_opts *opts)
 	c->turn = turn_get(loop);
 	turn_task_init(&c->wake, c->turn, TURN_WORK, conn_on_wake, c);
 	turn_task_init(&c->dirty, c->turn, TURN_WRITE, conn_flush, c);
+	turn_task_init(&c->later, c->turn, TURN_LATER, conn_on_later, c);
 	c->is_unix = is_unix;
 	c->read_max = opts->read_max > 0 ? opts->read_max : CONN_READ_MAX;
 	c->high = opts->high > 0 ? opts->high : CONN_HIGH;
@@ -359,6 +362,7 @@ conn_enter_state(struct conn *c, enum conn_state next)
 	case CONN_CLOSING:
 		turn_remove(&c->wake);
 		turn_remove(&c->dirty);
+		turn_remove(&c->later);
 		if (c->has_timer)
 			uv_close((uv_handle_t *)&c->timer, conn_close_cb);
 		if (c->dial != NULL)
@@ -641,7 +645,7 @@ conn_wants_reading(const struct conn *c)
 {
 	switch (c->state) {
 	case CONN_OPEN:
-		return !c->eof && !c->paused &&
+		return !c->eof && !c->paused && !c->yielded &&
 		    (c->read_always || !c->above_high) &&
 		    buf_len(&c->in) < c->read_max;
 	case CONN_SHAKING: /* conn_on_wake() takes what is there first */
@@ -721,6 +725,27 @@ conn_resume(struct conn *c)
 	conn_update_reading(c);
 	if (c->state == CONN_OPEN && (buf_len(&c->in) > 0 || c->ended))
 		turn_add(&c->wake);
+}
+
+void
+conn_yield(struct conn *c)
+{
+	if (c->state != CONN_OPEN)
+		return;
+	c->yielded = true;
+	conn_update_reading(c);
+	turn_add(&c->later);
+}
+
+static void
+conn_on_later(void *arg)
+{
+	struct conn *c = arg;
+
+	c->yielded = false;
+	if (c->state == CONN_OPEN && !c->paused && buf_len(&c->in) > 0)
+		c->cb(c, CONN_EV_DATA, c->arg);
+	conn_update_reading(c);
 }
 
 /* --------------------------------------------------------------- writing */

@@ -113,6 +113,9 @@ bool conn_above_high(const struct conn *);
  * already there. */
 void conn_pause(struct conn *);
 void conn_resume(struct conn *);
+/* From DATA: the rest of the input when the others have had their turn.  DATA
+ * comes again then, and nothing more is read until then. */
+void conn_yield(struct conn *);
 
 void conn_close(struct conn *);
 /* Close after what is in the write buffer has left, at most 5 s later. */

@@ -31,6 +31,13 @@ struct turn {
 
 static struct turn *turns;
 
+static bool
+turn_is_empty(const struct turn *t)
+{
+	return t->count[TURN_LATER] == 0 && t->count[TURN_WORK] == 0 &&
+	    t->count[TURN_WRITE] == 0;
+}
+
 static void
 turn_idle_cb(uv_idle_t *idle)
 {
@@ -56,13 +63,15 @@ turn_end(struct turn *t)
 {
 	int round;
 
+	turn_run(t, TURN_LATER);
 	for (round = 0; round < TURN_ROUNDS; round++) {
 		turn_run(t, TURN_WORK);
 		if (t->count[TURN_WORK] > 0 && round < TURN_ROUNDS - 1)
 			continue;
 		turn_run(t, TURN_WRITE);
 		if (t->count[TURN_WORK] == 0 && t->count[TURN_WRITE] == 0) {
-			uv_idle_stop(&t->idle);
+			if (t->count[TURN_LATER] == 0)
+				uv_idle_stop(&t->idle);
 			return;
 		}
 	}
@@ -88,6 +97,7 @@ turn_get(uv_loop_t *loop)
 	}
 	t = xcalloc(1, sizeof(*t));
 	t->loop = loop;
+	TAILQ_INIT(&t->tasks[TURN_LATER]);
 	TAILQ_INIT(&t->tasks[TURN_WORK]);
 	TAILQ_INIT(&t->tasks[TURN_WRITE]);
 	uv_prepare_init(loop, &t->prepare);
@@ -118,7 +128,7 @@ turn_put(struct turn *t)
 
 	if (--t->users > 0)
 		return;
-	assert(t->count[TURN_WORK] == 0 && t->count[TURN_WRITE] == 0);
+	assert(turn_is_empty(t));
 	for (p = &turns; *p != t; p = &(*p)->next)
 		;
 	*p = t->next;
@@ -144,7 +154,7 @@ turn_add(struct turn_task *task)
 	if (task->queued)
 		return;
 	task->queued = true;
-	if (t->count[TURN_WORK] == 0 && t->count[TURN_WRITE] == 0)
+	if (turn_is_empty(t))
 		uv_idle_start(&t->idle, turn_idle_cb);
 	t->count[task->phase]++;
 	TAILQ_INSERT_TAIL(&t->tasks[task->phase], task, entry);

@@ -6,6 +6,9 @@
  * TURN_WORK comes before TURN_WRITE, so that what the work sends leaves in the
  * same turn.  A task that adds work again is served in the same turn a few
  * times; after that the loop turns without blocking.
+ *
+ * TURN_LATER is for the rest of what would take too long: before both, and what
+ * is added from there on has to wait until all others have had a turn.
  */
 #ifndef COMMON_TURN_H
 #define COMMON_TURN_H
@@ -19,7 +22,8 @@
 struct turn;
 
 enum turn_phase {
-	TURN_WORK = 0,
+	TURN_LATER = 0,
+	TURN_WORK,
 	TURN_WRITE,
 };
 

@@ -468,12 +468,16 @@ session_on_data(struct session *s)
 {
 	struct smpp_pdu pdu;
 	struct smpp_why why;
-	bool complete = false;
+	unsigned done = 0;
 	int n;
 
 	/* Any PDU may close the session, fill the window of the peer, or make
 	 * more for it than it reads: look every time round. */
 	while (s->state == SESSION_OPEN && session_reads(s)) {
+		if (done > 0 && done == s->opts.per_turn) {
+			conn_yield(s->conn);
+			break;
+		}
 		n = smpp_frame(
 		    conn_data(s->conn), conn_len(s->conn), s->max_pdu);
 		if (n == 0)
@@ -490,14 +494,14 @@ session_on_data(struct session *s)
 			session_on_undecodable(s, &pdu, &why);
 		conn_drop(s->conn, (size_t)n);
 		s->bytes_in += (size_t)n;
-		complete = true;
+		done++;
 	}
 
 	if (conn_len(s->conn) == 0)
 		s->partial_ms = 0;
-	else if (complete || s->partial_ms == 0)
+	else if (done > 0 || s->partial_ms == 0)
 		s->partial_ms = clock_mono_ms();
-	if (complete && s->ops->batch != NULL)
+	if (done > 0 && s->ops->batch != NULL)
 		s->ops->batch(s, s->arg);
 }
 

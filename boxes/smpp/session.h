@@ -41,6 +41,7 @@ struct session_opts {
 	uint64_t answer_ms;  /* for its answer; 0: 10 s */
 	uint64_t partial_ms; /* from first to last octet of a PDU; 0: 10 s */
 	unsigned max_bad;    /* malformed PDUs within ten minutes; 0: 10 */
+	unsigned per_turn;   /* PDUs before others have a turn; 0: all */
 	unsigned decode;     /* SMPP_LENIENT towards carriers */
 	const char *local; /* session_connect(): address to come from, or NULL;
 			      * borrowed for the call */

@@ -25,6 +25,7 @@
 #define ESME_LEAVE_MS  10000 /* for what is in hand when it is to go */
 #define ESME_ANSWER_MS 10000 /* for the answer to enquire_link, at most */
 #define ESME_SPREAD    256   /* messages under way, where the window is less */
+#define ESME_PER_TURN  128   /* PDUs; a usual window in one go */
 #define ESME_HURRY     5     /* times less patient under stress */
 
 static const char *const esme_state_names[] = {
@@ -689,6 +690,7 @@ esme_accept(struct server *s, struct conn *conn, bool tls)
 	static struct log_limit limit;
 	struct session_opts opts = {
 		.window = 1, /* the account's, once it is bound */
+		.per_turn = ESME_PER_TURN,
 		.enquire_ms = s->enquire_ms,
 		.answer_ms = s->response_ms < ESME_ANSWER_MS ? s->response_ms
 							     : ESME_ANSWER_MS,

@@ -4,6 +4,7 @@ ones cost the others nothing.  The figures are printed (pytest -s)."""
 import os
 import resource
 import select
+import signal
 import socket
 import struct
 import threading
@@ -202,6 +203,43 @@ def test_bad_clients(server):
         wait_until(lambda: sum(server.process.output().count(w)
                                for w in words) >= least, 5,
                    "%d times %s" % (least, words))
+
+
+def cpu_ns(pid):
+    with open("/proc/%d/schedstat" % pid) as f:
+        return int(f.read().split()[0])
+
+
+def test_turns(server):
+    """150 customers have sent 4,000 PDUs each when one comes with a single
+    message: it does not wait until all theirs are answered.  Counted in the
+    CPU time of the server, whatever else the machine does."""
+    server.configure(max_unbound_source=2000)
+    server.account("good", "secret")
+    server.start()
+    pid = server.process.pid
+    good = server.bound(system_id=b"good")
+    clients = [server.bound(timeout=60) for _ in range(150)]
+    small = b"".join(struct.pack(">IIII", 16, 0x15, 0, n)
+                     for n in range(1, 4001))
+    os.kill(pid, signal.SIGSTOP)
+    for c in clients:
+        c.sock.sendall(small)
+    good.send(good.submit_pdu(b"4915112345678", b"one"))
+    begun = cpu_ns(pid)
+    os.kill(pid, signal.SIGCONT)
+    assert good.recv().status == ROK
+    first = cpu_ns(pid) - begun
+    answers = b"".join(struct.pack(">IIII", 16, 0x80000015, 0, n)
+                       for n in range(1, 4001))
+    for c in clients:
+        assert c.sock.makefile("rb").read(len(answers)) == answers
+    total = cpu_ns(pid) - begun
+    print("answered after %.1f ms of CPU, the others after %.1f ms" % (
+        first / 1e6, total / 1e6))
+    assert first < 0.5 * total
+    for c in clients:
+        c.close()
 
 
 def test_questions_without_an_answer(server):
