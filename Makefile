@@ -435,6 +435,9 @@ EXAMPLES := $(shell git ls-files etc/examples 2>/dev/null || find etc/examples -
 
 install: all install-files
 
+# It runs where it lies, with its cases.
+CONFORM := $(PREFIX)/share/hopyard/conform
+
 # What was built, without a look at whether it is up to date.
 install-files:
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(BOXDIR) \
@@ -454,6 +457,11 @@ install-files:
 	install -m 644 README.md LICENSE etc/hopyard.cfg etc/prometheus/* \
 		$(DESTDIR)$(DOCDIR)
 	install -m 644 $(PROTOS) $(DESTDIR)$(PREFIX)/share/hopyard/proto/hopyard/v1
+	install -d $(DESTDIR)$(CONFORM)/kit $(DESTDIR)$(CONFORM)/cases
+	install tools/conform/hop-conform $(DESTDIR)$(CONFORM)
+	install -m 644 tools/conform/kit/*.py $(DESTDIR)$(CONFORM)/kit
+	install -m 644 tools/conform/cases/* $(DESTDIR)$(CONFORM)/cases
+	ln -sf ../share/hopyard/conform/hop-conform $(DESTDIR)$(PREFIX)/bin
 	for f in $(EXAMPLES); do \
 		install -D -m 644 $$f $(DESTDIR)$(DOCDIR)/$${f#etc/} || exit; \
 	done

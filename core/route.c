@@ -9,8 +9,8 @@
 #include "common/xalloc.h"
 #include "core/account.h"
 
-const char **
-route_patterns(const struct conf_group *g, const char *key)
+static const char **
+patterns(const struct conf_group *g, const char *key)
 {
 	size_t n = conf_list_len(g, key);
 	const char **list;
@@ -35,10 +35,9 @@ route_table_new(const struct conf *conf, route_target_cb *target_of, void *arg)
 		struct route *r = &t->route[i];
 
 		r->name = conf_str(g, "name");
-		r->to = route_patterns(g, "to");
-		r->from = route_patterns(g, "from");
-		r->account = route_patterns(g, "account");
-		r->tag = route_patterns(g, "tag");
+		r->to = patterns(g, "to");
+		r->from = patterns(g, "from");
+		r->account = patterns(g, "account");
 		r->class = class_parse(conf_str(g, "class"));
 		for (size_t k = 0; k < conf_list_len(g, "via") &&
 		     r->via_count < ROUTE_VIA_MAX;
@@ -62,7 +61,6 @@ route_table_free(struct route_table *t)
 		free(t->route[i].to);
 		free(t->route[i].from);
 		free(t->route[i].account);
-		free(t->route[i].tag);
 	}
 	free(t->route);
 	free(t);
@@ -87,8 +85,8 @@ matches(const char *pattern, struct bytes value, bool prefix)
 		      : value.len == n && memcmp(value.p, pattern, n) == 0;
 }
 
-bool
-route_matches(const char **list, struct bytes value, bool prefix)
+static bool
+matches_any(const char **list, struct bytes value, bool prefix)
 {
 	static const uint8_t none[1];
 
@@ -102,36 +100,25 @@ route_matches(const char **list, struct bytes value, bool prefix)
 	return false;
 }
 
-static bool
-has_tag(const char **list, const struct route_key *key)
-{
-	for (size_t i = 0; i < key->tags; i++)
-		if (route_matches(list,
-			(struct bytes){ key->tag[i].data, key->tag[i].len },
-			false))
-			return true;
-	return false;
-}
-
 const char *
-route_misfit(const struct route *r, const struct route_key *key)
+route_misfit(const struct route *r, struct bytes account, struct bytes to,
+    struct bytes from)
 {
-	if (!route_matches(r->account, key->account, false))
+	if (!matches_any(r->account, account, false))
 		return "account does not match";
-	if (!route_matches(r->to, key->to, true))
+	if (!matches_any(r->to, to, true))
 		return "destination does not match";
-	if (!route_matches(r->from, key->from, false))
+	if (!matches_any(r->from, from, false))
 		return "sender does not match";
-	if (r->tag != NULL && !has_tag(r->tag, key))
-		return "tag does not match";
 	return NULL;
 }
 
 const struct route *
-route_find(const struct route_table *t, const struct route_key *key)
+route_find(const struct route_table *t, struct bytes account, struct bytes to,
+    struct bytes from)
 {
 	for (size_t i = 0; i < t->count; i++)
-		if (route_misfit(&t->route[i], key) == NULL)
+		if (route_misfit(&t->route[i], account, to, from) == NULL)
 			return &t->route[i];
 	return NULL;
 }

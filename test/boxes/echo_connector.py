@@ -7,6 +7,8 @@ reported; what the bus has not acknowledged is read back from it after a kill.
 """
 import json
 import os
+import select
+import signal
 import socket
 import struct
 import subprocess
@@ -15,6 +17,7 @@ import tempfile
 import time
 
 WINDOW, BYTES = 256, 1 << 20        # what we take on at a time
+MAX_FRAME, MAY_SKIP = 1 << 18, 1    # limit of the protocol; flag of a hint
 HEADER = struct.Struct("<IHHQ")     # payload length, type, flags, correlation
 BUS, NAME, TYPE = (os.environ["HOPYARD_" + x] for x in ("BUS", "NAME", "TYPE"))
 PROTO = os.path.dirname(os.path.abspath(__file__)) + "/../../proto/hopyard/v1"
@@ -23,6 +26,7 @@ with tempfile.TemporaryDirectory() as made:     # the classes of bus.proto
     subprocess.check_call(["protoc", "-I" + PROTO, "--python_out=" + made, "bus.proto"])
     sys.path.insert(0, made)
     import bus_pb2 as pb
+    from google.protobuf.message import DecodeError
 
 
 def uuid7():
@@ -47,6 +51,7 @@ def reports(message, ref):
 class Connector:
     def __init__(self, path):
         self.instance, self.epoch, self.outbox = os.urandom(16), None, []
+        self.stopping = False
         self.journal = open(path, "a+", encoding="ascii")
         self.journal.seek(0)    # a line without its end is one that never was
         whole = [json.loads(x) for x in self.journal if x.endswith("}\n")]
@@ -76,7 +81,7 @@ class Connector:
         self.journal.flush()
         os.fsync(self.journal.fileno())
 
-    def on_frame(self, type_, correlation, data):
+    def on_frame(self, type_, flags, correlation, data):
         if type_ == pb.WELCOME:
             self.epoch = pb.Welcome.FromString(data).epoch
         elif type_ == pb.CREDIT:
@@ -98,6 +103,9 @@ class Connector:
             self.send(pb.PONG, None, correlation)
         elif type_ == pb.NAK:
             raise ConnectionError("the bus says: " + pb.Nak.FromString(data).text)
+        elif type_ not in (pb.PONG, pb.BYE, pb.RECALL) and not flags & MAY_SKIP:
+            self.send(pb.NAK, pb.Nak(code=pb.Nak.UNKNOWN_TYPE, type=type_,
+                                     correlation=correlation), correlation)
 
     def send(self, type_, message=None, correlation=0):
         data = message.SerializeToString() if message is not None else b""
@@ -116,6 +124,8 @@ class Connector:
         if not self.granted:    # just connected, and all has its result
             self.send(pb.IN_HAND, pb.InHand())
             self.send(pb.LINK_STATE, pb.LinkState(state=pb.LinkState.UP))
+        if self.stopping:
+            return
         self.granted = max(self.granted, self.got + WINDOW - len(self.outbox) // 2)
         self.send(pb.CREDIT, pb.Credit(items=self.granted,
                                        bytes=self.got_bytes + BYTES))
@@ -131,19 +141,30 @@ class Connector:
         self.send(pb.HELLO, pb.Hello(
             proto_min=1, proto_max=1, name=NAME, type=TYPE, instance=self.instance,
             pid=os.getpid(), last_epoch=self.epoch))
-        stream = self.sock.makefile("rb")
-        while len(header := stream.read(HEADER.size)) == HEADER.size:
-            size, type_, _, correlation = HEADER.unpack(header)
-            if len(data := stream.read(size)) == size:
-                self.on_frame(type_, correlation, data)
-                self.flush()
-        raise ConnectionError("the bus has gone")
+        for frame in self.frames():
+            self.on_frame(*frame)
+            self.flush()
+
+    def frames(self):           # until we are to stop and nothing is owed
+        data = b""
+        while not self.stopping or self.outbox:
+            if not select.select([self.sock], [], [], 0.2)[0]:
+                continue
+            data += (chunk := self.sock.recv(1 << 16))
+            while len(data) >= (end := 16) and len(data) >= (
+                    end := 16 + int.from_bytes(data[:4], "little")):
+                yield *HEADER.unpack_from(data)[1:], data[16:end]
+                data = data[end:]
+            if not chunk or data and end > MAX_FRAME:
+                raise ConnectionError("the bus has gone, or is none")
+        self.send(pb.BYE)
 
 
 box = Connector(sys.argv[1] if len(sys.argv) > 1 else NAME + ".journal")
-while True:
+signal.signal(signal.SIGTERM, lambda *_: setattr(box, "stopping", True))
+while not box.stopping:
     try:
         box.serve()
-    except OSError as error:
+    except (OSError, DecodeError) as error:
         print("echo_connector:", error, file=sys.stderr)
         time.sleep(0.2)

@@ -39,6 +39,31 @@ def find_program(name, package):
     return path
 
 
+def node_modules(package, version):
+    """A package of npm in a cache of the user's, fetched once."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(
+        os.path.expanduser("~"), ".cache")
+    folder = os.path.join(base, "hopyard-test", "%s-%s" % (package, version))
+    os.makedirs(folder, exist_ok=True)
+    modules = os.path.join(folder, "node_modules")
+    with open(os.path.join(folder, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(os.path.join(folder, "complete")):
+            npm = find_program("npm", "npm")
+            done = subprocess.run(
+                [npm, "install", "--prefix", folder, "--no-save",
+                 "--no-package-lock", "--no-audit", "--no-fund",
+                 "--ignore-scripts", "%s@%s" % (package, version)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, timeout=120, cwd=folder)
+            if done.returncode != 0:
+                shutil.rmtree(modules, ignore_errors=True)
+                pytest.skip("npm cannot install %s: %s" % (
+                    package, done.stdout.decode(errors="replace")[-300:]))
+            open(os.path.join(folder, "complete"), "w").close()
+    return modules
+
+
 def port_owner(port):
     """"name (pid N)" of who listens on a port; None: nobody."""
     inodes = set()

@@ -4,11 +4,9 @@
 node-smpp as the carrier of hop-smppc; Debian's Net::SMPP as a customer of
 `hopsim smsc` and as a carrier; curl for what HTTP clients do.
 """
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import urllib.parse
@@ -17,7 +15,8 @@ import pytest
 
 from harness import Process, free_port, wait_until
 from hook import Server
-from neighbours import Gateway, Simulator, curl, find_program
+from neighbours import (Gateway, Simulator, curl, find_program,
+                        node_modules)
 
 pytestmark = pytest.mark.peers
 
@@ -76,31 +75,6 @@ class Talker(Process):
             count, ev, want, self.output()[-2000:]))
 
 
-def node_modules():
-    """node-smpp in a cache of the user's, fetched once."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(
-        os.path.expanduser("~"), ".cache")
-    folder = os.path.join(base, "hopyard-test", "node-smpp-" + NODE_SMPP)
-    os.makedirs(folder, exist_ok=True)
-    modules = os.path.join(folder, "node_modules")
-    with open(os.path.join(folder, "lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(os.path.join(folder, "complete")):
-            npm = find_program("npm", "npm")
-            done = subprocess.run(
-                [npm, "install", "--prefix", folder, "--no-save",
-                 "--no-package-lock", "--no-audit", "--no-fund",
-                 "--ignore-scripts", "smpp@" + NODE_SMPP],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, timeout=120, cwd=folder)
-            if done.returncode != 0:
-                shutil.rmtree(modules, ignore_errors=True)
-                pytest.skip("npm cannot install smpp: %s" % (
-                    done.stdout.decode(errors="replace")[-300:]))
-            open(os.path.join(folder, "complete"), "w").close()
-    return modules
-
-
 @pytest.fixture(scope="module")
 def server():
     s = Server()
@@ -132,7 +106,7 @@ def node(hop, tmp_path_factory):
     t = Talker(program, [os.path.join(HERE, "node_smsc.js"),
                          str(hop.ports["node"])],
                str(tmp_path_factory.mktemp("node") / "node.log"),
-               {"NODE_PATH": node_modules()})
+               {"NODE_PATH": node_modules("smpp", NODE_SMPP)})
     try:
         t.wait_lines(1, "listening")
         hop.wait_bound("node")

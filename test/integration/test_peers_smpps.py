@@ -15,7 +15,7 @@ from certs import Authority
 from harness import free_port, wait_until
 from hook import Server
 from neighbours import Gateway, Kannel, Simulator, find_program
-from test_peers_smpp import Talker, net_smpp, node_modules
+from test_peers_smpp import NODE_SMPP, Talker, net_smpp
 
 pytestmark = pytest.mark.peers
 
@@ -83,7 +83,7 @@ class Node(Talker):
             [os.path.join(HERE, "node_esme.js"),
              "%s://127.0.0.1:%d" % (scheme, port)],
             str(folder / ("node-%d.log" % Node.count)),
-            {"NODE_PATH": node_modules()})
+            {"NODE_PATH": node_modules("smpp", NODE_SMPP)})
         self.asked = 0
         self.wait_lines(1, "connected")
 
