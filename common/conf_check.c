@@ -368,6 +368,12 @@ box_is_hook(const struct conf_group *g)
 }
 
 static bool
+box_is_filter(const struct conf_group *g)
+{
+	return box_is(g, "", "filter");
+}
+
+static bool
 box_is_server(const struct conf_group *g)
 {
 	return strcmp(conf_str(g, "type"), "smpps") == 0;
@@ -573,6 +579,14 @@ check_accounts(struct check *k, struct map *accounts, bool hook)
 			check_box(k, g, "via", name, box_is_link, "connector");
 		}
 	}
+	for (i = 0; i < conf_count(k->conf, "filters"); i++) {
+		g = conf_item(k->conf, "filters", i);
+		for (n = 0; n < conf_list_len(g, "account"); n++)
+			check_account(
+			    k, g, conf_list_str(g, "account", n), accounts);
+		check_box(
+		    k, g, "box", conf_str(g, "box"), box_is_filter, "filter");
+	}
 	for (i = 0; i < conf_count(k->conf, "inbound"); i++) {
 		g = conf_item(k->conf, "inbound", i);
 		check_account(k, g, conf_str(g, "account"), accounts);
@@ -729,6 +743,7 @@ conf_check(const struct conf *c, struct buf *err, struct buf *warn)
 	check_unique(&k, "accounts", "api_keys");
 	check_unique(&k, "routes", "name");
 	check_unique(&k, "inbound", "name");
+	check_unique(&k, "filters", "name");
 	check_accounts(&k, &accounts, hook);
 	check_inbound(&k, &accounts, hook);
 	map_fini(&accounts);

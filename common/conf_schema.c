@@ -114,7 +114,7 @@ static const struct conf_row conf_table_box_rows[] = {
 	  .help = "The user that this box runs as when it is not the user of "
 	      "the bus; -1: the same user." },
 	{ "role", CONF_STR, CONF_CHOICE, CONF_RESTART,
-	  .choices = "connector|front|hook",
+	  .choices = "connector|front|hook|filter",
 	  .help = "What a box of an unknown type may do on the bus." },
 	{ "enabled", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "true",
 	  .help = "false: not started, and refused by the bus." },
@@ -563,6 +563,9 @@ static const struct conf_row conf_table_route_rows[] = {
 	  .help = "Accounts; empty: any." },
 	{ "via", CONF_LIST, CONF_NAME, .required = true,
 	  .help = "Links in the order in which they are tried." },
+	{ "tag", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "Words of filters, one of which it must have; empty: any "
+	      "or none." },
 	{ "class", CONF_STR, CONF_CHOICE, .choices = "otp|alert|txn|bulk",
 	  .help = "Traffic class instead of the account's." },
 };
@@ -599,6 +602,47 @@ static const struct conf_row conf_table_inbound_rows[] = {
 static TABLE(conf_table_inbound, "inbound", NULL,
     "Where messages from handsets go; the first rule that matches.");
 
+static const struct conf_row conf_table_filter_rows[] = {
+	{ "name", CONF_STR, CONF_NAME, .required = true, .max = 63,
+	  .help = "Unique name, in logs and metrics; the box is told it." },
+	{ "box", CONF_STR, CONF_NAME, .required = true,
+	  .help = "The box that is asked; its role is filter." },
+	{ "direction", CONF_STR, CONF_CHOICE, .dflt = "mt",
+	  .choices = "mt|mo|both",
+	  .help = "mt: messages of customers; mo: those from handsets, each "
+	      "part of a long one by itself." },
+	{ "to", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "Destinations: \"49*\" is a prefix; empty: any." },
+	{ "from", CONF_LIST, CONF_PREFIX, .dflt = "",
+	  .help = "Senders, likewise." },
+	{ "account", CONF_LIST, CONF_NAME, .dflt = "",
+	  .help = "Accounts; empty: any. One from a handset has none." },
+	{ "class", CONF_LIST, CONF_CHOICE, .dflt = "",
+	  .choices = "otp|alert|txn|bulk",
+	  .help = "Traffic classes; empty: any. One from a handset has none." },
+	{ "deadline", CONF_DURATION, .dflt = "100ms", .min = MS(5),
+	  .max = SEC(10),
+	  .help = "How long a message waits for the verdict." },
+	{ "default", CONF_STR, CONF_CHOICE, .dflt = "pass",
+	  .choices = "pass|reject|later",
+	  .help = "The verdict when there is none: pass, reject for good, or "
+	      "later, which makes the sender try again." },
+	{ "failures", CONF_INT, .dflt = "5", .min = 1, .max = 10000,
+	  .help = "After so many messages in a row without a verdict the "
+	      "default is taken at once, until the filter answers again." },
+	{ "probe", CONF_DURATION, .dflt = "1s", .min = MS(20), .max = HOUR(1),
+	  .help = "How often a filter that does not answer is asked whether it "
+	      "does." },
+	{ "cache", CONF_INT, .dflt = "10000", .min = 0, .max = 10000000,
+	  .help = "Verdicts that the bus keeps where the filter allows it; "
+	      "each takes up to 800 bytes. 0: none." },
+	{ "content", CONF_BOOL, .dflt = "true",
+	  .help = "Whether the filter is given the text." },
+};
+static TABLE(conf_table_filter, "filter", NULL,
+    "Which messages a filter is asked about before they are accepted; all that "
+    "match, in this order.");
+
 static const struct conf_row conf_table_root_rows[] = {
 	{ "node", CONF_STR, CONF_NAME, CONF_BUS, .dflt = "hop1",
 	  .help = "Name of this installation." },
@@ -615,6 +659,9 @@ static const struct conf_row conf_table_root_rows[] = {
 	  .help = "Customers who may send messages." },
 	{ "routes", CONF_GROUPS, .sub = &conf_table_route,
 	  .help = "Where messages go; the first route that matches." },
+	{ "filters", CONF_GROUPS, .sub = &conf_table_filter,
+	  .help = "Which messages a filter is asked about before they are "
+	      "accepted; all that match, in this order." },
 	{ "inbound", CONF_GROUPS, .sub = &conf_table_inbound,
 	  .help = "Where messages from handsets go; the first rule that "
 	      "matches." },

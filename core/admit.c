@@ -24,7 +24,6 @@
  * carriers bring later. */
 #define LEDGER_BYTES (64 * 1024 * 1024)
 #define LEDGER_MORE  (16 * 1024 * 1024)
-#define ADDRESS_MAX  21
 
 static const uint64_t class_validity[CLASS_COUNT] = {
 	5 * MINUTE_MS, /* otp */
@@ -45,8 +44,8 @@ text(const char *s)
 	return (ProtobufCBinaryData){ strlen(s), (uint8_t *)(uintptr_t)s };
 }
 
-static bool
-printable(struct bytes b)
+bool
+engine_printable(struct bytes b)
 {
 	for (size_t i = 0; i < b.len; i++)
 		if (b.p[i] < 0x20 || b.p[i] == 0x7f)
@@ -66,21 +65,28 @@ envelope_fault(
 	made = uuid_time_ms(env->id.data);
 	if (made > e->wall + ID_FUTURE_MS || made + max_age < e->wall)
 		return "id is too old or too new; are the clocks right?";
-	if (env->to.len == 0 || env->to.len > ADDRESS_MAX ||
-	    !printable(view(env->to)))
+	if (env->to.len == 0 || env->to.len > ENGINE_ADDRESS_MAX ||
+	    !engine_printable(view(env->to)))
 		return "destination is empty, too long or not printable";
-	if (env->from.len > ADDRESS_MAX || !printable(view(env->from)))
+	if (env->from.len > ENGINE_ADDRESS_MAX ||
+	    !engine_printable(view(env->from)))
 		return "sender is too long or not printable";
 	if (env->parts == 0 || env->parts > 255)
 		return "parts is not in 1..255";
+	if (env->n_tag > FILTER_TAGS)
+		return "too many tags";
 	return NULL;
 }
 
 const struct route *
 engine_route(const struct engine *e, const Hopyard__V1__Envelope *env)
 {
-	return route_find(
-	    e->routes, view(env->account), view(env->to), view(env->from));
+	return route_find(e->routes,
+	    &(struct route_key){ .account = view(env->account),
+		.to = view(env->to),
+		.from = view(env->from),
+		.tag = env->tag,
+		.tags = env->n_tag });
 }
 
 struct target *
@@ -139,17 +145,48 @@ struct admission {
 	uint32_t report_queue;
 	uint8_t class;
 	bool up;
+	bool bus_waits; /* until delay_ms have passed; else the SMSC does */
 	uint64_t delay_ms;
 	uint64_t due_at;   /* of a row in the due table, 0 none */
 	uint64_t valid_ms; /* from now on */
+	/* What filters did; NULL: none was asked.  With one, what the customer
+	 * may send was looked at before, and what filters made of it may
+	 * differ. */
+	const char *filtered;
 	char why[160];
 };
+
+static Hopyard__V1__Ack__Code
+may_send(
+    const struct account *a, const Hopyard__V1__Envelope *env, const char **say)
+{
+	if (!account_may_send_as(a, env->from.data, env->from.len)) {
+		*say = "the account may not use this sender";
+		return HOPYARD__V1__ACK__CODE__DENIED_SENDER;
+	}
+	if (!account_may_send_to(a, env->to.data, env->to.len)) {
+		*say = "the account may not send to this destination";
+		return HOPYARD__V1__ACK__CODE__DENIED_DESTINATION;
+	}
+	return HOPYARD__V1__ACK__CODE__ACK_OK;
+}
+
+static Hopyard__V1__Ack__Code
+pay(struct engine *e, struct account *a, const Hopyard__V1__Envelope *env,
+    const char **say)
+{
+	if (account_take(a, env->parts, e->now))
+		return HOPYARD__V1__ACK__CODE__ACK_OK;
+	*say = "the account is over its rate";
+	return HOPYARD__V1__ACK__CODE__THROTTLED;
+}
 
 /* ACK_OK, or the refusal with its text. */
 static Hopyard__V1__Ack__Code
 judge(struct engine *e, struct admission *ad, const char **say)
 {
 	const Hopyard__V1__Envelope *env = ad->env;
+	Hopyard__V1__Ack__Code code;
 	uint64_t validity;
 	struct target *wanted;
 
@@ -159,14 +196,10 @@ judge(struct engine *e, struct admission *ad, const char **say)
 		*say = "no such account, or it is disabled";
 		return HOPYARD__V1__ACK__CODE__DENIED;
 	}
-	if (!account_may_send_as(ad->account, env->from.data, env->from.len)) {
-		*say = "the account may not use this sender";
-		return HOPYARD__V1__ACK__CODE__DENIED_SENDER;
-	}
-	if (!account_may_send_to(ad->account, env->to.data, env->to.len)) {
-		*say = "the account may not send to this destination";
-		return HOPYARD__V1__ACK__CODE__DENIED_DESTINATION;
-	}
+	if (ad->filtered == NULL &&
+	    (code = may_send(ad->account, env, say)) !=
+		HOPYARD__V1__ACK__CODE__ACK_OK)
+		return code;
 	ad->route = engine_route(e, env);
 	if (ad->route == NULL) {
 		*say = "no route";
@@ -194,10 +227,10 @@ judge(struct engine *e, struct admission *ad, const char **say)
 		*say = "the store does not keep up";
 		return HOPYARD__V1__ACK__CODE__UNAVAILABLE;
 	}
-	if (!account_take(ad->account, env->parts, e->now)) {
-		*say = "the account is over its rate";
-		return HOPYARD__V1__ACK__CODE__THROTTLED;
-	}
+	if (ad->filtered == NULL &&
+	    (code = pay(e, ad->account, env, say)) !=
+		HOPYARD__V1__ACK__CODE__ACK_OK)
+		return code;
 	ad->class = env->has_class_ && env->class_ >= 1 && env->class_ <= 4
 	    ? (uint8_t)(env->class_ - 1)
 	    : ad->account->class;
@@ -211,7 +244,8 @@ judge(struct engine *e, struct admission *ad, const char **say)
 	    : class_validity[ad->class];
 	if (validity > VALIDITY_MAX)
 		validity = VALIDITY_MAX;
-	if (ad->delay_ms > DUE_TABLE_MS && !ad->target->schedules)
+	ad->bus_waits = !ad->target->schedules || env->hold;
+	if (ad->delay_ms > DUE_TABLE_MS && ad->bus_waits)
 		ad->due_at = engine_due_at(e, ad->delay_ms);
 	ad->valid_ms = ad->delay_ms + validity;
 	return HOPYARD__V1__ACK__CODE__ACK_OK;
@@ -330,10 +364,11 @@ take(struct engine *e, struct admission *ad, uint64_t seq, struct entry *entry)
 	m->parts = (uint16_t)ad->env->parts;
 	m->report_mask = ad->env->report_mask;
 	m->report_queue = ad->report_queue;
+	m->hold = ad->env->hold;
 	m->at = e->wall;
 	m->expires = e->now + ad->valid_ms;
 	if (ad->delay_ms > 0) {
-		m->scheduled = !ad->target->schedules;
+		m->scheduled = ad->bus_waits;
 		m->due = e->now + ad->delay_ms;
 		m->send_at = e->wall + ad->delay_ms;
 	}
@@ -349,8 +384,8 @@ item_length(const struct item *it)
 	return it->envelope.len + it->body.len + it->report.len;
 }
 
-static void
-refuse(struct engine *e, uint32_t peer, uint64_t number,
+void
+engine_refuse(struct engine *e, uint32_t peer, uint64_t number,
     const Hopyard__V1__Envelope *env, Hopyard__V1__Ack__Code code,
     const char *say)
 {
@@ -390,12 +425,49 @@ repeated(struct engine *e, uint32_t peer, uint64_t number,
 	return true;
 }
 
+/* What filters did comes first: of links many may be down. */
+static void
+add_filtered(struct admission *ad)
+{
+	char why[sizeof(ad->why)];
+
+	snprintf(why, sizeof(why), "%.*s%s%.*s", ENGINE_FILTERED, ad->filtered,
+	    ad->why[0] != '\0' ? "; " : "",
+	    (int)sizeof(why) - ENGINE_FILTERED - 3, ad->why);
+	memcpy(ad->why, why, sizeof(ad->why));
+}
+
+Hopyard__V1__Ack__Code
+engine_permit(
+    struct engine *e, const Hopyard__V1__Envelope *env, const char **say)
+{
+	struct account *a =
+	    account_get(e->accounts, env->account.data, env->account.len);
+	Hopyard__V1__Ack__Code code;
+
+	if (a == NULL || a->disabled) {
+		*say = "no such account, or it is disabled";
+		return HOPYARD__V1__ACK__CODE__DENIED;
+	}
+	code = may_send(a, env, say);
+	if (code == HOPYARD__V1__ACK__CODE__ACK_OK &&
+	    e->ledger.bytes > LEDGER_BYTES) {
+		*say = "the store does not keep up";
+		code = HOPYARD__V1__ACK__CODE__UNAVAILABLE;
+	}
+	if (code == HOPYARD__V1__ACK__CODE__ACK_OK)
+		code = pay(e, a, env, say);
+	if (code != HOPYARD__V1__ACK__CODE__ACK_OK)
+		a->refused++;
+	return code;
+}
+
 static bool
 enter(struct engine *e, const Hopyard__V1__Envelope *env, const struct item *it,
-    const char *front, uint32_t peer, uint64_t number,
+    const char *front, uint32_t peer, uint64_t number, const char *filtered,
     Hopyard__V1__Ack__Code *told)
 {
-	struct admission ad = { .item = it, .env = env };
+	struct admission ad = { .item = it, .env = env, .filtered = filtered };
 	struct entry entry = {
 		.kind = ENTRY_NONE, .peer = peer, .number = number
 	};
@@ -407,9 +479,11 @@ enter(struct engine *e, const Hopyard__V1__Envelope *env, const struct item *it,
 	if (code != HOPYARD__V1__ACK__CODE__ACK_OK) {
 		if (ad.account != NULL)
 			ad.account->refused++;
-		refuse(e, peer, number, ad.env, code, say);
+		engine_refuse(e, peer, number, ad.env, code, say);
 		return false;
 	}
+	if (filtered != NULL && filtered[0] != '\0')
+		add_filtered(&ad);
 	ad.queue = engine_queue(e, ad.target, ad.class, ad.account->id);
 	/* Without a Report a receipt is asked for, and nobody is called. */
 	teller = ad.env->esme ? e->customers : account_hook(e, ad.account);
@@ -444,12 +518,24 @@ enter(struct engine *e, const Hopyard__V1__Envelope *env, const struct item *it,
 
 bool
 engine_enter(struct engine *e, const struct item *it, const char *front,
-    uint32_t peer, uint64_t number, Hopyard__V1__Ack__Code *told)
+    uint32_t peer, uint64_t number, const char *filtered,
+    Hopyard__V1__Ack__Code *told)
 {
 	const Hopyard__V1__Envelope *env = engine_envelope(e, it->envelope);
 
 	assert(env != NULL);
-	return enter(e, env, it, front, peer, number, told);
+	return enter(e, env, it, front, peer, number, filtered, told);
+}
+
+void
+engine_admit(struct engine *e, uint32_t peer, uint64_t number,
+    const char *front, const Hopyard__V1__Envelope *env, const struct item *it,
+    const char *filtered)
+{
+	if (env->has_replaces)
+		replace_submit(e, peer, number, front, env, it, filtered);
+	else
+		(void)enter(e, env, it, front, peer, number, filtered, NULL);
 }
 
 void
@@ -460,33 +546,32 @@ engine_submit(struct engine *e, uint32_t peer, uint64_t number,
 	const char *say;
 
 	if (!e->open) {
-		refuse(e, peer, number, NULL,
+		engine_refuse(e, peer, number, NULL,
 		    HOPYARD__V1__ACK__CODE__UNAVAILABLE,
 		    "the store is not open yet");
 		return;
 	}
 	if (item_length(it) > ENGINE_ITEM_MAX) {
-		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
-		    "the message is too long");
+		engine_refuse(e, peer, number, NULL,
+		    HOPYARD__V1__ACK__CODE__INVALID, "the message is too long");
 		return;
 	}
 	env = engine_envelope(e, it->envelope);
 	if (env == NULL || env->kind != HOPYARD__V1__KIND__MT) {
-		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
-		    "envelope does not parse");
+		engine_refuse(e, peer, number, NULL,
+		    HOPYARD__V1__ACK__CODE__INVALID, "envelope does not parse");
 		return;
 	}
 	if ((say = envelope_fault(e, env, max_age)) != NULL) {
-		refuse(
+		engine_refuse(
 		    e, peer, number, env, HOPYARD__V1__ACK__CODE__INVALID, say);
 		return;
 	}
 	if (repeated(e, peer, number, env))
 		return;
-	if (env->has_replaces)
-		replace_submit(e, peer, number, front, env, it);
-	else
-		(void)enter(e, env, it, front, peer, number, NULL);
+	if (e->filtering && filters_submit(e, peer, number, front, env, it))
+		return;
+	engine_admit(e, peer, number, front, env, it, NULL);
 }
 
 /* --------------------------------------------------------------- inbound */
@@ -598,6 +683,16 @@ engine_mobile_originated(struct engine *e, const char *link, uint32_t peer,
 }
 
 void
+engine_take_inbound(struct engine *e, struct target *t, uint32_t peer,
+    uint64_t number, const Hopyard__V1__Envelope *env, const struct item *it)
+{
+	if (parts_is_part(env))
+		parts_admit(e, t, peer, number, env, it);
+	else
+		engine_mobile_originated(e, t->name, peer, number, env, it);
+}
+
+void
 engine_inbound(struct engine *e, struct target *t, uint32_t peer,
     uint64_t number, const struct item *it)
 {
@@ -606,12 +701,13 @@ engine_inbound(struct engine *e, struct target *t, uint32_t peer,
 
 	if (env == NULL || env->id.len != UUID_LEN ||
 	    item_length(it) > ENGINE_ITEM_MAX) {
-		refuse(e, peer, number, NULL, HOPYARD__V1__ACK__CODE__INVALID,
+		engine_refuse(e, peer, number, NULL,
+		    HOPYARD__V1__ACK__CODE__INVALID,
 		    "envelope does not parse, or the item is too long");
 		return;
 	}
 	if (!e->open || e->ledger.bytes > LEDGER_BYTES + LEDGER_MORE) {
-		refuse(e, peer, number, env,
+		engine_refuse(e, peer, number, env,
 		    HOPYARD__V1__ACK__CODE__UNAVAILABLE,
 		    "the store does not keep up");
 		return;
@@ -620,21 +716,22 @@ engine_inbound(struct engine *e, struct target *t, uint32_t peer,
 		receipt(e, t, peer, number, env, it);
 		return;
 	}
-	if (env->kind != HOPYARD__V1__KIND__MO || env->to.len > ADDRESS_MAX ||
-	    env->from.len > ADDRESS_MAX) {
-		refuse(e, peer, number, env, HOPYARD__V1__ACK__CODE__INVALID,
+	if (env->kind != HOPYARD__V1__KIND__MO ||
+	    env->to.len > ENGINE_ADDRESS_MAX ||
+	    env->from.len > ENGINE_ADDRESS_MAX) {
+		engine_refuse(e, peer, number, env,
+		    HOPYARD__V1__ACK__CODE__INVALID,
 		    "not an MO or a receipt, or an address is too long");
 		return;
 	}
 	if (parts_is_part(env) && (fault = parts_fault(t, env)) != NULL) {
-		refuse(e, peer, number, env, HOPYARD__V1__ACK__CODE__INVALID,
-		    fault);
+		engine_refuse(e, peer, number, env,
+		    HOPYARD__V1__ACK__CODE__INVALID, fault);
 		return;
 	}
 	if (repeated(e, peer, number, env))
 		return;
-	if (parts_is_part(env))
-		parts_admit(e, t, peer, number, env, it);
-	else
-		engine_mobile_originated(e, t->name, peer, number, env, it);
+	if (e->filtering && filters_inbound(e, t, peer, number, env, it))
+		return;
+	engine_take_inbound(e, t, peer, number, env, it);
 }

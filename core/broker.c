@@ -129,6 +129,8 @@ broker_peer_gone(struct broker *b, struct peer *p)
 	}
 	if (p->target != NULL && p->target->peer == p->id)
 		engine_gone(b->engine, p->target);
+	if (p->role == ROLE_FILTER)
+		engine_filter_gone(b->engine, p->name, p->id);
 }
 
 void
@@ -187,6 +189,9 @@ static const struct {
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__OVERDUE },
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__STORE_STATE },
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__REPLY },
+	{ ROLE_FILTER, HOPYARD__V1__FRAME_TYPE__CREDIT },
+	{ ROLE_FILTER, HOPYARD__V1__FRAME_TYPE__VERDICT },
+	{ ROLE_FILTER, HOPYARD__V1__FRAME_TYPE__REPLY },
 	{ ROLE_CONTROL, HOPYARD__V1__FRAME_TYPE__CALL },
 	{ ROLE_CONTROL, HOPYARD__V1__FRAME_TYPE__REPLY },
 };
@@ -217,6 +222,8 @@ role_of(const char *type, const struct conf_group *g)
 
 	if (strcmp(type, "store") == 0)
 		return ROLE_STORE;
+	if (target_is_filter(g))
+		return ROLE_FILTER;
 	return target_role_of(g, &role) ? roles[role] : ROLE_FRONT;
 }
 
@@ -425,6 +432,8 @@ broker_welcome(struct broker *b, struct peer *p)
 		    p->role == ROLE_CONNECTOR)
 			epoch = 0;
 	}
+	if (p->role == ROLE_FILTER)
+		engine_filter_hello(b->engine, p->name, p->id, p->instance);
 	snprintf(version, sizeof(version), "%s", hopyard_version);
 	w.proto = PROTO_MAX;
 	w.version = version;
@@ -668,6 +677,29 @@ target_frame(struct broker *b, struct peer *p, const struct frame *f)
 	}
 }
 
+static const char *
+filter_frame(struct broker *b, struct peer *p, const struct frame *f)
+{
+	const Hopyard__V1__Verdict *v;
+	const Hopyard__V1__Credit *c;
+
+	if (f->type == HOPYARD__V1__FRAME_TYPE__CREDIT) {
+		c = unpack(b, f, &hopyard__v1__credit__descriptor);
+		if (c == NULL)
+			return "Credit does not parse";
+		engine_filter_credit(b->engine, p->name, c->items, c->bytes);
+		return NULL;
+	}
+	/* In the other arena: the message that it is about uses ours. */
+	arena_reset(&b->horizon_arena);
+	v = frame_unpack(&b->horizon_arena, &hopyard__v1__verdict__descriptor,
+	    f->payload, f->len);
+	if (v == NULL)
+		return "Verdict does not parse";
+	engine_verdict(b->engine, p->name, v);
+	return NULL;
+}
+
 const char *
 broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
 {
@@ -701,6 +733,8 @@ broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
 	}
 	if (p->role == ROLE_STORE)
 		return store_frame(b, p, f);
+	if (p->role == ROLE_FILTER)
+		return filter_frame(b, p, f);
 	if (p->target != NULL)
 		return target_frame(b, p, f);
 	return "unexpected frame";
@@ -787,6 +821,28 @@ on_note(void *arg, const struct engine_note *n)
 	    (unsigned long long)n->delay_ms, n->why != NULL ? n->why : "");
 }
 
+static void
+on_ask(void *arg, uint32_t peer, const struct item *it)
+{
+	struct broker *b = arg;
+	struct peer *p = broker_peer(b, peer);
+
+	if (p != NULL)
+		peer_deliver(p, it);
+}
+
+static void
+on_filter_state(void *arg, const struct filter *f, const char *why)
+{
+	(void)arg;
+	if (f->state == FILTER_PASSED_OVER)
+		log_warn("filter.passed_over", "filter=%s box=%s reason=%s",
+		    f->name, f->box->name, why);
+	else
+		log_info("filter.back", "filter=%s box=%s reason=%s", f->name,
+		    f->box->name, why);
+}
+
 static const struct engine_ops broker_ops = {
 	.settle = on_settle,
 	.deliver = on_deliver,
@@ -794,6 +850,8 @@ static const struct engine_ops broker_ops = {
 	.page = on_page,
 	.answer = on_answer,
 	.note = on_note,
+	.ask = on_ask,
+	.filter_state = on_filter_state,
 };
 
 /* ---------------------------------------------------------------- turning */
@@ -849,6 +907,22 @@ flush_peers(struct broker *b, bool fronts)
 	}
 }
 
+static void timer_cb(uv_timer_t *);
+
+/* Deadlines come sooner than other times. */
+static void
+hurry(struct broker *b)
+{
+	const struct engine *e = b->engine;
+	uint64_t due = filters_due(e->filters), wait;
+
+	if (due == UINT64_MAX)
+		return;
+	wait = due > e->now ? due - e->now : 0;
+	if (wait < uv_timer_get_due_in(&b->timer))
+		uv_timer_start(&b->timer, timer_cb, wait, 0);
+}
+
 static void
 work_cb(void *arg)
 {
@@ -872,6 +946,8 @@ work_cb(void *arg)
 	CRASH_POINT("bus.turn_over");
 	b->dirty_count = 0;
 	b->dirty_all = false;
+	if (b->engine->filtering)
+		hurry(b);
 }
 
 static void

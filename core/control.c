@@ -607,6 +607,7 @@ on_routes_test(struct control *c)
 	const char *to = arg_str(c, "to"), *from = arg_str(c, "from");
 	const char *account = arg_str(c, "account");
 	const struct route *hit = NULL;
+	struct route_key key;
 	struct target *t;
 	struct json j;
 	struct buf out;
@@ -619,14 +620,16 @@ on_routes_test(struct control *c)
 	}
 	if (*to == '+')
 		to++;
+	key = (struct route_key){ .account = arg_bytes(account),
+		.to = arg_bytes(to),
+		.from = arg_bytes(from) };
 	buf_init(&out);
 	json_init(&j, &out);
 	json_open_object(&j, NULL);
 	json_open_array(&j, "rules");
 	for (size_t i = 0; i < e->routes->count && hit == NULL; i++) {
 		const struct route *r = &e->routes->route[i];
-		const char *misfit = route_misfit(
-		    r, arg_bytes(account), arg_bytes(to), arg_bytes(from));
+		const char *misfit = route_misfit(r, &key);
 
 		json_open_object(&j, NULL);
 		json_str(&j, "route", r->name);
@@ -1065,6 +1068,81 @@ on_webhook_get(struct control *c)
 	reply_json(c, &out);
 }
 
+/* One of all rules; `at` is where their counter is. */
+static void
+filter_counter(const struct filters *fs, struct buf *out, const char *name,
+    const char *help, const char *label, size_t at)
+{
+	if (help != NULL)
+		buf_printf(out,
+		    "# HELP hopyard_%s %s\n# TYPE hopyard_%s counter\n", name,
+		    help, name);
+	for (size_t i = 0; i < fs->count; i++) {
+		uint64_t value;
+
+		memcpy(&value, (const char *)&fs->filter[i]->count + at,
+		    sizeof(value));
+		buf_printf(out, "hopyard_%s{filter=\"%s\"%s} %llu\n", name,
+		    fs->filter[i]->name, label, (unsigned long long)value);
+	}
+}
+
+static void
+filter_metrics(const struct filters *fs, struct buf *out)
+{
+#define AT(field) offsetof(struct filter_counters, field)
+	static const struct {
+		const char *label;
+		size_t at;
+	} verdicts[] = {
+		{ ",verdict=\"pass\"", AT(passed) },
+		{ ",verdict=\"change\"", AT(changed) },
+		{ ",verdict=\"reject\"", AT(rejected) },
+		{ ",verdict=\"later\"", AT(later) },
+		{ ",verdict=\"hold\"", AT(held) },
+	}, without[] = {
+		{ ",why=\"late\"", AT(late) },
+		{ ",why=\"lost\"", AT(lost) },
+		{ ",why=\"not_asked\"", AT(skipped) },
+		{ ",why=\"invalid\"", AT(invalid) },
+	};
+
+	if (fs->count == 0)
+		return;
+	filter_counter(fs, out, "filter_asked_total",
+	    "Messages that the filter was asked about.", "", AT(asked));
+	filter_counter(fs, out, "filter_cached_total",
+	    "Verdicts that it had allowed the bus to give.", "", AT(cached));
+	filter_counter(fs, out, "filter_probes_total",
+	    "Messages that it got to see whether it answers.", "", AT(probes));
+	filter_counter(fs, out, "filter_wait_ms_total",
+	    "How long messages waited for it, all together.", "", AT(wait_ms));
+	for (size_t i = 0; i < ARRAY_LEN(verdicts); i++)
+		filter_counter(fs, out, "filter_verdicts_total",
+		    i == 0 ? "Verdicts." : NULL, verdicts[i].label,
+		    verdicts[i].at);
+	for (size_t i = 0; i < ARRAY_LEN(without); i++)
+		filter_counter(fs, out, "filter_defaults_total",
+		    i == 0 ? "Messages that had the default verdict." : NULL,
+		    without[i].label, without[i].at);
+#undef AT
+	buf_printf(out,
+	    "# HELP hopyard_filter_passed_over It does not answer, and is "
+	    "asked by probes only.\n"
+	    "# TYPE hopyard_filter_passed_over gauge\n");
+	for (size_t i = 0; i < fs->count; i++)
+		buf_printf(out,
+		    "hopyard_filter_passed_over{filter=\"%s\"} %d\n",
+		    fs->filter[i]->name,
+		    fs->filter[i]->state == FILTER_PASSED_OVER);
+	buf_printf(out,
+	    "# HELP hopyard_filter_waiting Messages that wait for it.\n"
+	    "# TYPE hopyard_filter_waiting gauge\n");
+	for (size_t i = 0; i < fs->count; i++)
+		buf_printf(out, "hopyard_filter_waiting{filter=\"%s\"} %zu\n",
+		    fs->filter[i]->name, fs->filter[i]->in_hand);
+}
+
 static void
 metrics(struct broker *b, struct buf *out)
 {
@@ -1094,7 +1172,12 @@ metrics(struct broker *b, struct buf *out)
 	    "receipts_total", "Delivery receipts taken.", e->count.receipts);
 	COUNTER("notified_total", "Reports and MO given to customers.",
 	    e->count.notified);
+	if (e->filtering)
+		COUNTER("filter_strays_total",
+		    "Verdicts that nobody waited for: late, or of no question.",
+		    e->filters->strays);
 #undef COUNTER
+	filter_metrics(e->filters, out);
 	buf_printf(out,
 	    "# HELP hopyard_link_state Links by state.\n"
 	    "# TYPE hopyard_link_state gauge\n");

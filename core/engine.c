@@ -79,6 +79,7 @@ engine_new(const struct engine_ops *ops, void *arg, uint64_t seed)
 	map_init(&e->overdue[0]);
 	map_init(&e->overdue[1]);
 	e->parts = parts_new();
+	e->filters = filters_new();
 	buf_init(&e->early);
 	buf_init(&e->scratch);
 	arena_init(&e->arena, e->arena_memory, sizeof(e->arena_memory));
@@ -141,6 +142,7 @@ engine_free(struct engine *e)
 	map_fini(&e->overdue[0]);
 	map_fini(&e->overdue[1]);
 	parts_free(e->parts);
+	filters_free(e->filters);
 	ledger_fini(&e->ledger);
 	buf_fini(&e->early);
 	buf_fini(&e->scratch);
@@ -269,6 +271,7 @@ engine_configure(struct engine *e, const struct conf *conf, uint64_t version)
 	e->conf = conf;
 	e->version = version;
 	e->route_epoch++;
+	e->filtering = filters_configure(e);
 }
 
 /* ---------------------------------------------------------------- queues */
@@ -997,7 +1000,7 @@ target_dispatch(struct engine *e, struct target *t)
 			continue;
 		}
 		/* Its link was another, or the link's settings were. */
-		if (m->send_at > e->wall && !t->schedules) {
+		if (m->send_at > e->wall && (!t->schedules || m->hold)) {
 			m->queue->deficit += m->parts;
 			engine_hold_back(e, m);
 			continue;
@@ -1518,6 +1521,12 @@ engine_tick(struct engine *e)
 		next = e->now + DEEP_AGAIN;
 	if (e->held_until > e->now && e->held_until < next)
 		next = e->held_until;
+	if (e->filtering) {
+		uint64_t due = filters_tick(e);
+
+		if (due < next)
+			next = due;
+	}
 	if (e->now >= e->due_next) {
 		e->due_next = e->now + 1000;
 		engine_page_due(e);

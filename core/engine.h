@@ -7,6 +7,7 @@
  * Events come in as engine_*() calls; effects go out through struct
  * engine_ops, at once and in order.  Effects must not call back into the
  * engine.  Files: engine.c (targets, dispatch, time), admit.c (what comes in),
+ * filter.c (who has a word on it before),
  * parts.c (MO in several parts), outcome.c (what became of it), page.c (the
  * store, recovery, deep queues).
  *
@@ -27,6 +28,7 @@
 #include "common/map.h"
 #include "core/account.h"
 #include "core/customer.h"
+#include "core/filter.h"
 #include "core/ledger.h"
 #include "core/parts.h"
 #include "core/pressure.h"
@@ -62,6 +64,11 @@ struct inbound;
 /* A receipt may come so long after the end of the validity. */
 #define ENGINE_RECEIPT_GRACE (60 * 1000ull)
 
+#define ENGINE_ADDRESS_MAX 21
+
+/* What filters did with a message, in words; longer ones are cut. */
+#define ENGINE_FILTERED 96
+
 /* A message is held no longer than this. */
 #define ENGINE_DELAY_MAX (7 * 24 * 3600 * 1000ull)
 
@@ -90,6 +97,10 @@ struct engine_ops {
 	void (*answer)(
 	    void *arg, uint64_t token, unsigned code, const char *text);
 	void (*note)(void *arg, const struct engine_note *);
+	/* Ask the filter box at this peer. */
+	void (*ask)(void *arg, uint32_t peer, const struct item *);
+	/* It is asked again, or not any more; may be NULL. */
+	void (*filter_state)(void *arg, const struct filter *, const char *why);
 };
 
 struct engine_limits {
@@ -176,6 +187,9 @@ struct engine {
 	size_t page_room;           /* items that they may bring */
 
 	struct parts *parts;
+
+	struct filters *filters;
+	bool filtering; /* there is a rule that asks one */
 
 	struct ledger ledger;
 	struct pressure pressure;
@@ -294,6 +308,16 @@ void engine_inbound(struct engine *, struct target *, uint32_t peer,
 void engine_result(struct engine *, struct target *, uint32_t peer,
     uint64_t number, const struct item *);
 
+/* A filter box has said Hello, is gone, grants credit, or gives a verdict; it
+ * is known by its name. */
+void engine_filter_hello(struct engine *, const char *box, uint32_t peer,
+    const uint8_t instance[16]);
+void engine_filter_gone(struct engine *, const char *box, uint32_t peer);
+void engine_filter_credit(
+    struct engine *, const char *box, uint64_t items, uint64_t bytes);
+void engine_verdict(
+    struct engine *, const char *box, const Hopyard__V1__Verdict *);
+
 /* ------------------------------------------------------------ store */
 
 /*
@@ -389,7 +413,24 @@ void engine_make_replaced(struct engine *, struct msg *,
  * peer is told when it is durable; where code is not NULL the caller does.
  */
 bool engine_enter(struct engine *, const struct item *, const char *front,
-    uint32_t peer, uint64_t number, Hopyard__V1__Ack__Code *code);
+    uint32_t peer, uint64_t number, const char *filtered,
+    Hopyard__V1__Ack__Code *code);
+/*
+ * A good MT of nobody who is known, behind the filters: filtered says what they
+ * did, NULL that none was asked.  The same of an MO.
+ */
+void engine_admit(struct engine *, uint32_t peer, uint64_t number,
+    const char *front, const Hopyard__V1__Envelope *, const struct item *,
+    const char *filtered);
+void engine_take_inbound(struct engine *, struct target *, uint32_t peer,
+    uint64_t number, const Hopyard__V1__Envelope *, const struct item *);
+/* What is asked of an MT before its filters are: may the account send it, and
+ * has it the rate for it?  ACK_OK, and it is counted, or the refusal. */
+Hopyard__V1__Ack__Code engine_permit(
+    struct engine *, const Hopyard__V1__Envelope *, const char **say);
+void engine_refuse(struct engine *, uint32_t peer, uint64_t number,
+    const Hopyard__V1__Envelope *, Hopyard__V1__Ack__Code, const char *say);
+bool engine_printable(struct bytes);
 /* It is not to be sent yet, and nobody but us holds it until then. */
 void engine_hold_back(struct engine *, struct msg *);
 /* Off whatever list its state put it on. */

@@ -42,14 +42,15 @@ struct msg {
 	uint8_t kind;         /* Hopyard__V1__Kind */
 	uint8_t class;
 	bool possible_dup;
-	bool scheduled;    /* waits for its send time, no attempt failed */
-	bool from_due;     /* home is the due table, not a queue */
-	bool paged;        /* on home->paged rather than home->kept */
-	bool looked_up;    /* came by its id, so a page may bring it again */
-	bool replaces;     /* its envelope names one whose place it takes */
-	bool to_due;       /* in MSG_DONE: it lives on in the due table */
-	bool withdrawn;    /* in MSG_DONE: by its front end */
-	bool submitted;    /* in MSG_DONE: its receipt is awaited */
+	bool hold;      /* until send_at by the bus, whatever the link does */
+	bool scheduled; /* waits for its send time, no attempt failed */
+	bool from_due;  /* home is the due table, not a queue */
+	bool paged;     /* on home->paged rather than home->kept */
+	bool looked_up; /* came by its id, so a page may bring it again */
+	bool replaces;  /* its envelope names one whose place it takes */
+	bool to_due;    /* in MSG_DONE: it lives on in the due table */
+	bool withdrawn; /* in MSG_DONE: by its front end */
+	bool submitted; /* in MSG_DONE: its receipt is awaited */
 	uint16_t attempts; /* hand-overs that had an outcome */
 	uint16_t resends;  /* of them with an unknown one */
 	uint16_t parts;

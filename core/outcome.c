@@ -1036,6 +1036,8 @@ engine_withdraw(struct engine *e, const uint8_t id[16], uint64_t token)
 		engine_answer(e, old, 503, "it was asked again");
 		return;
 	}
+	if (e->filtering)
+		filters_withdraw(e, id);
 	engine_cancel(e, id, none, token | WITHDRAW_TOKEN);
 }
 

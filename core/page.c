@@ -447,6 +447,7 @@ load(struct engine *e, const struct item *it, const Hopyard__V1__Paged *pg,
 	    env->parts >= 1 && env->parts <= 255 ? (uint16_t)env->parts : 1;
 	m->report_mask = env->report_mask;
 	m->replaces = env->has_replaces;
+	m->hold = env->hold;
 	m->report_queue = pg->report_queue;
 	m->at = pg->at;
 	if (pg->expires_at != 0)
@@ -623,7 +624,7 @@ start(struct engine *e, struct msg *m)
 	if (l == NULL) {
 		if (m->replaces && m->attempts == 0 && seq <= e->recovered_seq)
 			replace_loaded(e, m);
-		if (m->queue->target->schedules)
+		if (m->queue->target->schedules && !m->hold)
 			m->scheduled = false;
 		if (m->scheduled)
 			start_waiting(e, m, m->due - e->now);

@@ -138,19 +138,21 @@ peer_nak(struct peer *p, Hopyard__V1__Nak__Code code, const struct frame *f,
 static void
 flush_items(struct peer *p)
 {
+	uint16_t type = p->role == ROLE_FILTER
+	    ? HOPYARD__V1__FRAME_TYPE__FILTER
+	    : HOPYARD__V1__FRAME_TYPE__DELIVER;
 	uint8_t head[ITEMS_HEAD], *dst;
 	size_t n;
 
 	if (p->out_count == 0)
 		return;
 	n = items_put_head(head, p->next_number, 0, false, 0, 0);
-	send_frame(
-	    p, HOPYARD__V1__FRAME_TYPE__DELIVER, 0, n + buf_len(&p->out), &dst);
+	send_frame(p, type, 0, n + buf_len(&p->out), &dst);
 	memcpy(dst, head, n);
 	memcpy(dst + n, buf_data(&p->out), buf_len(&p->out));
 	conn_commit(p->conn, FRAME_HEADER + n + buf_len(&p->out));
-	broker_tap(p->broker, p, true, HOPYARD__V1__FRAME_TYPE__DELIVER,
-	    n + buf_len(&p->out), p->out_count);
+	broker_tap(
+	    p->broker, p, true, type, n + buf_len(&p->out), p->out_count);
 	p->next_number += p->out_count;
 	p->out_count = 0;
 	buf_clear(&p->out);
@@ -260,7 +262,8 @@ flush_credit(struct peer *p)
 {
 	Hopyard__V1__Credit c = HOPYARD__V1__CREDIT__INIT;
 
-	if (p->role == ROLE_STORE || p->role == ROLE_CONTROL)
+	if (p->role == ROLE_STORE || p->role == ROLE_CONTROL ||
+	    p->role == ROLE_FILTER)
 		return;
 	c.items = p->settled + WINDOW_ITEMS;
 	c.bytes = p->settled_bytes + WINDOW_BYTES;

@@ -37,6 +37,7 @@ enum peer_role {
 	ROLE_HOOK,
 	ROLE_SERVER,
 	ROLE_STORE,
+	ROLE_FILTER,
 	ROLE_CONTROL,
 };
 
@@ -77,7 +78,7 @@ struct peer {
 
 	/* To the peer. */
 	uint64_t next_number;
-	struct buf out; /* item fields of the next DELIVER */
+	struct buf out; /* item fields of the next DELIVER or FILTER */
 	uint32_t out_count;
 
 	/* What the store grants us. */
@@ -107,7 +108,7 @@ void peer_send(struct peer *, uint16_t type, uint64_t correlation,
 void peer_nak(struct peer *, Hopyard__V1__Nak__Code, const struct frame *,
     const char *text);
 
-/* One more DELIVER item; leaves with peer_flush(). */
+/* One more item of DELIVER, for a filter of FILTER; leaves with peer_flush(). */
 void peer_deliver(struct peer *, const struct item *);
 /* An item of the peer's is settled; leaves with peer_flush(). */
 void peer_settle(

@@ -44,34 +44,52 @@ target_free(struct target *t)
 	free(t);
 }
 
+static const struct box_type {
+	const char *type;
+	bool given;
+	enum target_role role;
+} box_types[] = {
+	{ "http", false, TARGET_CONNECTOR },
+	{ "admin", false, TARGET_CONNECTOR },
+	{ "store", false, TARGET_CONNECTOR },
+	{ "smppc", true, TARGET_CONNECTOR },
+	{ "hook", true, TARGET_HOOK },
+	{ "smpps", true, TARGET_ESME },
+};
+
+/* NULL for a type of its own, which says its role itself. */
+static const struct box_type *
+box_type_find(const struct conf_group *g)
+{
+	for (size_t i = 0; i < ARRAY_LEN(box_types); i++)
+		if (strcmp(conf_str(g, "type"), box_types[i].type) == 0)
+			return &box_types[i];
+	return NULL;
+}
+
+bool
+target_is_filter(const struct conf_group *g)
+{
+	const char *said = conf_str(g, "role");
+
+	return box_type_find(g) == NULL && said != NULL &&
+	    strcmp(said, "filter") == 0;
+}
+
 bool
 target_role_of(const struct conf_group *g, enum target_role *role)
 {
-	static const struct {
-		const char *type;
-		bool given;
-		enum target_role role;
-	} types[] = {
-		{ "http", false, TARGET_CONNECTOR },
-		{ "admin", false, TARGET_CONNECTOR },
-		{ "store", false, TARGET_CONNECTOR },
-		{ "smppc", true, TARGET_CONNECTOR },
-		{ "hook", true, TARGET_HOOK },
-		{ "smpps", true, TARGET_ESME },
-	};
-	const char *type = conf_str(g, "type");
-	const char *said;
+	const struct box_type *known = box_type_find(g);
+	const char *said = conf_str(g, "role");
 
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (strcmp(type, types[i].type) == 0) {
-			*role = types[i].role;
-			return types[i].given;
-		}
-	/* A type of its own says it. */
-	said = conf_str(g, "role");
+	if (known != NULL) {
+		*role = known->role;
+		return known->given;
+	}
 	*role = said != NULL && strcmp(said, "hook") == 0 ? TARGET_HOOK
 							  : TARGET_CONNECTOR;
-	return said == NULL || strcmp(said, "front") != 0;
+	return !target_is_filter(g) &&
+	    (said == NULL || strcmp(said, "front") != 0);
 }
 
 bool

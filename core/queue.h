@@ -147,6 +147,8 @@ struct target *target_new(const char *name, enum target_role, uint32_t index);
 void target_free(struct target *);
 /* What a box is to the engine; false for one that it hands nothing to. */
 bool target_role_of(const struct conf_group *, enum target_role *);
+/* Such a one is asked, see filter.h. */
+bool target_is_filter(const struct conf_group *);
 /* May items be handed over right now? */
 bool target_open(const struct target *, uint64_t now);
 /* May the router choose it? */

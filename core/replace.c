@@ -14,6 +14,8 @@ struct replacement {
 	uint32_t peer; /* 0: the new one is recorded, nobody asks */
 	uint64_t number;
 	char front[64];
+	bool asked; /* filters have seen it, and did this: */
+	char filtered[ENGINE_FILTERED];
 	uint8_t id[UUID_LEN]; /* of the new one */
 	const char *text;     /* why not, while the store is asked */
 	size_t envelope_len, body_len, report_len;
@@ -76,7 +78,8 @@ settle(struct engine *e, struct replacement *r, Hopyard__V1__Ack__Code code,
 
 void
 replace_submit(struct engine *e, uint32_t peer, uint64_t number,
-    const char *front, const Hopyard__V1__Envelope *env, const struct item *it)
+    const char *front, const Hopyard__V1__Envelope *env, const struct item *it,
+    const char *filtered)
 {
 	const struct msg *old;
 	struct replacement *r;
@@ -102,6 +105,9 @@ replace_submit(struct engine *e, uint32_t peer, uint64_t number,
 	r->peer = peer;
 	r->number = number;
 	snprintf(r->front, sizeof(r->front), "%s", front != NULL ? front : "");
+	r->asked = filtered != NULL;
+	snprintf(r->filtered, sizeof(r->filtered), "%s",
+	    filtered != NULL ? filtered : "");
 	/* The envelope is engine memory that is used again. */
 	memcpy(id, env->replaces.data, UUID_LEN);
 	account.len = env->account.len;
@@ -150,8 +156,8 @@ replace_now(struct engine *e, uint64_t token, struct msg *m, uint32_t peer,
 		    (struct bytes){ r->bytes + r->envelope_len, r->body_len };
 		it.report =
 		    (struct bytes){ it.body.p + r->body_len, r->report_len };
-		if (!engine_enter(
-			e, &it, r->front, r->peer, r->number, &entry.code)) {
+		if (!engine_enter(e, &it, r->front, r->peer, r->number,
+			r->asked ? r->filtered : NULL, &entry.code)) {
 			replacement_free(e, r);
 			return false;
 		}

@@ -31,7 +31,8 @@ void replace_fini(struct map *);
 
 /* The envelope is good, and of nobody who is known. */
 void replace_submit(struct engine *, uint32_t peer, uint64_t number,
-    const char *front, const Hopyard__V1__Envelope *, const struct item *);
+    const char *front, const Hopyard__V1__Envelope *, const struct item *,
+    const char *filtered);
 /* After a restart: end the one whose place this one has. */
 void replace_loaded(struct engine *, const struct msg *);
 /* The old one is ours to end.  False: it stays, and the box has been told. */

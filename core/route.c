@@ -9,8 +9,8 @@
 #include "common/xalloc.h"
 #include "core/account.h"
 
-static const char **
-patterns(const struct conf_group *g, const char *key)
+const char **
+route_patterns(const struct conf_group *g, const char *key)
 {
 	size_t n = conf_list_len(g, key);
 	const char **list;
@@ -35,9 +35,10 @@ route_table_new(const struct conf *conf, route_target_cb *target_of, void *arg)
 		struct route *r = &t->route[i];
 
 		r->name = conf_str(g, "name");
-		r->to = patterns(g, "to");
-		r->from = patterns(g, "from");
-		r->account = patterns(g, "account");
+		r->to = route_patterns(g, "to");
+		r->from = route_patterns(g, "from");
+		r->account = route_patterns(g, "account");
+		r->tag = route_patterns(g, "tag");
 		r->class = class_parse(conf_str(g, "class"));
 		for (size_t k = 0; k < conf_list_len(g, "via") &&
 		     r->via_count < ROUTE_VIA_MAX;
@@ -61,6 +62,7 @@ route_table_free(struct route_table *t)
 		free(t->route[i].to);
 		free(t->route[i].from);
 		free(t->route[i].account);
+		free(t->route[i].tag);
 	}
 	free(t->route);
 	free(t);
@@ -85,8 +87,8 @@ matches(const char *pattern, struct bytes value, bool prefix)
 		      : value.len == n && memcmp(value.p, pattern, n) == 0;
 }
 
-static bool
-matches_any(const char **list, struct bytes value, bool prefix)
+bool
+route_matches(const char **list, struct bytes value, bool prefix)
 {
 	static const uint8_t none[1];
 
@@ -100,25 +102,36 @@ matches_any(const char **list, struct bytes value, bool prefix)
 	return false;
 }
 
-const char *
-route_misfit(const struct route *r, struct bytes account, struct bytes to,
-    struct bytes from)
+static bool
+has_tag(const char **list, const struct route_key *key)
 {
-	if (!matches_any(r->account, account, false))
+	for (size_t i = 0; i < key->tags; i++)
+		if (route_matches(list,
+			(struct bytes){ key->tag[i].data, key->tag[i].len },
+			false))
+			return true;
+	return false;
+}
+
+const char *
+route_misfit(const struct route *r, const struct route_key *key)
+{
+	if (!route_matches(r->account, key->account, false))
 		return "account does not match";
-	if (!matches_any(r->to, to, true))
+	if (!route_matches(r->to, key->to, true))
 		return "destination does not match";
-	if (!matches_any(r->from, from, false))
+	if (!route_matches(r->from, key->from, false))
 		return "sender does not match";
+	if (r->tag != NULL && !has_tag(r->tag, key))
+		return "tag does not match";
 	return NULL;
 }
 
 const struct route *
-route_find(const struct route_table *t, struct bytes account, struct bytes to,
-    struct bytes from)
+route_find(const struct route_table *t, const struct route_key *key)
 {
 	for (size_t i = 0; i < t->count; i++)
-		if (route_misfit(&t->route[i], account, to, from) == NULL)
+		if (route_misfit(&t->route[i], key) == NULL)
 			return &t->route[i];
 	return NULL;
 }

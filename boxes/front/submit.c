@@ -123,6 +123,7 @@ static struct stat_value submit_counts[] = {
 	[SUBMIT_DENIED] = COUNT("denied"),
 	[SUBMIT_DENIED_SENDER] = COUNT("denied_sender"),
 	[SUBMIT_DENIED_DESTINATION] = COUNT("denied_destination"),
+	[SUBMIT_REFUSED] = COUNT("refused"),
 	[SUBMIT_TIMEOUT] = COUNT("timeout"),
 	[SUBMIT_WITHDRAWN] = COUNT("withdrawn"),
 #undef COUNT
@@ -622,6 +623,8 @@ submit_result_of(unsigned code)
 		return SUBMIT_DENIED_SENDER;
 	case HOPYARD__V1__ACK__CODE__DENIED_DESTINATION:
 		return SUBMIT_DENIED_DESTINATION;
+	case HOPYARD__V1__ACK__CODE__REFUSED:
+		return SUBMIT_REFUSED;
 	case HOPYARD__V1__ACK__CODE__UNAVAILABLE:
 	case HOPYARD__V1__ACK__CODE__EXPIRED:
 	default: /* of a newer bus: not accepted, more is not known */

@@ -37,6 +37,7 @@ enum submit_result {
 	SUBMIT_DENIED,
 	SUBMIT_DENIED_SENDER,
 	SUBMIT_DENIED_DESTINATION,
+	SUBMIT_REFUSED, /* by a filter; text says why */
 	SUBMIT_TIMEOUT, /* not known whether it was accepted, see batch_keep() */
 	SUBMIT_WITHDRAWN, /* not accepted in time, and taken back; unless it is
 			     under way already it is not sent */

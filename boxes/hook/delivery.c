@@ -422,6 +422,7 @@ delivery_on_reply_acked(
 	case HOPYARD__V1__ACK__CODE__DENIED:
 	case HOPYARD__V1__ACK__CODE__DENIED_SENDER:
 	case HOPYARD__V1__ACK__CODE__DENIED_DESTINATION:
+	case HOPYARD__V1__ACK__CODE__REFUSED:
 	case _HOPYARD__V1__ACK__CODE_IS_INT_SIZE:
 		break;
 	}

@@ -183,6 +183,9 @@ result_problem(enum submit_result v, const char *text, const char **code,
 		*code = "no_route";
 		*detail = "There is no route to this destination.";
 		return 422;
+	case SUBMIT_REFUSED:
+		*code = "refused";
+		return 422;
 	case SUBMIT_THROTTLED:
 		*code = "throttled";
 		*detail = "The account is over its rate.";

@@ -807,6 +807,7 @@ sendsms_batch_cb(struct batch *b, void *arg)
 	case SUBMIT_DENIED:
 	case SUBMIT_DENIED_SENDER:
 	case SUBMIT_DENIED_DESTINATION:
+	case SUBMIT_REFUSED:
 		sendsms_reply(r, 403, denied_text);
 		break;
 	case SUBMIT_INVALID:

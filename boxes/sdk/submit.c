@@ -50,6 +50,8 @@ submit_ack(enum submit_result result)
 		return HOP_ACK_DENIED_SENDER;
 	case SUBMIT_DENIED_DESTINATION:
 		return HOP_ACK_DENIED_DESTINATION;
+	case SUBMIT_REFUSED:
+		return HOP_ACK_REFUSED;
 	case SUBMIT_WITHDRAWN:
 		return HOP_ACK_WITHDRAWN;
 	case SUBMIT_TIMEOUT:

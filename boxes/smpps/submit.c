@@ -53,6 +53,7 @@ submit_status(enum submit_result result)
 		return ESME_RMSGQFUL;
 	case SUBMIT_DENIED:
 	case SUBMIT_INVALID:
+	case SUBMIT_REFUSED:
 	case SUBMIT_PENDING:
 		break;
 	}

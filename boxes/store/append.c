@@ -530,6 +530,7 @@ append_settle(struct append *a)
 	/* A step may be repeated on the same session. */
 	pg_run(a->pg, "DEALLOCATE ALL", NULL, false);
 	rows_prepare(&a->forms, a->pg);
+	packs_prepare(a->pg);
 	/* R-38: no epoch, no row.  The lock keeps it from changing between
 	 * this look and the commit. */
 	pg_prepare(a->pg, "batch",
@@ -662,6 +663,10 @@ append_failed(struct append *a, const struct pg_end *end)
 	/* 23514: no partition for a row; the list may be out of date. */
 	if (strcmp(end->sqlstate, "23514") == 0 && a->missed++ == 0) {
 		append_enter_state(a, APPEND_SETTLING);
+	} else if (poison_suspect(end) && batch_unpack(a->flying)) {
+		/* Row by row it is found which of them is refused. */
+		append_retry(a, 0);
+		return;
 	} else if (poison_suspect(end) && pg_is_up(a->pg)) {
 		poison_find(
 		    &a->poison, a->pg, a->flying, append_poison_done, a);
@@ -717,6 +722,7 @@ append_run_rows(struct append *a, struct batch *b, int from)
 		if (b->rows[t].count > 0)
 			rows_run(&b->rows[t], t, a->pg, false);
 	}
+	packs_run(&b->packs, a->pg);
 }
 
 /* Send the flying batch, for the first time or again. */
@@ -1312,6 +1318,7 @@ append_next(struct append *a)
 		return;
 	}
 	sweep_flush(a->store->sweep, a->open, a->open->last);
+	batch_seal(a->open);
 	a->flying = a->open;
 	a->open = a->flying == &a->batch[0] ? &a->batch[1] : &a->batch[0];
 	append_send(a);

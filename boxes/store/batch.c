@@ -39,6 +39,7 @@ batch_init(struct batch *b)
 	memset(b, 0, sizeof(*b));
 	for (int t = 0; t < ROWS_TABLES; t++)
 		rows_init(&b->rows[t], t);
+	packs_init(&b->packs);
 	buf_init(&b->blob);
 }
 
@@ -47,6 +48,7 @@ batch_fini(struct batch *b)
 {
 	for (int t = 0; t < ROWS_TABLES; t++)
 		rows_fini(&b->rows[t]);
+	packs_fini(&b->packs);
 	buf_fini(&b->blob);
 	free(b->id);
 	free(b->notice);
@@ -59,6 +61,7 @@ batch_clear(struct batch *b)
 {
 	for (int t = 0; t < ROWS_TABLES; t++)
 		rows_clear(&b->rows[t]);
+	packs_clear(&b->packs);
 	buf_clear(&b->blob);
 	b->first = b->last = 0;
 	b->last_at = b->urgent_at = 0;
@@ -343,6 +346,35 @@ batch_keys(struct batch *b, const struct receipts *r, struct event_row *row,
 	}
 }
 
+/*
+ * The end of an item that makes no other one.  A connector or front end goes
+ * on without the ack; everything else holds up an answer, a dispatch or a
+ * notice until it is durable.
+ */
+static bool
+batch_is_end(const Hopyard__V1__Record *rec)
+{
+	return rec->type == HOPYARD__V1__RECORD__TYPE__EVENT &&
+	    (rec->event == HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV ||
+		rec->event == HOPYARD__V1__RECORD__EVENT__NOTIFIED) &&
+	    rec->closes && !rec->has_queue && !rec->has_due_at;
+}
+
+/*
+ * One after which nothing comes: nobody looks for it by a key, no receipt is
+ * awaited, and it is no item itself.
+ */
+static bool
+batch_is_pack(const Hopyard__V1__Record *rec, const struct event_row *row)
+{
+	return batch_is_end(rec) &&
+	    (rec->event == HOPYARD__V1__RECORD__EVENT__NOTIFIED ||
+		rec->state == HOPYARD__V1__STATE__SENT) &&
+	    row->ref != 0 && row->id != NULL && row->rec != NULL &&
+	    row->body == NULL && row->key == 0 && row->queue == 0 &&
+	    !rec->has_receipt_by;
+}
+
 static void
 batch_event(struct batch *b, struct batch_tools *t, uint64_t seq,
     const struct item *it, const Hopyard__V1__Record *rec)
@@ -361,6 +393,7 @@ batch_event(struct batch *b, struct batch_tools *t, uint64_t seq,
 		.body_len = it->body.len };
 
 	partition_need(t->partitions, PARTITION_EVENT, rec->at);
+	partition_need(t->partitions, PARTITION_PACK, rec->at);
 	if (rec->has_id && rec->id.len == 16)
 		row.id = rec->id.data;
 	switch (rec->event) {
@@ -387,7 +420,8 @@ batch_event(struct batch *b, struct batch_tools *t, uint64_t seq,
 	default:
 		break;
 	}
-	rows_add_event(&b->rows[ROWS_EVENT], &row);
+	if (!batch_is_pack(rec, &row) || !packs_add(&b->packs, &row))
+		rows_add_event(&b->rows[ROWS_EVENT], &row);
 	if (rec->has_due_at && rec->due_at != 0 && row.id != NULL)
 		batch_add_due(b, t, rec->due_at, seq, rec->ref, row.id);
 	if (rec->has_receipt_by && row.id != NULL)
@@ -444,18 +478,19 @@ batch_checkpoint(struct batch *b, struct batch_tools *t, uint64_t seq,
 	receipts_attach(t->receipts, b, seq, rec->at, &t->arena);
 }
 
-/*
- * The end of an item that makes no other one.  A connector or front end goes
- * on without the ack; everything else holds up an answer, a dispatch or a
- * notice until it is durable.
- */
-static bool
-batch_is_end(const Hopyard__V1__Record *rec)
+void
+batch_seal(struct batch *b)
 {
-	return rec->type == HOPYARD__V1__RECORD__TYPE__EVENT &&
-	    (rec->event == HOPYARD__V1__RECORD__EVENT__SUBMITTED_EV ||
-		rec->event == HOPYARD__V1__RECORD__EVENT__NOTIFIED) &&
-	    rec->closes && !rec->has_queue && !rec->has_due_at;
+	packs_spread(&b->packs, &b->rows[ROWS_EVENT], PACK_LEAST);
+}
+
+bool
+batch_unpack(struct batch *b)
+{
+	if (b->packs.count == 0)
+		return false;
+	packs_spread(&b->packs, &b->rows[ROWS_EVENT], UINT32_MAX);
+	return true;
 }
 
 bool

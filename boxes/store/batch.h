@@ -14,7 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "boxes/store/pack.h"
 #include "boxes/store/rows.h"
+#include "common/attr.h"
 #include "common/buf.h"
 #include "hopyard/v1/bus.pb-c.h"
 #include "proto/frame.h"
@@ -61,6 +63,7 @@ struct batch {
 	unsigned link; /* connection to the bus that gets the credit back */
 	size_t items, bytes;
 	struct rows rows[ROWS_TABLES];
+	struct packs packs;
 	struct batch_id *id; /* of its messages */
 	size_t id_count, id_cap;
 	struct batch_notice *notice;
@@ -83,6 +86,10 @@ void batch_clear(struct batch *);
  */
 void batch_add(
     struct batch *, struct batch_tools *, uint64_t seq, const struct item *);
+/* No more will be added. */
+void batch_seal(struct batch *);
+/* Make a row of each event again; false if they are. */
+bool batch_unpack(struct batch *) WARN_UNUSED;
 /* Nobody waits for any of its records: what came of items that are over. */
 bool batch_can_wait(const struct batch *);
 

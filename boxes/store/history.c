@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "boxes/store/dump.h"
+#include "boxes/store/pack.h"
 #include "common/attr.h"
 #include "common/log.h"
 #include "common/xalloc.h"
@@ -71,14 +72,21 @@ read_events(const PGresult *res, size_t *count)
  * Its own events, and those of the reports that some of them are.  There is
  * no index by id: everything hangs on the number of the item.
  */
+#define EVENT_PACKED                                                           \
+	"u.seq, u.at, u.ref, NULL::int8, p.type, p.state, NULL::int2,"         \
+	" NULL::int4, true, u.rec, NULL::bytea"
 #define EVENTS_OF(more)                                                        \
-	"WITH e AS MATERIALIZED (SELECT " EVENT_COLUMNS " FROM event"          \
-	" WHERE ref = (SELECT m.seq FROM message m WHERE m.id = $1::uuid"      \
-	" AND ($2::text IS NULL OR m.account = $2)) AND at >= $3::bigint" more \
+	"WITH i AS MATERIALIZED (SELECT m.seq FROM message m"                  \
+	" WHERE m.id = $1::uuid AND ($2::text IS NULL OR m.account = $2)),"    \
+	" e AS MATERIALIZED (SELECT " EVENT_COLUMNS " FROM event"              \
+	" WHERE ref = (SELECT seq FROM i) AND at >= $3::bigint" more           \
 	" ORDER BY seq, at LIMIT 1000)"                                        \
 	" SELECT * FROM e UNION ALL (SELECT " EVENT_COLUMNS " FROM event d"    \
 	" WHERE d.ref = ANY (ARRAY(SELECT seq FROM e WHERE queue IS NOT NULL"  \
-	")) AND d.at >= $3::bigint" more " LIMIT 1000)"
+	")) AND d.at >= $3::bigint" more " LIMIT 1000)"                        \
+	" UNION ALL (SELECT " EVENT_PACKED " FROM (SELECT seq FROM i"          \
+	" UNION ALL SELECT seq FROM e WHERE queue IS NOT NULL) r, " PACK_ROWS  \
+	" WHERE " PACK_OF("r.seq", "$3::bigint") "LIMIT 1000)"
 
 static void
 one_params(const struct job *job, struct pg_params *p)

@@ -7,6 +7,7 @@
 
 #include "boxes/store/append.h"
 #include "boxes/store/out.h"
+#include "boxes/store/pack.h"
 #include "boxes/store/partition.h"
 #include "boxes/store/pg.h"
 #include "boxes/store/store.h"
@@ -167,14 +168,17 @@ static const char page_queue_sql[] =
 
 static const char page_verify_sql[] = PAGE_VERIFY("",
     "NOT EXISTS (SELECT FROM event k WHERE k.ref = c.seq AND k.closes"
-    " AND k.at >= " PAGE_SINCE ")");
+    " AND k.at >= " PAGE_SINCE ") AND NOT " PACK_CLOSES("c.seq", PAGE_SINCE));
 
 /* Where most numbers are of this queue: all closing events of the range in
  * one go, instead of a probe for each candidate. */
 static const char page_dense_sql[] = PAGE_VERIFY(
     " k AS MATERIALIZED (SELECT k.ref FROM event k WHERE k.ref > $2::int8"
     " AND k.ref <= (SELECT max(seq) FROM c) AND k.closes"
-    " AND k.at >= " PAGE_SINCE "),",
+    " AND k.at >= " PAGE_SINCE " UNION ALL SELECT unnest(p.ref) FROM pack p"
+    " WHERE p.block BETWEEN $2::int8 >> " PACK_SQL
+    " AND (SELECT max(seq) FROM c) >> " PACK_SQL
+    " AND p.at >= " PAGE_SINCE "),",
     "seq NOT IN (SELECT ref FROM k)");
 
 /*
@@ -189,6 +193,8 @@ static const char page_due_sql[] =
     " l AS MATERIALIZED (SELECT c.* FROM c WHERE c.seq <= $3::int8"
     " AND NOT EXISTS (SELECT FROM event k WHERE k.ref = c.ref"
     " AND k.seq > c.seq AND k.closes AND k.at >= $5::int8)"
+    " AND NOT EXISTS (SELECT FROM " PACK_ROWS
+    " WHERE " PACK_OF("c.ref", "$5::int8") "AND u.seq > c.seq)"
     " ORDER BY c.due_at, c.seq LIMIT $6::int8),"
     " i AS (SELECT l.*, m.seq AS mseq FROM l LEFT JOIN message m"
     " ON m.id = l.id AND m.id >= $4::uuid)"
@@ -218,14 +224,21 @@ static const char page_due_sql[] =
 #define PAGE_IS_CLOSED(seq) \
     ", NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8," \
     " NULL::int8, EXISTS (SELECT FROM event k WHERE k.ref = " seq \
-    " AND k.closes AND k.type::int <> 3 AND k.at >= $3::int8)"
+    " AND k.closes AND k.type::int <> 3 AND k.at >= $3::int8) OR " \
+    PACK_CLOSES(seq, "$3::int8")
+/* STORED_HISTORY is of open items, which no pack has closed. */
+#define PAGE_HISTORY(item) \
+    "(SELECT array_agg(h.rec ORDER BY h.seq) FROM (SELECT k.rec, k.seq" \
+    " FROM event k WHERE k.ref = " item " AND k.at >= $3::int8" \
+    " AND k.rec IS NOT NULL UNION ALL SELECT u.rec, u.seq FROM " PACK_ROWS \
+    " WHERE " PACK_OF(item, "$3::int8") ") h)"
 
 static const char page_id_sql[] =
-    "SELECT " STORED_MESSAGE STORED_HISTORY("m.seq", "$3::int8")
+    "SELECT " STORED_MESSAGE PAGE_HISTORY("m.seq")
     PAGE_IS_CLOSED("m.seq")
     " FROM message m WHERE m.id = $1::uuid AND m.seq <= $2::int8"
     " UNION ALL"
-    " (SELECT " STORED_NOTICE STORED_HISTORY("e.seq", "$3::int8")
+    " (SELECT " STORED_NOTICE PAGE_HISTORY("e.seq")
     PAGE_IS_CLOSED("e.seq")
     " FROM message m JOIN event e ON e.ref = m.seq AND e.queue IS NOT NULL"
     " AND e.at >= $3::int8 AND e.seq <= $2::int8"

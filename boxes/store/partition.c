@@ -23,6 +23,7 @@ static const struct partition_spec {
 	[PARTITION_BATCH] = { "batch", "at", false, 2 },
 	[PARTITION_MESSAGE] = { "message", "id", true, 0 },
 	[PARTITION_EVENT] = { "event", "at", false, 0 },
+	[PARTITION_PACK] = { "pack", "at", false, 0 },
 	[PARTITION_DUE] = { "due", "due_at", false, 9 },
 	[PARTITION_ORPHAN] = { "orphan", "at", false, 10 },
 	[PARTITION_ORPHAN_DONE] = { "orphan_done", "at", false, 10 },
@@ -129,6 +130,13 @@ partition_need(struct partitions *p, enum partition_table t, uint64_t ms)
 		return true;
 	partition_insert(&p->missing[t], day);
 	return false;
+}
+
+bool
+partition_is_there(
+    const struct partitions *p, enum partition_table t, uint32_t day)
+{
+	return partition_has(&p->table[t], day);
 }
 
 bool

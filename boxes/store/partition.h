@@ -30,6 +30,7 @@ enum partition_table {
 	PARTITION_BATCH = 0,
 	PARTITION_MESSAGE,
 	PARTITION_EVENT,
+	PARTITION_PACK,
 	PARTITION_DUE,
 	PARTITION_ORPHAN,
 	PARTITION_ORPHAN_DONE,
@@ -66,6 +67,8 @@ bool partition_parse(const char *name, enum partition_table *, uint32_t *day);
  */
 bool partition_need(struct partitions *, enum partition_table, uint64_t ms);
 bool partition_missing(const struct partitions *);
+bool partition_is_there(
+    const struct partitions *, enum partition_table, uint32_t day);
 
 /* The list of pg's database, replacing what is known. */
 extern const char partition_list_sql[];

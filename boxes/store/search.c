@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boxes/store/pack.h"
 #include "boxes/store/partition.h"
 #include "common/attr.h"
 #include "common/clock.h"
@@ -162,6 +163,11 @@ find_where(const struct job *job, struct buf *sql, struct pg_params *p,
 	pg_param_text(p, value);
 }
 
+/* Its events lie behind the time in its id. */
+#define FIND_SINCE                                                             \
+	"('x' || left(translate(m.id::text, '-', ''), 12))::bit(48)::bigint"   \
+	" - 300000"
+
 static void
 find_run(struct job *job, struct pg *pg)
 {
@@ -179,10 +185,14 @@ find_run(struct job *job, struct pg *pg)
 	 */
 	buf_addstr(&sql,
 	    "SELECT m.*, (SELECT string_agg(e.type::int || ',' || e.state::int"
-	    " || ',' || (e.rec IS NOT NULL)::int, ' ' ORDER BY e.seq, e.at)"
-	    " FROM event e WHERE e.ref = m.seq AND e.type::int <> 64 AND e.at >="
-	    " ('x' || left(translate(m.id::text, '-', ''), 12))::bit(48)::bigint"
-	    " - 300000) FROM (SELECT " JOB_HEAD_COLUMNS);
+	    " || ',' || e.bus, ' ' ORDER BY e.seq, e.at) FROM"
+	    " (SELECT k.type, k.state, (k.rec IS NOT NULL)::int AS bus, k.seq,"
+	    " k.at FROM event k WHERE k.ref = m.seq AND k.type::int <> 64"
+	    " AND k.at >= " FIND_SINCE
+	    " UNION ALL SELECT p.type, p.state, 1, u.seq, u.at FROM " PACK_ROWS
+	    " WHERE " PACK_OF(
+		"m.seq", FIND_SINCE) ") e)"
+				     " FROM (SELECT " JOB_HEAD_COLUMNS);
 	buf_addstr(&sql,
 	    job->text ? ", NULL::bytea, m.body" : ", NULL::bytea, NULL::bytea");
 	buf_addstr(&sql,

@@ -44,7 +44,8 @@ enum {
 #define STORED_NOTICE                                                          \
 	"e.seq, e.id, e.queue, NULL::bytea, NULL::bytea, e.body, m.report,"    \
 	" m.account, m.dst, m.src, e.at, NULL::int8, "
-/* Subquery for the last one: the item's seq, a lower bound of time. */
+/* Subquery for the last one: the item's seq, a lower bound of time.  For items
+ * that are not over: what ends one may be in a pack. */
 #define STORED_HISTORY(seq, at)                                                \
 	"(SELECT array_agg(h.rec ORDER BY h.seq) FROM event h"                 \
 	" WHERE h.ref = " seq " AND h.at >= " at " AND h.rec IS NOT NULL)"

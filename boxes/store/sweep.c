@@ -8,6 +8,7 @@
 
 #include "boxes/store/batch.h"
 #include "boxes/store/out.h"
+#include "boxes/store/pack.h"
 #include "boxes/store/partition.h"
 #include "boxes/store/pg.h"
 #include "boxes/store/store.h"
@@ -334,7 +335,8 @@ sweep_look(struct sweep *w, struct range *r)
 			    " (SELECT FROM event k WHERE k.ref = m.seq AND k.at >= $6::int8"
 			    " AND (k.type::int IN (5, 6, 7, 9)"
 			    " OR k.type::int = 2 AND k.state::int = 22))"
-			    " ORDER BY m.id LIMIT $7::int4",
+			    " AND NOT " PACK_CLOSES("m.seq",
+				"$6::int8") " ORDER BY m.id LIMIT $7::int4",
 	    &p, true);
 	pg_commit(w->pg);
 }

@@ -157,21 +157,35 @@ upkeep_seal_rows(struct pg *pg, unsigned index, const PGresult *res, void *arg)
 }
 
 static void
+upkeep_vacuum(struct upkeep *u)
+{
+	const char *name = u->seal.table;
+	char sql[256], pack[PARTITION_NAME];
+	enum partition_table t;
+	uint32_t day;
+
+	/* A day's packs need no index, so they are frozen with its events. */
+	if (partition_parse(name, &t, &day) && t == PARTITION_EVENT &&
+	    partition_is_there(&u->store->partitions, PARTITION_PACK, day))
+		snprintf(sql, sizeof(sql), "VACUUM (FREEZE, ANALYZE) %s, %s",
+		    name, partition_name(PARTITION_PACK, day, pack));
+	else
+		snprintf(sql, sizeof(sql), "VACUUM (FREEZE, ANALYZE) %s", name);
+	upkeep_do(u, sql, upkeep_vacuumed);
+}
+
+static void
 upkeep_seal_done(struct pg *pg, const struct pg_end *end, void *arg)
 {
 	struct upkeep *u = arg;
-	char sql[256];
 
 	(void)pg;
 	if (!upkeep_went(u, end))
 		return;
-	if (!u->found) {
+	if (u->found)
+		upkeep_vacuum(u);
+	else
 		upkeep_archive(u);
-		return;
-	}
-	snprintf(
-	    sql, sizeof(sql), "VACUUM (FREEZE, ANALYZE) %s", u->seal.table);
-	upkeep_do(u, sql, upkeep_vacuumed);
 }
 
 /* The next partition whose index is missing or torn. */

@@ -112,8 +112,14 @@ on_note(void *arg, const struct engine_note *n)
 	(void)n;
 }
 
-static const struct engine_ops ops = { on_settle, on_deliver, on_recall,
-	on_page, on_answer, on_note };
+static const struct engine_ops ops = {
+	.settle = on_settle,
+	.deliver = on_deliver,
+	.recall = on_recall,
+	.page = on_page,
+	.answer = on_answer,
+	.note = on_note,
+};
 
 static struct conf *
 load(void)

@@ -46,6 +46,14 @@ fits(const char *pattern, struct bytes value, bool prefix, bool fold)
 	return true;
 }
 
+static const char *
+misfit(const struct route *r, struct bytes account, struct bytes to,
+    struct bytes from)
+{
+	return route_misfit(r,
+	    &(struct route_key){ .account = account, .to = to, .from = from });
+}
+
 static void
 keyword(struct bytes value)
 {
@@ -85,16 +93,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	keyword(value);
 
 	r.to = list;
-	assert((route_misfit(&r, none, value, none) == NULL) ==
+	assert((misfit(&r, none, value, none) == NULL) ==
 	    (fits("x", value, true, false) ||
 		fits(pattern, value, true, false)));
 	r.to = NULL;
 	r.from = list;
-	assert((route_misfit(&r, none, none, value) == NULL) ==
+	assert((misfit(&r, none, none, value) == NULL) ==
 	    (fits("x", value, false, false) ||
 		fits(pattern, value, false, false)));
 	r.account = list;
-	assert((route_misfit(&r, value, none, value) == NULL) ==
+	assert((misfit(&r, value, none, value) == NULL) ==
 	    (fits("x", value, false, false) ||
 		fits(pattern, value, false, false)));
 	return 0;

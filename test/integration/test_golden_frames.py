@@ -30,6 +30,7 @@ PAYLOADS = {
     "INBOUND": (pb.Envelope, pb.Notice, None, None),
     "IN_HAND": pb.InHand, "LINK_STATE": pb.LinkState, "RECALL": pb.Recall,
     "ATTACH": pb.Attach,
+    "FILTER": (pb.Envelope, pb.Content, None, pb.Ask), "VERDICT": pb.Verdict,
     "OPEN": pb.Open, "OPENED": pb.Opened,
     "RECORD": (pb.Envelope, pb.Content, pb.Report, pb.Record),
     "HORIZON": pb.Horizon, "PAGE": pb.Page,

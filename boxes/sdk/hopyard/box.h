@@ -342,6 +342,7 @@ enum hop_ack {
 	HOP_ACK_DENIED = 6,      /* the account may not send */
 	HOP_ACK_DENIED_SENDER = 8,
 	HOP_ACK_DENIED_DESTINATION = 9,
+	HOP_ACK_REFUSED = 10,   /* by a filter; text says why */
 	HOP_ACK_WITHDRAWN = 33, /* not accepted in time, and taken back; unless
 				   it is under way already it is not sent */
 	HOP_ACK_TIMEOUT = 32,   /* not known whether it was accepted */

@@ -85,8 +85,10 @@ first_rule_wins(void **state)
 	targets[1] = target_new("l2", TARGET_CONNECTOR, 1);
 	t = route_table_new(conf, find_target, NULL);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const struct route *r = route_find(t, text(cases[i].account),
-		    text(cases[i].to), text(cases[i].from));
+		const struct route *r = route_find(t,
+		    &(struct route_key){ .account = text(cases[i].account),
+			.to = text(cases[i].to),
+			.from = text(cases[i].from) });
 
 		if (cases[i].want == NULL) {
 			assert_null(r);
@@ -100,7 +102,9 @@ first_rule_wins(void **state)
 	assert_int_equal(t->route[1].via_count, 2);
 	assert_ptr_equal(t->route[1].via[0], targets[0]);
 	assert_string_equal(
-	    route_misfit(&t->route[0], text("a"), text("5"), text("x")),
+	    route_misfit(&t->route[0],
+		&(struct route_key){
+		    .account = text("a"), .to = text("5"), .from = text("x") }),
 	    "destination does not match");
 	route_table_free(t);
 	target_free(targets[0]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sim_test.c - the engine in a world that goes wrong: front ends, connectors, a
- * hook, SMPP servers with customers who come and go, and a store around it, all
- * kept here, joined by links that delay and break, each of them and the bus
+ * hook, SMPP servers with customers who come and go, in half of the worlds a
+ * filter, and a store around it, all kept here, joined by links that delay and break, each of them and the bus
  * itself killed at any time.
  *
  * A seed decides everything, so a run repeats: SEED=17 sim_test runs that one
@@ -66,6 +66,7 @@ static const char sim_conf[] =
     " { name = \"hook\"; type = \"hook\"; },"
     " { name = \"s0\"; type = \"smpps\"; listen = \"127.0.0.1:0\"; },"
     " { name = \"s1\"; type = \"smpps\"; listen = \"127.0.0.1:0\"; },"
+    " { name = \"flt\"; type = \"y\"; exec = \"/y\"; role = \"filter\"; },"
     " { name = \"store\"; type = \"store\"; dsn = \"x\"; } );"
     "accounts = ( { id = \"a\"; }, { id = \"b\"; class = \"bulk\"; },"
     " { id = \"c\"; class = \"otp\"; }, { id = \"d\"; class = \"alert\"; },"
@@ -77,6 +78,13 @@ static const char sim_conf[] =
     " url = \"http://localhost/\"; }, { name = \"apart\"; to = \"888\";"
     " account = \"a\"; url = \"http://localhost/\"; join = false; },"
     " { name = \"esme\"; to = \"778\"; account = \"b\"; smpp = true; } );";
+
+/* Of every second world.  The first one says yes when it says nothing. */
+static const char sim_filters[] =
+    "filters = ( { name = \"one\"; box = \"flt\"; to = [ \"49\", \"7\" ];"
+    " direction = \"both\"; failures = 3; probe = \"300ms\"; cache = 3; },"
+    " { name = \"two\"; box = \"flt\"; class = [ \"otp\", \"txn\" ];"
+    " deadline = \"40ms\"; default = \"later\"; failures = 5; } );";
 
 static const char *const accounts[ACCOUNTS] = { "a", "b", "c", "d", "t", "u" };
 static const char *const destinations[] = { "4915112345678", "447712345678",
@@ -219,6 +227,26 @@ struct batch {
 	uint64_t first, last;
 };
 
+/* A question that a filter has. */
+struct asked {
+	TAILQ_ENTRY(asked) link;
+	uint64_t ref, at; /* when it answers */
+	uint64_t serial;
+	bool mo;
+};
+TAILQ_HEAD(asked_list, asked);
+
+/* Its wire is never cut half way: what it is asked it has at once. */
+struct sim_filter {
+	bool there;    /* in this world */
+	uint32_t peer; /* 0: it is away */
+	uint8_t instance;
+	uint64_t back_at, stopped_until;
+	uint64_t granted, got;
+	struct asked_list asked;
+	uint64_t verdicts; /* in all */
+};
+
 struct faults {
 	bool bus, store, connector, hook, server, cut, unknown, overdue, leap,
 	    clock, pause;
@@ -252,6 +280,7 @@ struct sim {
 	struct packet_list slow;    /* read beside it, not yet on the wire */
 	struct db_list again_unused;
 
+	struct sim_filter filter;
 	struct box box[BOXES];
 	struct message **message;
 	size_t count, cap;
@@ -697,6 +726,19 @@ check_parts_done(
 	}
 }
 
+/* What a filter holds is not even for an SMSC to keep. */
+static void
+check_hold(struct sim *s, const struct db_row *r, const struct message *m)
+{
+	Hopyard__V1__Envelope *env =
+	    hopyard__v1__envelope__unpack(NULL, r->envelope_len, r->envelope);
+
+	if (env->hold && WALL(s) < r->at + env->delay_ms &&
+	    m->came_at >= s->set_at)
+		fail_run(s, "%s sent before its hold was over", hex(r->id));
+	hopyard__v1__envelope__free_unpacked(env, NULL);
+}
+
 static void
 on_deliver(void *arg, struct target *t, const struct item *it)
 {
@@ -738,6 +780,8 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	    d->attempt == r->attempts)
 		fail_run(s, "%s does not wait before attempt %u", hex(r->id),
 		    d->attempt);
+	if (r->kind == HOPYARD__V1__KIND__MT)
+		check_hold(s, r, m);
 	if (r->kind == HOPYARD__V1__KIND__MT) {
 		/* Only the SMSC behind l2 waits. */
 		if (WALL(s) < r->at + m->delay_ms && m->came_at >= s->set_at &&
@@ -823,6 +867,33 @@ on_note(void *arg, const struct engine_note *n)
 	(void)n;
 }
 
+static void
+on_ask(void *arg, uint32_t peer, const struct item *it)
+{
+	struct sim *s = arg;
+	struct sim_filter *f = &s->filter;
+	Hopyard__V1__Ask *ask =
+	    hopyard__v1__ask__unpack(NULL, it->context.len, it->context.p);
+	Hopyard__V1__Envelope *env = hopyard__v1__envelope__unpack(
+	    NULL, it->envelope.len, it->envelope.p);
+	struct message *m = message_of(s, env->id.data);
+	struct asked *a = xcalloc(1, sizeof(*a));
+
+	digest(s, it->context.p, it->context.len);
+	digest(s, it->envelope.p, it->envelope.len);
+	if (f->peer == 0 || peer != f->peer)
+		fail_run(s, "a filter is asked that is not there");
+	if (f->got++ >= f->granted)
+		fail_run(s, "a filter is asked more than it granted");
+	a->ref = ask->ref;
+	a->serial = m != NULL ? m->serial : 0;
+	a->mo = env->kind == HOPYARD__V1__KIND__MO;
+	a->at = s->now + rnd(s, chance(s, 950) ? 30 : 200);
+	TAILQ_INSERT_TAIL(&f->asked, a, link);
+	hopyard__v1__ask__free_unpacked(ask, NULL);
+	hopyard__v1__envelope__free_unpacked(env, NULL);
+}
+
 static const struct engine_ops sim_ops = {
 	.settle = on_settle,
 	.deliver = on_deliver,
@@ -830,6 +901,7 @@ static const struct engine_ops sim_ops = {
 	.page = on_page,
 	.answer = on_answer,
 	.note = on_note,
+	.ask = on_ask,
 };
 
 /* ------------------------------------------------------ does it all add up */
@@ -918,6 +990,21 @@ check_times(struct sim *s, const struct msg *m)
 		fail_run(s, "%s waits, and it is late", hex(m->id));
 }
 
+/* Nobody is forgotten between two rules, and all that waits is counted. */
+static void
+check_filters(struct sim *s)
+{
+	const struct filters *fs = s->e->filters;
+	size_t in_hand = 0;
+
+	for (size_t i = 0; i < fs->count; i++)
+		in_hand += fs->filter[i]->in_hand;
+	if (in_hand != fs->by_id.count || in_hand != fs->by_ref.count ||
+	    (in_hand == 0) != (fs->bytes == 0))
+		fail_run(s, "%zu wait for filters, %zu and %zu are known",
+		    in_hand, fs->by_id.count, fs->by_ref.count);
+}
+
 static void
 check_engine(struct sim *s)
 {
@@ -965,6 +1052,7 @@ check_engine(struct sim *s)
 			    ready[i]);
 	check_credit(s, kept, seat_kept);
 	check_customers(s);
+	check_filters(s);
 	TAILQ_FOREACH(q, &e->queues, all_link) {
 		home += q->home_count;
 		if (q->asked_at == 0 && q->gone.count != 0)
@@ -1739,6 +1827,15 @@ check_replaced(struct sim *s, const struct message *m)
 		fail_run(s, "%s was accepted, and replaces nobody", hex(m->id));
 }
 
+/* A refusal that may be a filter's. */
+static bool
+filtered(const struct sim *s, uint64_t code)
+{
+	return s->filter.there &&
+	    (code == HOPYARD__V1__ACK__CODE__REFUSED ||
+		code == HOPYARD__V1__ACK__CODE__UNAVAILABLE);
+}
+
 static void
 box_ack(struct sim *s, int i, const struct packet *p)
 {
@@ -1762,6 +1859,7 @@ box_ack(struct sim *s, int i, const struct packet *p)
 		    !(s->faults.clock &&
 			p->b == HOPYARD__V1__ACK__CODE__INVALID) &&
 		    p->b != HOPYARD__V1__ACK__CODE__THROTTLED &&
+		    !filtered(s, p->b) &&
 		    (o->message->replaces == NULL ||
 			(p->b != HOPYARD__V1__ACK__CODE__INVALID &&
 			    p->b != HOPYARD__V1__ACK__CODE__UNAVAILABLE)))
@@ -1770,7 +1868,9 @@ box_ack(struct sim *s, int i, const struct packet *p)
 			fail_run(s, "accepted without a route");
 		if (ok)
 			check_replaced(s, o->message);
-	} else if (p->b != HOPYARD__V1__ACK__CODE__ACK_OK) {
+	} else if (p->b != HOPYARD__V1__ACK__CODE__ACK_OK &&
+	    (o->kind != P_INBOUND || o->message == NULL ||
+		!filtered(s, p->b))) {
 		fail_run(s, "a %s was refused with %d",
 		    o->kind == P_RESULT ? "result" : "receipt", (int)p->b);
 	}
@@ -1900,6 +2000,117 @@ box_start(struct sim *s, int i)
 		box_connect(s, i);
 }
 
+/* -------------------------------------------------------------- the filter */
+
+static void
+filter_lost(struct sim *s, bool told)
+{
+	struct sim_filter *f = &s->filter;
+	struct asked *a;
+
+	if (f->peer == 0)
+		return;
+	if (told && s->e != NULL) {
+		engine_time(s->e, s->now + 1, WALL(s));
+		engine_filter_gone(s->e, "flt", f->peer);
+	}
+	f->peer = 0;
+	while ((a = TAILQ_FIRST(&f->asked)) != NULL) {
+		TAILQ_REMOVE(&f->asked, a, link);
+		free(a);
+	}
+	f->back_at = s->now + rnd(s, chance(s, 800) ? 300 : 5000);
+}
+
+static void
+filter_hello(struct sim *s)
+{
+	struct sim_filter *f = &s->filter;
+	uint8_t instance[16] = { 0xf1 };
+
+	f->peer = ++s->last_peer;
+	f->instance += (uint8_t)chance(s, 500);
+	instance[1] = f->instance;
+	f->granted = 1 + rnd(s, 40);
+	f->got = 0;
+	engine_filter_hello(s->e, "flt", f->peer, instance);
+	engine_filter_credit(s->e, "flt", f->granted, 1 << 30);
+}
+
+/* A word that is always the same of the same message, where it is one. */
+static void
+filter_answer(struct sim *s, const struct asked *a)
+{
+	Hopyard__V1__Verdict v = HOPYARD__V1__VERDICT__INIT;
+	static uint8_t word[] = "word", sender[] = "FLT";
+	ProtobufCBinaryData tag = { 4, word };
+
+	v.ref = a->ref;
+	v.code = HOPYARD__V1__VERDICT__CODE__PASS;
+	switch (a->serial % 9) {
+	case 0:
+		v.code = HOPYARD__V1__VERDICT__CODE__REJECT;
+		break;
+	case 1:
+		v.code = HOPYARD__V1__VERDICT__CODE__LATER;
+		break;
+	case 2:
+		v.tag = &tag;
+		v.n_tag = 1;
+		break;
+	case 3: /* invalid, of an MO */
+		v.code = HOPYARD__V1__VERDICT__CODE__HOLD;
+		v.has_hold_ms = true;
+		v.hold_ms = 500 + a->serial % 5 * 20000;
+		break;
+	case 4:
+		/* Parts of an MO from two senders are not one message. */
+		v.has_from = !a->mo;
+		v.from = (ProtobufCBinaryData){ 3, sender };
+		break;
+	case 5:
+		v.has_key = v.has_ttl_ms = true;
+		v.key = a->serial % 2 == 0
+		    ? HOPYARD__V1__VERDICT__KEY__NUMBER
+		    : HOPYARD__V1__VERDICT__KEY__ACCOUNT_NUMBER;
+		v.ttl_ms = 200;
+		break;
+	default:
+		break;
+	}
+	if (chance(s, 5))
+		v.ref += rnd(s, 5);
+	s->filter.verdicts++;
+	engine_verdict(s->e, "flt", &v);
+}
+
+static void
+filter_run(struct sim *s)
+{
+	struct sim_filter *f = &s->filter;
+	struct asked *a, *next;
+
+	if (!f->there || s->e == NULL)
+		return;
+	engine_time(s->e, s->now + 1, WALL(s));
+	if (f->peer == 0) {
+		if (s->now >= f->back_at)
+			filter_hello(s);
+		return;
+	}
+	if (s->now < f->stopped_until && !s->calm)
+		return;
+	TAILQ_FOREACH_SAFE(a, &f->asked, link, next) {
+		if (s->now < a->at)
+			continue;
+		TAILQ_REMOVE(&f->asked, a, link);
+		filter_answer(s, a);
+		free(a);
+		f->granted++;
+		engine_filter_credit(s->e, "flt", f->granted, 1 << 30);
+	}
+}
+
 /* --------------------------------------------------------------------- bus */
 
 static void
@@ -1915,6 +2126,7 @@ bus_kill(struct sim *s)
 	s->e = NULL;
 	for (int i = 0; i < BOXES; i++)
 		box_lost(s, i, false);
+	filter_lost(s, false);
 	store_cut(s);
 	/* Nobody will answer those any more. */
 	while ((m = map_next(&s->cancels, &pos)) != NULL)
@@ -1989,11 +2201,14 @@ static void
 bus_submit(struct sim *s, int i, const struct packet *p, const struct item *it)
 {
 	uint64_t before = s->e->ledger.last_seq;
+	size_t waiting = s->e->filters->by_id.count;
 
 	engine_submit(
 	    s->e, s->box[i].wire.peer, p->a, names[i], 3600000ull * 24 * 8, it);
 	if (s->e->ledger.last_seq > before)
 		check_admitted(s, p->id);
+	else if (s->e->filters->by_id.count > waiting)
+		check_rate(s, message_of(s, p->id));
 }
 
 /* What a server could not get rid of counts no more when another one has it. */
@@ -2196,9 +2411,12 @@ bus_run(struct sim *s)
 	bus_hear_store(s);
 	for (int i = 0; i < BOXES; i++)
 		bus_hear_box(s, i);
-	if (s->now >= s->tick_at) {
+	filter_run(s);
+	if (s->now >= s->tick_at || filters_due(s->e->filters) <= s->now + 1) {
 		next = engine_tick(s->e);
 		s->tick_at = s->now + next;
+		if (filters_due(s->e->filters) <= s->now + 1)
+			fail_run(s, "a deadline has passed by");
 	}
 	engine_dispatch(s->e);
 	send_records(s);
@@ -2425,6 +2643,10 @@ break_something(struct sim *s)
 
 	if (f->pause && chance(s, f->odds))
 		stop_something(s);
+	if (s->filter.there && chance(s, f->odds))
+		filter_lost(s, true);
+	if (s->filter.there && chance(s, f->odds))
+		s->filter.stopped_until = s->now + rnd(s, 3000);
 
 	if (f->bus && chance(s, f->odds))
 		bus_kill(s);
@@ -2534,7 +2756,8 @@ at_rest(const struct sim *s)
 	if (e == NULL || !s->opened || !TAILQ_EMPTY(&s->pending) ||
 	    e->by_seq.count != 0 || e->ledger.ring_count != 0 ||
 	    e->lookups.count != 0 || e->replacements.count != 0 ||
-	    s->cancels.count != 0 || s->withdrawals.count != 0)
+	    s->cancels.count != 0 || s->withdrawals.count != 0 ||
+	    e->filters->by_id.count != 0)
 		return false;
 	for (int i = 0; i < BOXES; i++)
 		if (!TAILQ_EMPTY(&s->box[i].owed) ||
@@ -2690,7 +2913,8 @@ check_end(struct sim *s)
 static void
 sim_init(struct sim *s, uint64_t seed)
 {
-	char text[sizeof(sim_conf) + 16];
+	char text[sizeof(sim_conf) + sizeof(sim_filters) + 16];
+	size_t len;
 
 	memset(s, 0, sizeof(*s));
 	s->seed = seed;
@@ -2704,7 +2928,12 @@ sim_init(struct sim *s, uint64_t seed)
 	map_init(&s->cancels);
 	map_init(&s->served);
 	buf_init(&s->buf);
-	snprintf(text, sizeof(text), sim_conf, seed % 3 == 0 ? 400u : 16u);
+	len = (size_t)snprintf(
+	    text, sizeof(text), sim_conf, seed % 3 == 0 ? 400u : 16u);
+	TAILQ_INIT(&s->filter.asked);
+	s->filter.there = seed % 2 == 1;
+	if (s->filter.there)
+		snprintf(text + len, sizeof(text) - len, "%s", sim_filters);
 	s->conf = model_conf(text);
 	witness_init(&s->witness, 5);
 	TAILQ_INIT(&s->pending);
@@ -2740,6 +2969,7 @@ sim_fini(struct sim *s)
 {
 	if (s->e != NULL)
 		engine_free(s->e);
+	filter_lost(s, false);
 	packets_clear(&s->pending);
 	packets_clear(&s->slow);
 	wire_drop(&s->store);
@@ -2766,7 +2996,7 @@ sim_fini(struct sim *s)
 
 struct totals {
 	uint64_t messages, records, pages, verified, served, kills;
-	uint64_t replaced, parts, withdrawn;
+	uint64_t replaced, parts, withdrawn, verdicts;
 	uint64_t storm, time; /* simulated ms, until nothing fails and in all */
 	uint64_t digest;
 	size_t most; /* items in memory at a time */
@@ -2885,6 +3115,7 @@ sim_run(uint64_t seed, struct totals *sum)
 	sum->verified += s->db.verified;
 	sum->kills += s->epoch - (s->epoch > 0);
 	sum->served += s->served.count;
+	sum->verdicts += s->filter.verdicts;
 	sum->replaced += s->replaced;
 	for (size_t i = 0; i < s->count; i++) {
 		sum->parts += s->message[i]->told;
@@ -2915,12 +3146,14 @@ say_totals(uint64_t n, const struct totals *sum, double cpu)
 	print_message(
 	    "%llu runs: %llu messages, %llu records, %llu pages "
 	    "(%llu verified), %llu items to customers, %llu parts "
-	    "of MO, %llu replaced, %llu withdrawn, bus killed %llu times\n",
+	    "of MO, %llu replaced, %llu withdrawn, %llu verdicts, bus killed "
+	    "%llu times\n",
 	    (unsigned long long)n, (unsigned long long)sum->messages,
 	    (unsigned long long)sum->records, (unsigned long long)sum->pages,
 	    (unsigned long long)sum->verified, (unsigned long long)sum->served,
 	    (unsigned long long)sum->parts, (unsigned long long)sum->replaced,
-	    (unsigned long long)sum->withdrawn, (unsigned long long)sum->kills);
+	    (unsigned long long)sum->withdrawn,
+	    (unsigned long long)sum->verdicts, (unsigned long long)sum->kills);
 	print_message("%.1f s of processor: %.1f runs/s; %.0f s simulated "
 		      "(%.0f with faults): %.0f (%.0f) times real time\n",
 	    cpu, (double)n / cpu, (double)sum->time / 1e3,

@@ -44,6 +44,8 @@ static const struct {
 	{ TYPE(LINK_STATE), OF(link_state), NULL, NULL, NULL },
 	{ TYPE(RECALL), OF(recall), NULL, NULL, NULL },
 	{ TYPE(ATTACH), OF(attach), NULL, NULL, NULL },
+	{ TYPE(FILTER), NULL, OF(envelope), OF(content), OF(ask) },
+	{ TYPE(VERDICT), OF(verdict), NULL, NULL, NULL },
 	{ TYPE(OPEN), OF(open), NULL, NULL, NULL },
 	{ TYPE(OPENED), OF(opened), NULL, NULL, NULL },
 	{ TYPE(RECORD), NULL, OF(envelope), OF(content), OF(record) },

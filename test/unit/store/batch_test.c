@@ -205,6 +205,88 @@ add_end(Hopyard__V1__Record__Event event, bool closes, uint32_t queue,
 	add(&r, none, none, none);
 }
 
+static void
+add_notified(uint64_t ref, Hopyard__V1__State state, uint64_t at)
+{
+	Hopyard__V1__Record r = record(HOPYARD__V1__RECORD__TYPE__EVENT);
+	uint8_t id[16];
+
+	make_id(id, (unsigned)ref);
+	r.at = at;
+	r.has_event = r.has_id = r.has_ref = r.has_closes = r.closes = true;
+	r.event = HOPYARD__V1__RECORD__EVENT__NOTIFIED;
+	r.id = (ProtobufCBinaryData){ 16, id };
+	r.ref = ref;
+	r.has_state = true;
+	r.state = state;
+	add(&r, none, none, none);
+}
+
+/* What only ends items goes together, by block and kind, if it is enough. */
+static void
+packs(void **state)
+{
+	struct rows *event = &fixture_batch.rows[ROWS_EVENT];
+	struct packs *p = &fixture_batch.packs;
+	const uint64_t block = UINT64_C(1) << PACK_SHIFT;
+	const uint8_t *value;
+	size_t len;
+
+	(void)state;
+	for (unsigned i = 0; i < PACK_LEAST; i++) {
+		add_notified(block - 1 - i, HOPYARD__V1__STATE__DELIVERED,
+		    RECORD_AT + i % 5);
+		if (i > 0)
+			add_notified(block + i, HOPYARD__V1__STATE__DELIVERED,
+			    RECORD_AT);
+		add_notified(
+		    block + 100 + i, HOPYARD__V1__STATE__EXPIRED, RECORD_AT);
+	}
+	assert_int_equal(event->count, 0);
+	batch_seal(&fixture_batch);
+	/* One of the second was missing. */
+	assert_int_equal(event->count, PACK_LEAST - 1);
+	assert_int_equal(p->count, 2);
+	assert_int_equal(p->pack[0].block, 0);
+	assert_int_equal(p->pack[0].at, RECORD_AT + 4);
+	assert_int_equal(p->pack[0].state, HOPYARD__V1__STATE__DELIVERED);
+	assert_int_equal(p->pack[1].block, 1);
+	assert_int_equal(p->pack[1].state, HOPYARD__V1__STATE__EXPIRED);
+	assert_int_equal(p->pack[1].ref.count, PACK_LEAST);
+	/* And they can be what they would have been. */
+	assert_true(batch_unpack(&fixture_batch));
+	assert_false(batch_unpack(&fixture_batch));
+	assert_int_equal(event->count, 3 * PACK_LEAST - 1);
+	assert_true(column_get(&event->col[2], PACK_LEAST, &value, &len));
+	assert_int_equal(len, 8);
+	assert_int_equal(value[6] << 8 | value[7], block - 2); /* ref */
+	assert_true(column_get(&event->col[0], PACK_LEAST, &value, &len));
+	assert_int_equal(value[7], 3); /* seq */
+	assert_true(column_get(&event->col[1], PACK_LEAST, &value, &len));
+	assert_int_equal(value[7], (RECORD_AT + 1) & 0xff); /* at */
+	assert_true(column_get(&event->col[9], PACK_LEAST, &value, &len));
+	assert_int_equal(*value, 1); /* closes */
+	batch_clear(&fixture_batch);
+	assert_int_equal(p->count, 0);
+}
+
+/* More kinds than are gathered, and more than a row may hold. */
+static void
+packs_are_bounded(void **state)
+{
+	struct packs *p = &fixture_batch.packs;
+
+	(void)state;
+	for (unsigned i = 0; i < PACKS * PACK_MOST + 10; i++)
+		add_notified(
+		    i % 4000 + 1, HOPYARD__V1__STATE__DELIVERED, RECORD_AT);
+	batch_seal(&fixture_batch);
+	assert_int_equal(p->count, PACKS);
+	for (unsigned i = 0; i < PACKS; i++)
+		assert_int_equal(p->pack[i].ref.count, PACK_MOST);
+	assert_int_equal(fixture_batch.rows[ROWS_EVENT].count, 10);
+}
+
 /* What ended can wait for company; an answer, an item or a dispatch cannot. */
 static void
 waiting(void **state)
@@ -315,6 +397,8 @@ main(void)
 		CASE(account_of_bus),
 		CASE(wheel),
 		CASE(events),
+		CASE(packs),
+		CASE(packs_are_bounded),
 		CASE(waiting),
 		CASE(waiting_receipt),
 		CASE(queues),
