@@ -54,8 +54,8 @@ no_long_silence(void **state)
 	static const struct {
 		uint32_t rtt_ms, window;
 	} cases[] = {
-		{ 100, 20 }, { 50, 10 }, { 100, 200 },
-		{ 200, 5 }, { 60, 1 }, /* it cannot be spread */
+		{ 100, 20 }, { 50, 10 }, { 100, 200 }, { 200, 5 },
+		{ 60, 1 }, /* it cannot be spread */
 	};
 
 	(void)state;
