@@ -34,6 +34,7 @@
 #define WITHDRAW_SOON 50
 #define STOOD_STILL   1000 /* ticks come four times a second */
 #define WELCOME_WAIT  2000
+#define ACK_LOOK_MS   20 /* at acks that wait */
 #define PING_AFTER    5000
 #define PING_TIMEOUT  15000
 /* An end waits so long for the checkpoint alone. */
@@ -151,6 +152,32 @@ broker_dirty(struct broker *b, struct peer *p)
 		return;
 	}
 	b->dirty[b->dirty_count++] = p->id;
+}
+
+static void
+ack_timer_cb(uv_timer_t *timer)
+{
+	struct broker *b = timer->data;
+	uint64_t now = clock_mono_ms();
+	bool more = false;
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &b->peers, link) {
+		if (peer_ack_is_due(p, now))
+			broker_dirty(b, p);
+		else
+			more |= p->ack_since != 0;
+	}
+	if (more)
+		broker_ack_later(b);
+	broker_time(b);
+}
+
+void
+broker_ack_later(struct broker *b)
+{
+	if (!uv_is_active((uv_handle_t *)&b->ack_timer))
+		uv_timer_start(&b->ack_timer, ack_timer_cb, ACK_LOOK_MS, 0);
 }
 
 /* ------------------------------------------------------------- the rights */
@@ -1058,6 +1085,8 @@ broker_start(struct broker *b, struct daemon *d)
 	    (rc = open_listener(b, "control", &b->control)) != 0)
 		return rc;
 	uv_timer_init(b->loop, &b->timer);
+	uv_timer_init(b->loop, &b->ack_timer);
+	b->ack_timer.data = b;
 	b->timer.data = b;
 	uv_timer_start(&b->timer, timer_cb, 10, 0);
 	log_info("bus.listening", "boxes=%s control=%s",

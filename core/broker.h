@@ -46,6 +46,7 @@ struct broker {
 	struct turn *turn;
 	struct turn_task work; /* hand out and flush, once a turn */
 	uv_timer_t timer;
+	uv_timer_t ack_timer; /* while acks wait for company */
 	uint32_t dirty[1024]; /* ids of peers with something to flush */
 	size_t dirty_count;
 	bool dirty_all;
@@ -95,6 +96,8 @@ const char *broker_on_frame(
     struct broker *, struct peer *, const struct frame *);
 /* The peer has something to flush at the end of this turn. */
 void broker_dirty(struct broker *, struct peer *);
+/* The peer has an ack that waits for company: look at it soon. */
+void broker_ack_later(struct broker *);
 /* Asks the store for the cell. */
 void broker_open_store(struct broker *, struct peer *);
 void broker_tap(struct broker *, struct peer *, bool from_bus, uint16_t type,

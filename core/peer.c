@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "core/broker.h"
+#include "core/queue.h"
 
 /* Items and bytes of a peer that may be unsettled. */
 #define WINDOW_ITEMS 8192
@@ -19,6 +20,9 @@
 #define DELIVER_BYTES (128 * 1024)
 /* Refusals in one Ack; each has less than 256 bytes and some fields. */
 #define ACK_EXCEPTIONS 512
+/* An ack of results waits so long for company, and with so many of them. */
+#define ACK_RIDE_MS    40
+#define ACK_RIDE_ITEMS 256
 
 static conn_cb peer_conn_cb;
 static void flush_acks(struct peer *);
@@ -208,11 +212,29 @@ add_exception(struct peer *p, uint64_t number, Hopyard__V1__Ack__Code code,
 		flush_acks(p);
 }
 
+/*
+ * Nobody waits for that of a result, but the box that keeps it; unless it has
+ * no credit for more, and perhaps gives none before it is rid of this.
+ */
+static bool
+ack_can_ride(const struct peer *p)
+{
+	return p->target != NULL && p->settled - p->told < ACK_RIDE_ITEMS &&
+	    p->exception_count == 0 && target_has_credit(p->target, 0);
+}
+
+bool
+peer_ack_is_due(const struct peer *p, uint64_t now_ms)
+{
+	return p->ack_since != 0 && now_ms - p->ack_since >= ACK_RIDE_MS;
+}
+
 void
 peer_settle(struct peer *p, uint64_t number, Hopyard__V1__Ack__Code code,
     const char *text)
 {
 	struct peer_item *item;
+	bool result;
 
 	if (p->state != PEER_READY)
 		return;
@@ -220,6 +242,7 @@ peer_settle(struct peer *p, uint64_t number, Hopyard__V1__Ack__Code code,
 	item = &p->ring[number & (p->ring_cap - 1)];
 	assert(!item->done);
 	item->done = true;
+	result = item->result;
 	if (code != HOPYARD__V1__ACK__CODE__ACK_OK)
 		add_exception(p, number, code, text);
 	while (p->settled < p->last_number) {
@@ -229,7 +252,12 @@ peer_settle(struct peer *p, uint64_t number, Hopyard__V1__Ack__Code code,
 		p->settled_bytes += item->bytes;
 		p->settled++;
 	}
-	broker_dirty(p->broker, p);
+	if (!result || !ack_can_ride(p)) {
+		broker_dirty(p->broker, p);
+	} else if (p->ack_since == 0) {
+		p->ack_since = clock_mono_ms();
+		broker_ack_later(p->broker);
+	}
 }
 
 static void
@@ -239,6 +267,7 @@ flush_acks(struct peer *p)
 	size_t len;
 	uint8_t *dst;
 
+	p->ack_since = 0;
 	if (p->settled == p->told && buf_len(&p->exceptions) == 0)
 		return;
 	ack.upto = p->settled;
@@ -291,7 +320,7 @@ peer_flush(struct peer *p, bool grant)
 
 /* Numbered items must follow each other and stay within the credit. */
 static const char *
-take_numbers(struct peer *p, struct items *its)
+take_numbers(struct peer *p, uint16_t type, struct items *its)
 {
 	struct items walk = *its;
 	struct item it;
@@ -311,6 +340,7 @@ take_numbers(struct peer *p, struct items *its)
 		p->last_number++;
 		slot = &p->ring[p->last_number & (p->ring_cap - 1)];
 		slot->done = false;
+		slot->result = type == HOPYARD__V1__FRAME_TYPE__RESULT;
 		slot->bytes = (uint32_t)item_bytes(&it);
 		bytes += slot->bytes;
 	}
@@ -377,7 +407,7 @@ peer_on_frame(struct peer *p, const struct frame *f)
 	if (numbered(f->type)) {
 		fault = !items_open(&its, f->payload, f->len)
 		    ? "items do not parse"
-		    : take_numbers(p, &its);
+		    : take_numbers(p, f->type, &its);
 		if (fault != NULL) {
 			peer_nak(
 			    p, HOPYARD__V1__NAK__CODE__BAD_FRAME, f, fault);

@@ -45,6 +45,7 @@ enum peer_role {
 struct peer_item {
 	uint32_t bytes;
 	bool done;
+	bool result; /* of something that was delivered */
 };
 
 struct peer {
@@ -67,8 +68,9 @@ struct peer {
 
 	/* From the peer: its numbered items. */
 	uint64_t last_number;
-	uint64_t settled; /* all up to here are settled */
-	uint64_t told;    /* upto of the last Ack */
+	uint64_t settled;   /* all up to here are settled */
+	uint64_t told;      /* upto of the last Ack */
+	uint64_t ack_since; /* mono ms, of one that waits for company; or 0 */
 	struct peer_item *ring;
 	size_t ring_cap;
 	uint64_t settled_bytes, received_bytes;
@@ -115,6 +117,11 @@ void peer_settle(
     struct peer *, uint64_t number, Hopyard__V1__Ack__Code, const char *text);
 /* In PEER_GREETED: welcome it if it is time. */
 void peer_greet(struct peer *);
+/*
+ * An ack of results alone wakes a connector for nothing: it waits some time for
+ * an item that goes to the same box.  True once it has waited enough.
+ */
+bool peer_ack_is_due(const struct peer *, uint64_t now_ms);
 /* Send what has gathered: items, acks, credit. */
 void peer_flush(struct peer *, bool grant);
 

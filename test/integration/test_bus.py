@@ -539,6 +539,47 @@ def test_results_of_nothing(opened):
     opened.well()
 
 
+def delivered(c):
+    """The next item, and the acks that came before it."""
+    acks = []
+    while True:
+        f = c.wait(pb.DELIVER, pb.ACK)
+        if f.type == pb.ACK:
+            acks.append(f.parse(pb.Ack).upto)
+        else:
+            return pb.Dispatch.FromString(
+                f.parse(pb.Items).item[0].context).ref, acks
+
+
+def recorded(bus, ref):
+    """The result is in the store, and the bus has been told so."""
+    wait_until(lambda: any(r.ref == ref and r.closes
+                           for _, r, _ in bus.store.records), 30)
+
+
+def test_acks_of_results_ride_with_items(opened):
+    """A connector is not woken for an ack alone while more is on its way to
+    it; at the end it comes without."""
+    c = connect(opened, "connector")
+    c.send(pb.LINK_STATE, pb.LinkState(state=pb.LinkState.UP))
+    c.send(pb.CREDIT, pb.Credit(items=1 << 40, bytes=1 << 50))
+    front = connect(opened, "front")
+    wait_credit(front)
+    sent, deadline = 0, time.monotonic() + 60
+    while True:
+        front.send_items(pb.SUBMIT, [submit()])
+        ref, acks = delivered(c)
+        if sent > 0 and sent not in acks:
+            break               # the item was faster, or came with it
+        assert time.monotonic() < deadline
+        c.send_items(pb.RESULT, [pb.Item(envelope=pb.Result(
+            ref=ref, code=pb.Result.OK).SerializeToString())])
+        sent += 1
+        recorded(opened, ref)
+        ping(front)             # the horizon is there, too
+    assert c.wait(pb.ACK).parse(pb.Ack).upto == sent
+
+
 def test_store_that_lies(opened):
     """A horizon beyond all records ends its connection, not the bus."""
     c = opened.store.client
