@@ -1123,6 +1123,7 @@ broker_drain(struct broker *b)
 	/* What is recorded is safe; a checkpoint makes the next start short. */
 	b->draining = true;
 	b->draining_since = clock_mono_ms();
+	b->dirty_all = true; /* no ack waits any more */
 	engine_checkpoint(b->engine);
 	bye.reason = reason;
 	TAILQ_FOREACH(p, &b->peers, link)

@@ -219,8 +219,9 @@ add_exception(struct peer *p, uint64_t number, Hopyard__V1__Ack__Code code,
 static bool
 ack_can_ride(const struct peer *p)
 {
-	return p->target != NULL && p->settled - p->told < ACK_RIDE_ITEMS &&
-	    p->exception_count == 0 && target_has_credit(p->target, 0);
+	return p->target != NULL && !p->broker->draining &&
+	    p->settled - p->told < ACK_RIDE_ITEMS && p->exception_count == 0 &&
+	    target_has_credit(p->target, 0);
 }
 
 bool

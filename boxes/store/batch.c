@@ -393,7 +393,6 @@ batch_event(struct batch *b, struct batch_tools *t, uint64_t seq,
 		.body_len = it->body.len };
 
 	partition_need(t->partitions, PARTITION_EVENT, rec->at);
-	partition_need(t->partitions, PARTITION_PACK, rec->at);
 	if (rec->has_id && rec->id.len == 16)
 		row.id = rec->id.data;
 	switch (rec->event) {
@@ -420,7 +419,9 @@ batch_event(struct batch *b, struct batch_tools *t, uint64_t seq,
 	default:
 		break;
 	}
-	if (!batch_is_pack(rec, &row) || !packs_add(&b->packs, &row))
+	if (batch_is_pack(rec, &row) && packs_add(&b->packs, &row))
+		partition_need(t->partitions, PARTITION_PACK, rec->at);
+	else
 		rows_add_event(&b->rows[ROWS_EVENT], &row);
 	if (rec->has_due_at && rec->due_at != 0 && row.id != NULL)
 		batch_add_due(b, t, rec->due_at, seq, rec->ref, row.id);
