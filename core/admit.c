@@ -11,6 +11,7 @@
 #include "common/inbound.h"
 #include "common/uuid.h"
 #include "core/engine.h"
+#include "core/repeat.h"
 
 #define ID_FUTURE_MS     (5 * 60 * 1000)
 #define MINUTE_MS        (60 * 1000ull)
@@ -405,23 +406,30 @@ engine_refuse(struct engine *e, uint32_t peer, uint64_t number,
 
 /* A hand-over of what is in memory: durable when the first one is, so at the
  * latest with everything recorded until now. */
-static bool
-repeated(struct engine *e, uint32_t peer, uint64_t number,
-    const Hopyard__V1__Envelope *env)
+static void
+settle_with(struct engine *e, uint32_t peer, uint64_t number, uint64_t seq)
 {
-	const struct msg *known = map_get(&e->by_id, env->id.data, UUID_LEN);
 	struct entry entry = { .kind = ENTRY_NONE,
 		.seq = e->ledger.last_seq,
 		.peer = peer,
 		.number = number };
 
-	if (known == NULL)
-		return false;
-	if (known->seq <= e->ledger.horizon)
+	if (seq <= e->ledger.horizon)
 		e->ops->settle(
 		    e->arg, peer, number, HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
 	else
 		ledger_expect(&e->ledger, &entry);
+}
+
+static bool
+repeated(struct engine *e, uint32_t peer, uint64_t number,
+    const Hopyard__V1__Envelope *env)
+{
+	const struct msg *known = map_get(&e->by_id, env->id.data, UUID_LEN);
+
+	if (known == NULL)
+		return false;
+	settle_with(e, peer, number, known->seq);
 	return true;
 }
 
@@ -659,7 +667,8 @@ engine_mobile_originated(struct engine *e, const char *link, uint32_t peer,
 			.to = view(env->to),
 			.from = view(env->from),
 			.via = link,
-			.status = q != NULL ? "queued" : "parked" };
+			.status = q != NULL ? "queued" : "parked",
+			.why = env->possible_dup ? "possible_dup" : NULL };
 
 		e->ops->note(e->arg, &n);
 	}
@@ -682,12 +691,52 @@ engine_mobile_originated(struct engine *e, const char *link, uint32_t peer,
 	ledger_expect(&e->ledger, &entry);
 }
 
+static void
+note_repeat(
+    struct engine *e, const struct target *t, const Hopyard__V1__Envelope *env)
+{
+	struct engine_note n = { .event = "mo.repeated",
+		.id = env->id.data,
+		.to = view(env->to),
+		.from = view(env->from),
+		.via = t->name,
+		.status = "known" };
+
+	e->ops->note(e->arg, &n);
+}
+
+/* One that is whole and has a fingerprint. */
+static void
+inbound_print(struct engine *e, struct target *t, uint32_t peer,
+    uint64_t number, const Hopyard__V1__Envelope *env, const struct item *it)
+{
+	struct item marked = *it;
+	uint64_t print = env->fingerprint, seq;
+
+	switch (repeat_judge(e, t, env, &marked, &seq)) {
+	case REPEAT_SAME:
+		if (e->notes)
+			note_repeat(e, t, env);
+		settle_with(e, peer, number, seq);
+		return;
+	case REPEAT_MARKED:
+		env = engine_envelope(e, marked.envelope);
+		break;
+	case REPEAT_NEW:
+		break;
+	}
+	engine_mobile_originated(e, t->name, peer, number, env, &marked);
+	repeat_remember(e, t, print, e->ledger.last_seq);
+}
+
 void
 engine_take_inbound(struct engine *e, struct target *t, uint32_t peer,
     uint64_t number, const Hopyard__V1__Envelope *env, const struct item *it)
 {
 	if (parts_is_part(env))
 		parts_admit(e, t, peer, number, env, it);
+	else if (env->has_fingerprint)
+		inbound_print(e, t, peer, number, env, it);
 	else
 		engine_mobile_originated(e, t->name, peer, number, env, it);
 }

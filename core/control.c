@@ -341,6 +341,7 @@ on_status(struct control *c)
 	json_uint(&j, "rerouted", e->count.rerouted);
 	json_uint(&j, "expired", e->count.expired);
 	json_uint(&j, "duplicates", e->count.duplicates);
+	json_uint(&j, "repeated", e->count.repeated);
 	json_uint(&j, "withdrawn", e->count.withdrawn);
 	json_uint(&j, "paged", e->count.paged);
 	json_close_object(&j);

@@ -11,6 +11,7 @@
 #include "common/inbound.h"
 #include "common/xalloc.h"
 #include "core/encode.h"
+#include "core/repeat.h"
 
 /* Queues looked at in one failover pass. */
 #define FAILOVER_QUEUES 8
@@ -143,6 +144,7 @@ engine_free(struct engine *e)
 	map_fini(&e->overdue[1]);
 	parts_free(e->parts);
 	filters_free(e->filters);
+	repeats_free(e->repeats);
 	ledger_fini(&e->ledger);
 	buf_fini(&e->early);
 	buf_fini(&e->scratch);
@@ -669,7 +671,7 @@ engine_hello(struct engine *e, struct target *t, uint32_t peer,
 		t->lost = true;
 	t->met = true;
 	t->state = TARGET_GREETED;
-	t->since = e->now;
+	t->since = t->broke_at = e->now;
 	t->told = t->settled = false;
 	t->peer = peer;
 	memcpy(t->instance, instance, sizeof(t->instance));
@@ -740,6 +742,8 @@ void
 engine_link_state(
     struct engine *e, struct target *t, const Hopyard__V1__LinkState *s)
 {
+	if (s->bound < t->bound)
+		t->broke_at = e->now;
 	t->bound = s->bound;
 	t->binds = s->binds;
 	t->window = s->window;
@@ -753,7 +757,7 @@ engine_gone(struct engine *e, struct target *t)
 {
 	t->peer = 0;
 	t->state = TARGET_LOST;
-	t->since = e->now;
+	t->since = t->broke_at = e->now;
 	t->bound = 0;
 	customers_box_gone(e, t);
 	target_set_up(e, t, false);

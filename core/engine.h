@@ -147,6 +147,7 @@ struct engine_counters {
 	uint64_t submitted, retries, rerouted, notified, expired;
 	uint64_t paged;
 	uint64_t duplicates; /* found by the store */
+	uint64_t repeated;   /* MOs that a carrier sent once more */
 	uint64_t withdrawn;  /* by front ends */
 };
 
@@ -187,16 +188,18 @@ struct engine {
 	size_t page_room;           /* items that they may bring */
 
 	struct parts *parts;
+	struct repeats *repeats; /* NULL: there never was an MO */
 
 	struct filters *filters;
 	bool filtering; /* there is a rule that asks one */
 
 	struct ledger ledger;
 	struct pressure pressure;
-	bool open;      /* the store has told us where to go on */
-	bool store;     /* it is there now, and knows all that we do */
-	bool behind;    /* it is there, and gets lost records again */
-	bool deep_left; /* not all of `deep` were looked at */
+	bool open;              /* the store has told us where to go on */
+	bool store;             /* it is there now, and knows all that we do */
+	bool behind;            /* it is there, and gets lost records again */
+	bool deep_left;         /* not all of `deep` were looked at */
+	uint64_t store_back_at; /* mono ms, 0: it never went */
 	uint64_t epoch;
 	uint64_t recovered_seq; /* last_seq when this process opened the cell */
 	uint64_t started;       /* mono ms */

@@ -127,6 +127,7 @@ engine_store_back(struct engine *e)
 
 	e->behind = false;
 	e->store = true;
+	e->store_back_at = e->now;
 	while ((l = map_next(&e->lookups, &pos)) != NULL)
 		if (!l->deferred)
 			lookup_ask(e, l);

@@ -108,6 +108,8 @@ struct target {
 	bool settled;      /* and that was all */
 	bool schedules;    /* its SMSC holds what is to be sent later */
 	const char *scope; /* of ids that its carrier gives, NULL: its name */
+	/* Mono ms: answers of its to its carrier may have been lost then. */
+	uint64_t broke_at;
 	/* A hook: pauses between attempts, then an item is parked; NULL: the
 	 * usual. */
 	uint64_t *retry;

@@ -734,6 +734,7 @@ delivery_start_mo(struct delivery *d, const Hopyard__V1__Envelope *e,
 		view(e->keyword), view(e->account) });
 	Hopyard__V1__Envelope whose;
 
+	d->possible_dup = dispatch->possible_dup || e->possible_dup;
 	if (c == NULL) {
 		delivery_fail(d, "malformed content");
 		return;

@@ -216,7 +216,7 @@ event_received(struct buf *out, const Hopyard__V1__Envelope *e,
 	put_bytes(&j, "link", e->link);
 	if (rule != NULL)
 		json_str(&j, "rule", rule);
-	json_bool(&j, "possible_dup", d->possible_dup);
+	json_bool(&j, "possible_dup", d->possible_dup || e->possible_dup);
 	json_close_object(&j);
 	json_close_object(&j);
 }

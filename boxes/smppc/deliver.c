@@ -440,6 +440,43 @@ deliver_raw(const struct link *l, const struct smpp_pdu *pdu,
 	return all;
 }
 
+static uint64_t
+print_add(uint64_t h, struct bytes b)
+{
+	for (size_t i = 0; i < b.len; i++)
+		h = (h ^ b.p[i]) * 0x100000001b3u;
+	return (h ^ b.len) * 0x100000001b3u;
+}
+
+/*
+ * What does not change when the carrier sends it once more, which gets a new
+ * sequence number (FNV-1a).  An id of the SMSC's own, where it gives one to an
+ * MO, tells two equal messages apart.
+ */
+static void
+deliver_fingerprint(Hopyard__V1__Envelope *env, const struct smpp_pdu *pdu)
+{
+	static const unsigned tags[] = { SMPP_TLV_RECEIPTED_MESSAGE_ID,
+		SMPP_TLV_USER_MESSAGE_REFERENCE };
+	const uint8_t fixed[] = { pdu->esm_class, pdu->data_coding,
+		pdu->protocol_id };
+	uint64_t h = print_add(0xcbf29ce484222325u, pdu->source_addr);
+	struct bytes value;
+
+	h = print_add(h, pdu->destination_addr);
+	h = print_add(h, bytes_of(fixed, sizeof(fixed)));
+	h = print_add(h, smpp_content(pdu));
+	for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
+		if (!smpp_tlv_get(pdu, tags[i], &value))
+			continue;
+		h = print_add(h, value);
+		if (i == 0 && value.len > 1) /* more than its NUL */
+			env->has_identified = env->identified = true;
+	}
+	env->has_fingerprint = true;
+	env->fingerprint = h;
+}
+
 static void
 deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 {
@@ -469,6 +506,8 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 	if (user.key.kind != SEGMENT_WHOLE && user.key.total > 1) {
 		deliver_segment(&segment, &user.key);
 		env.segment = &segment;
+	} else {
+		deliver_fingerprint(&env, pdu); /* parts are told by others */
 	}
 	env.has_to = env.has_from = 1;
 	env.to = deliver_data(deliver_address(pdu->destination_addr));

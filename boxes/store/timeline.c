@@ -604,6 +604,18 @@ any_dup(const struct timeline *t)
 	return false;
 }
 
+/* By the bus, when it came: its carrier had sent the like before. */
+static bool
+marked_dup(const struct timeline *t)
+{
+	const Hopyard__V1__Envelope *env;
+
+	arena_reset(t->arena);
+	env = frame_unpack(t->arena, &hopyard__v1__envelope__descriptor,
+	    t->message.envelope.p, t->message.envelope.len);
+	return env != NULL && env->possible_dup;
+}
+
 void
 timeline_tell(const struct timeline *t)
 {
@@ -632,7 +644,7 @@ timeline_tell(const struct timeline *t)
 		json_time(j, "accepted_at", uuid_time_ms(m->id));
 	if (m->expires_at != 0)
 		json_time(j, "expires_at", m->expires_at);
-	if (any_dup(t))
+	if (any_dup(t) || marked_dup(t))
 		json_bool(j, "possible_dup", true);
 	if (t->text)
 		timeline_content(t);
