@@ -249,7 +249,7 @@ struct sim_filter {
 
 struct faults {
 	bool bus, store, connector, hook, server, cut, unknown, overdue, leap,
-	    clock, pause;
+	    clock, pause, page, holiday;
 	unsigned odds; /* of each, in a thousand steps */
 };
 
@@ -303,6 +303,8 @@ struct sim {
 #define PARTS(m) (1 + (uint32_t)((m)->serial % 3))
 
 #define WALL(s) (WALL_BASE + (uint64_t)((int64_t)(s)->now + (s)->skew))
+
+static unsigned steps = STEPS;
 
 static void fail_run(struct sim *, const char *, ...) PRINTF(2, 3);
 
@@ -1291,6 +1293,10 @@ store_page(struct sim *s, struct packet *p)
 {
 	struct emit_arg a = { s, p->a, read_until(s) };
 
+	/* Nobody will ever hear of it: its session broke, or a frame was too
+	 * much for somebody. */
+	if (s->faults.page && !s->calm && !p->page.has_id && chance(s, 50))
+		return;
 	p->page.id.data = p->id;
 	db_page(&s->db, &p->page, emit_paged, &a);
 }
@@ -1859,6 +1865,9 @@ box_ack(struct sim *s, int i, const struct packet *p)
 		    !(s->faults.clock &&
 			p->b == HOPYARD__V1__ACK__CODE__INVALID) &&
 		    p->b != HOPYARD__V1__ACK__CODE__THROTTLED &&
+		    /* The store was too slow for what came. */
+		    !(p->b == HOPYARD__V1__ACK__CODE__UNAVAILABLE &&
+			s->e != NULL && s->e->pressure.refused_at != 0) &&
 		    !filtered(s, p->b) &&
 		    (o->message->replaces == NULL ||
 			(p->b != HOPYARD__V1__ACK__CODE__INVALID &&
@@ -1982,6 +1991,12 @@ box_run(struct sim *s, int i)
 	}
 }
 
+static bool
+on_holiday(const struct sim *s)
+{
+	return s->faults.holiday && s->step >= steps / 2 && !s->calm;
+}
+
 static void
 box_start(struct sim *s, int i)
 {
@@ -1993,7 +2008,7 @@ box_start(struct sim *s, int i)
 			b->instance[k] = (uint8_t)rnd(s, 256);
 		b->link_up = i >= FRONTS;
 		for (int k = 0; is_server(i) && k < ACCOUNTS; k++)
-			if (s->calm || chance(s, 500))
+			if (s->calm || (!on_holiday(s) && chance(s, 500)))
 				box_bind(s, i, k, 1, 1);
 	}
 	if (!b->wire.up && s->e != NULL && s->now >= b->back_at)
@@ -2959,6 +2974,8 @@ sim_init(struct sim *s, uint64_t seed)
 		.leap = rnd(s, 2),
 		.clock = rnd(s, 3) == 0,
 		.pause = rnd(s, 3) == 0,
+		.page = rnd(s, 3) == 0,
+		.holiday = rnd(s, 4) == 0,
 		.odds = 1 + (unsigned)rnd(s, 12) };
 	if (seed % 16 == 0)
 		memset(&s->faults, 0, sizeof(s->faults));
@@ -3002,8 +3019,6 @@ struct totals {
 	size_t most; /* items in memory at a time */
 };
 
-static unsigned steps = STEPS;
-
 /* What dies or hangs says in which seed. */
 static volatile sig_atomic_t running;
 
@@ -3037,6 +3052,20 @@ watch(uint64_t seed)
 		print_error("no watch over hangs\n");
 }
 
+/*
+ * All customers go, and come back at the end, with items in memory and more that
+ * come: so much time passes that what they have is left to the store.
+ */
+static void
+holiday(struct sim *s)
+{
+	s->now += rnd(s, 20);
+	for (int i = SERVER; i < BOXES; i++)
+		for (int k = 0; s->box[i].alive && k < ACCOUNTS; k++)
+			if (s->box[i].seat[k].binds != 0)
+				box_bind(s, i, k, 0, 0);
+}
+
 /* Traffic and faults. */
 static void
 storm(struct sim *s)
@@ -3054,7 +3083,9 @@ storm(struct sim *s)
 			cancel(s);
 		if (chance(s, 15))
 			withdraw(s);
-		if (chance(s, 15))
+		if (on_holiday(s))
+			holiday(s);
+		else if (chance(s, 15))
 			come_and_go(s);
 		break_something(s);
 		one_step(s);
