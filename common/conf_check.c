@@ -229,6 +229,9 @@ conf_form_check(const struct conf_row *row, const char *s)
 
 /* ------------------------------------------------------ several settings */
 
+/* What a box of type exec has in hand at most. */
+#define EXEC_WINDOW 4096
+
 struct check {
 	const struct conf *conf;
 	struct buf *err, *warn;
@@ -461,6 +464,29 @@ check_tls(struct check *k, const struct conf_group *g)
 }
 
 static void
+check_exec(struct check *k, const struct conf_group *g)
+{
+	const char *role = conf_str(g, "role");
+
+	if (role == NULL ||
+	    (strcmp(role, "filter") != 0 && strcmp(role, "connector") != 0))
+		check_complain(k, g, role != NULL ? "role" : NULL,
+		    "box \"%s\" of type exec needs role = \"filter\" or "
+		    "\"connector\"",
+		    conf_str(g, "name"));
+	if (conf_int(g, "processes") * conf_int(g, "window") > EXEC_WINDOW)
+		check_complain(k, g, "window",
+		    "box \"%s\": processes times window is over %d",
+		    conf_str(g, "name"), EXEC_WINDOW);
+	if (conf_list_len(g, "program") > 0 &&
+	    conf_list_str(g, "program", 0)[0] != '/')
+		check_complain(k, g, "program",
+		    "box \"%s\": program is no whole path, such as "
+		    "\"/usr/bin/python3\"",
+		    conf_str(g, "name"));
+}
+
+static void
 check_boxes(struct check *k)
 {
 	const struct conf_group *g, *store = NULL;
@@ -488,8 +514,10 @@ check_boxes(struct check *k)
 		    conf_str(g, "role") == NULL)
 			check_complain(k, g, NULL,
 			    "box \"%s\" has a type of its own and needs a "
-			    "role: connector, front or hook",
+			    "role: connector, front, hook or filter",
 			    conf_str(g, "name"));
+		else if (strcmp(type, "exec") == 0)
+			check_exec(k, g);
 		else if (g->table != &conf_table_box && conf_is_set(g, "role"))
 			check_complain(k, g, "role",
 			    "the role of a box of type %s is fixed", type);

@@ -105,7 +105,7 @@ static const struct conf_row conf_table_box_rows[] = {
 	  .help = "Unique name, in logs, metrics and routes." },
 	{ "type", CONF_STR, CONF_NAME, CONF_RESTART, .required = true,
 	  .help = "Which program this is: http, smpps, admin, smppc, hook, "
-	      "store, or a type of your own with exec." },
+	      "store, exec, or a type of your own with exec." },
 	{ "exec", CONF_STR, CONF_ANY, CONF_RESTART,
 	  .help = "Command line of the program; known types have one of their "
 	      "own." },
@@ -115,7 +115,8 @@ static const struct conf_row conf_table_box_rows[] = {
 	      "the bus; -1: the same user." },
 	{ "role", CONF_STR, CONF_CHOICE, CONF_RESTART,
 	  .choices = "connector|front|hook|filter",
-	  .help = "What a box of an unknown type may do on the bus." },
+	  .help = "What a box of an unknown type, or of type exec, may do on the "
+	      "bus." },
 	{ "enabled", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "true",
 	  .help = "false: not started, and refused by the bus." },
 	{ "settings", CONF_UNREAD, CONF_ANY, CONF_RESTART,
@@ -485,6 +486,32 @@ static const struct conf_row conf_table_store_rows[] = {
 static TABLE(conf_table_store, "store", &conf_table_box,
     "The only box with database credentials.");
 
+static const struct conf_row conf_table_exec_rows[] = {
+	{ "program", CONF_LIST, CONF_ANY, CONF_RESTART, .required = true,
+	  .help = "The program, with its whole path, and its arguments; no "
+	      "shell is between." },
+	{ "env", CONF_LIST, CONF_ANY, CONF_RESTART, .dflt = "",
+	  .help = "What it has in its environment (\"KEY=value\") beside PATH, "
+	      "LANG and HOPYARD_NAME." },
+	{ "processes", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "1", .min = 1,
+	  .max = 256, .help = "So many copies of it run." },
+	{ "window", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "16", .min = 1,
+	  .max = 4096,
+	  .help = "Messages that one copy has at a time; 1 for a program that "
+	      "must have each answered before the next." },
+	{ "timeout", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "30s",
+	  .min = MS(50), .max = HOUR(1),
+	  .help = "A copy that does not answer for so long is killed and "
+	      "started again." },
+	{ "restart", CONF_RANGE, CONF_ANY, CONF_RESTART, .dflt = "100ms..10s",
+	  .min = MS(10), .max = HOUR(1),
+	  .help = "Pause before a copy that has ended is started again: the "
+	      "first, doubled up to the second." },
+};
+static TABLE(conf_table_exec, "exec", &conf_table_box,
+    "Any program that speaks lines of JSON, as a filter or connector; role "
+    "says which.");
+
 static const struct conf_row conf_table_webhook_rows[] = {
 	{ "url", CONF_STR, CONF_URL, .required = true,
 	  .help = "Where JSON events go." },
@@ -677,6 +704,7 @@ const struct conf_table *const conf_box_tables[] = {
 	&conf_table_smppc,
 	&conf_table_hook,
 	&conf_table_store,
+	&conf_table_exec,
 	NULL,
 };
 

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""hop-exec: the examples of etc/examples/exec as a filter and a connector, and
+programs that are killed, stand still, answer garbage or too much, and end under
+load: nothing is lost, and of what a connector had in hand the outcome is
+unknown."""
+import json
+import os
+import signal
+import stat
+import threading
+import time
+
+import pytest
+
+from esmesuite import number
+from filtersuite import FilterSuite
+from harness import wait_until
+from hopbus import ROOT
+
+EXAMPLES = os.path.join(ROOT, "etc", "examples", "exec")
+
+BOXES = """
+  {{ name = "list"; type = "exec"; role = "filter"; processes = 2;
+     restart = "20ms..100ms"; program = "{0}/blacklist.sh";
+     env = [ "BLACKLIST={1}/blacklist" ]; }},
+  {{ name = "script"; type = "exec"; role = "filter"; timeout = "500ms";
+     restart = "20ms..100ms"; program = [ "/usr/bin/python3", "{1}/filter.py",
+     "{1}/mode" ]; }},
+  {{ name = "up"; type = "exec"; role = "connector"; processes = 2;
+     restart = "20ms..100ms"; timeout = "1s";
+     program = [ "/usr/bin/python3", "{1}/upstream.py", "{1}/carrier",
+     "{1}/mode" ]; }},
+"""
+
+# The same as the example, until the file `mode` has another word.
+FILTER = """
+import json, sys
+for line in sys.stdin:
+    m = json.loads(line)
+    mode = open(sys.argv[1]).read()
+    v = {"id": m["id"], "op": "verdict", "verdict": "pass"}
+    if mode == "change":
+        v.update(to=m["to"][:-1] + "9", text=m["text"].upper() * 25,
+                 tags=["op2"])
+    elif mode == "hold":
+        v.update(verdict="hold", hold_ms=600)
+    elif mode == "denied":
+        v.update({"verdict": "reject", "as": "denied_sender"})
+    elif mode == "later":
+        v["verdict"] = "later"
+    elif mode == "garbage":
+        print("qwertz uiop", flush=True)
+        print(json.dumps(dict(v, id="12345678")), flush=True)
+        v["verdict"] = "perhaps"
+    elif mode == "long":
+        v = "x" * 100000
+    elif mode == "silent":
+        continue
+    elif mode == "end":
+        sys.exit("I have had enough")
+    print(json.dumps(v), flush=True)
+"""
+
+UPSTREAM = """
+import json, sys
+with open(sys.argv[1], "a") as carrier:
+    for line in sys.stdin:
+        m = json.loads(line)
+        if m["op"] == "ack":
+            print("ack", m["id"], m["code"], file=carrier, flush=True)
+            continue
+        print(m["to"], file=carrier, flush=True)
+        mode = open(sys.argv[2]).read()
+        if mode == "end":
+            sys.exit(1)
+        if mode == "fail":
+            print(json.dumps({"id": m["id"], "result": "fail",
+                              "reason": "invalid_destination"}), flush=True)
+            continue
+        if mode != "silent":
+            print(json.dumps({"id": m["id"], "result": "ok",
+                              "smsc_id": m["message"]}), flush=True)
+        if mode == "mo":
+            print(json.dumps({"op": "message", "id": "a", "from": "4912",
+                              "to": "777", "text": "stop it"}), flush=True)
+"""
+
+
+class ExecSuite(FilterSuite):
+    def __init__(self):
+        super().__init__(
+            '{ name = "list"; box = "list"; deadline = "5s"; '
+            'to = [ "491*" ]; }, '
+            '{ name = "script"; box = "script"; deadline = "300ms"; '
+            'failures = 3; probe = "50ms"; to = [ "492*" ]; }',
+            routes='{ name = "up"; to = [ "493*", "494*" ]; via = [ "up" ]; '
+                   'class = "otp"; }, '
+                   '{ name = "tagged"; tag = "op2"; via = [ "sim" ]; },')
+
+    def configure(self, **settings):
+        self.boxes = BOXES.format(EXAMPLES, self.dir)
+        for name, text in (("filter.py", FILTER), ("upstream.py", UPSTREAM),
+                           ("mode", "pass"), ("blacklist", "491999\n"),
+                           ("carrier", "")):
+            self.write(name, text)
+        super().configure(**settings)
+
+    def write(self, name, text):
+        """At once: a program may read it right now."""
+        path = os.path.join(self.dir, name)
+        with open(path + ".new", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.rename(path + ".new", path)
+
+    def start(self):
+        super().start()
+        for name in ("list", "script", "up"):
+            self.box(name, "hop-exec")
+        wait_until(lambda: all(self.box_state(n) == "connected"
+                               for n in ("list", "script", "up")), 30)
+        wait_until(lambda: self.started("list") >= 2 and self.started("up") >= 2
+                   and self.started("script") >= 1, 30)
+        return self
+
+    def started(self, name):
+        return self.process[name].output().count("program.started")
+
+    def pids(self, name):
+        """Of the programs of this box that run."""
+        pids = []
+        with open("/proc/%d/task/%d/children" % (
+                (self.process[name].pid,) * 2), encoding="ascii") as f:
+            pids = [int(x) for x in f.read().split()]
+        return pids
+
+    def carried(self):
+        with open(os.path.join(self.dir, "carrier"), encoding="ascii") as f:
+            return f.read().split("\n")[:-1]
+
+    def submit(self, to, text=b"Hello"):
+        with self.bound() as c:
+            return c.submit(to, text)
+
+
+@pytest.fixture(scope="module")
+def s():
+    suite = ExecSuite()
+    try:
+        yield suite.start()
+    finally:
+        suite.stop()
+
+
+@pytest.fixture(autouse=True)
+def usual(s):
+    s.write("mode", "pass")
+    yield
+    s.write("mode", "pass")
+
+
+def test_shell_filter(s):
+    assert s.submit(b"491999").status == 0x45
+    to = number(b"491")
+    assert s.submit(to).status == 0
+    s.arrived(to)
+    # The verdict is kept: the shell was asked once.
+    asked = s.count("asked_total", "list")
+    assert s.submit(b"491999").status == 0x45
+    assert s.sendsms("491999") == (403, "Not routable. Do not try again.")
+    assert s.count("asked_total", "list") == asked
+
+
+@pytest.mark.parametrize("mode,status", [
+    ("pass", 0), ("denied", 0x0a), ("later", 0x14)])
+def test_verdicts(s, mode, status):
+    s.write("mode", mode)
+    assert s.submit(number(b"492")).status == status
+
+
+def test_changed(s):
+    """Another number, and a text that takes two parts."""
+    s.write("mode", "change")
+    to = number(b"492")
+    assert s.submit(to, b"Hello wo").status == 0
+    got = sorted(s.arrived(to[:-1] + b"9", 2), key=lambda p: p.udh[-1])
+    assert b"".join(p.text for p in got) == b"HELLO WO" * 25
+
+
+def test_held(s):
+    s.write("mode", "hold")
+    to, at = number(b"492"), time.monotonic()
+    assert s.submit(to).status == 0
+    p, = s.arrived(to)
+    assert p.at - at >= 0.6
+
+
+@pytest.mark.parametrize("mode", ["garbage", "long", "silent", "end"])
+def test_filter_fails(s, mode):
+    """The default, at the latest after the deadline; and then it is back."""
+    s.write("mode", mode)
+    before = s.started("script")
+    for _ in range(4):
+        to = number(b"492")
+        assert s.submit(to).status == 0
+        s.arrived(to)
+    if mode in ("long", "silent", "end"):
+        wait_until(lambda: s.started("script") > before, 20)
+    if mode == "end":
+        assert "I have had enough" in s.process["script"].output()
+    elif mode == "garbage":
+        assert "program.bad_line" in s.process["script"].output()
+        assert "qwertz" not in s.process["script"].output()
+    s.write("mode", "denied")
+
+    def back():
+        return s.submit(number(b"492")).status == 0x0a
+    wait_until(back, 30, "the filter is asked again")
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSTOP])
+def test_filter_under_load(s, sig):
+    """One of its two copies dies, or stands still."""
+    numbers = [number(b"491") for _ in range(200)]
+    with s.bound() as c:
+        for i, to in enumerate(numbers):
+            if i == 100:
+                pid = s.pids("list")[0]
+                os.kill(pid, sig)
+            c.send(c.submit_pdu(to, b"x"))
+        for _ in numbers:
+            assert c.expect("submit_sm_resp", timeout=60).status == 0
+    if sig == signal.SIGSTOP:
+        os.kill(pid, signal.SIGKILL)
+    s.smsc.wait(lambda: set(numbers) <= {p.dest for _, p in s.smsc.submits},
+                60, "all that was accepted")
+    wait_until(lambda: len(s.pids("list")) == 2, 20, "two copies again")
+
+
+# ------------------------------------------------------------- the connector
+
+
+def state(s, id_, want):
+    return s.wait_message(id_, lambda m: m["status"] == want)
+
+
+def test_connector(s):
+    to = number(b"493")
+    id_ = s.submit(to).message_id.decode()
+    wait_until(lambda: to.decode() in s.carried(), 20)
+    state(s, id_, "sent")
+    s.write("mode", "fail")
+    id_ = s.submit(number(b"493")).message_id.decode()
+    state(s, id_, "rejected")
+
+
+def test_from_the_program(s):
+    s.write("mode", "mo")
+    s.submit(number(b"493"))
+    wait_until(lambda: "ack a ok" in s.carried(), 20)
+
+
+@pytest.mark.parametrize("mode", ["end", "silent"])
+def test_connector_fails(s, mode):
+    """It had the message: the outcome is unknown, and an OTP is sent again,
+    flagged."""
+    s.write("mode", mode)
+    to = number(b"494")
+    id_ = s.submit(to).message_id.decode()
+    wait_until(lambda: to.decode() in s.carried(), 20)
+    s.write("mode", "pass")
+    shown = state(s, id_, "sent")
+    assert s.carried().count(to.decode()) >= 2
+    assert "possible_dup" in json.dumps(shown)
+
+
+def test_connector_under_load(s):
+    """Its copies are killed again and again, then the box, and the bus."""
+    numbers = [number(b"493") for _ in range(300)]
+    done = threading.Event()
+
+    def kill():
+        while not done.wait(0.15):
+            for pid in s.pids("up")[:1]:
+                os.kill(pid, signal.SIGKILL)
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        with s.bound() as c:
+            for to in numbers:
+                assert c.submit(to, b"x").status == 0
+    finally:
+        done.set()
+        thread.join()
+    s.process["up"].kill()
+    s.process["up"].wait()
+    s.box("up", "hop-exec")
+    wait_until(lambda: {to.decode() for to in numbers} <= set(s.carried()), 60,
+               "all that was accepted")
+
+
+def test_examples_are_short():
+    """Fifteen lines make a box."""
+    for name, most in (("blacklist.sh", 15), ("upstream.py", 22)):
+        path = os.path.join(EXAMPLES, name)
+        with open(path, encoding="ascii") as f:
+            assert len(f.readlines()) <= most, name
+        assert os.stat(path).st_mode & stat.S_IXUSR
+
+
+def test_python_example(s):
+    """The connector of the manual, by hand."""
+    import subprocess
+    out = subprocess.run(
+        [os.path.join(EXAMPLES, "upstream.py"), os.path.join(s.dir, "c2")],
+        input=b'{"op":"deliver","id":"1","to":"49","message":"u","text":"x"}\n',
+        stdout=subprocess.PIPE, check=True).stdout.splitlines()
+    assert [json.loads(x) for x in out] == [
+        {"id": "1", "result": "ok", "smsc_id": "u"},
+        {"op": "receipt", "smsc_id": "u", "state": "delivered", "to": "49"}]
