@@ -174,7 +174,7 @@ tell_link(struct exec *x)
 
 	if (x->filter || x->box == NULL)
 		return;
-	s.state = x->running > 0 && !x->draining
+	s.state = x->running > 0 && x->state == EXEC_RUNNING
 	    ? HOPYARD__V1__LINK_STATE__LINK__UP
 	    : HOPYARD__V1__LINK_STATE__LINK__DOWN;
 	s.has_bound = s.has_binds = s.has_window = s.has_in_flight = true;
@@ -193,7 +193,7 @@ exec_grant(struct exec *x)
 	uint64_t want = x->running * x->window, have, bytes = 0;
 
 	have = x->by_key.count + x->open_items + box_unacked(x->box);
-	if (x->draining || !box_ready(x->box) || have >= want)
+	if (x->state != EXEC_RUNNING || !box_ready(x->box) || have >= want)
 		return;
 	if (x->open_bytes < EXEC_BYTES) {
 		bytes = EXEC_BYTES - x->open_bytes;
@@ -282,7 +282,7 @@ on_message(struct exec *x, const struct item *it)
 	if (c == NULL)
 		job_tell(x, j, HOPYARD__V1__RESULT__CODE__FAIL,
 		    "content is malformed");
-	else if (x->draining)
+	else if (x->state != EXEC_RUNNING)
 		job_tell(x, j, HOPYARD__V1__RESULT__CODE__NOT_NOW,
 		    "box is stopping");
 }
@@ -699,26 +699,23 @@ closed_cb(void *arg)
 	daemon_stop(x->daemon, 0);
 }
 
+/* On the way out, as far as it goes now. */
 static void
 exec_progress(struct exec *x)
 {
-	size_t ended = 0;
-
-	if (!x->draining || x->closing || x->by_key.count > 0 ||
-	    box_unacked(x->box) > 0)
+	if (x->state == EXEC_DRAINING && x->by_key.count == 0 &&
+	    box_unacked(x->box) == 0) {
+		x->state = EXEC_STOPPING;
+		/* One that pauses has ended at once, and comes back here. */
+		for (size_t i = 0; i < x->count; i++)
+			program_stop(x->copies[i].program);
+	}
+	if (x->state != EXEC_STOPPING)
 		return;
 	for (size_t i = 0; i < x->count; i++)
-		if (x->copies[i].program != NULL)
-			ended += !program_running(x->copies[i].program);
-	if (ended < x->count) {
-		for (size_t i = 0; i < x->count; i++)
-			if (program_running(x->copies[i].program))
-				program_stop(x->copies[i].program);
-		return;
-	}
-	if (x->running > 0)
-		return;
-	x->closing = true;
+		if (!program_ended(x->copies[i].program))
+			return;
+	x->state = EXEC_CLOSING;
 	box_close(x->box, closed_cb, x);
 }
 
@@ -727,7 +724,7 @@ exec_drain(struct exec *x)
 {
 	struct job *j;
 
-	x->draining = true;
+	x->state = EXEC_DRAINING;
 	tell_link(x);
 	while ((j = TAILQ_FIRST(&x->waiting)) != NULL)
 		job_tell(x, j, HOPYARD__V1__RESULT__CODE__NOT_NOW,

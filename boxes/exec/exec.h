@@ -34,7 +34,7 @@ struct exec {
 	bool filter; /* else a connector */
 	char **argv, **env;
 	struct copy *copies;
-	size_t count, running, ended;
+	size_t count, running;
 	size_t window; /* of each copy */
 	uint64_t timeout_ms;
 	struct job_list waiting; /* for a copy that has room */
@@ -45,7 +45,12 @@ struct exec {
 	uint64_t open_items, open_bytes; /* granted and not used */
 	size_t inbound; /* messages and receipts that the bus has not settled */
 	uv_timer_t timer;
-	bool draining, closing;
+	enum exec_state {
+		EXEC_RUNNING = 0,
+		EXEC_DRAINING, /* takes nothing on, waits for answers */
+		EXEC_STOPPING, /* there are none to come; programs end */
+		EXEC_CLOSING,  /* the box is on its way out */
+	} state;
 };
 
 int exec_start(struct exec *, struct daemon *);

@@ -346,6 +346,12 @@ program_running(const struct program *p)
 	return p->state == PROGRAM_RUNNING && !p->stopping;
 }
 
+bool
+program_ended(const struct program *p)
+{
+	return p->state == PROGRAM_ENDED;
+}
+
 static void
 program_written_cb(uv_write_t *req, int status UNUSED)
 {

@@ -40,6 +40,8 @@ struct program *program_new(uv_loop_t *, const struct program_opts *,
 void program_free(struct program *);
 
 bool program_running(const struct program *);
+/* For good. */
+bool program_ended(const struct program *);
 /* Copies the line, which has its end. */
 void program_write(struct program *, const void *line, size_t len);
 /* It is stuck: kill -9, and another one. */

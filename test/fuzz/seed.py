@@ -631,6 +631,25 @@ def json():
         yield name, b"\x17" + text.encode()
 
 
+def line():
+    for name, text in (
+            ("result", '{"id":"7","result":"ok","smsc_id":"a1","detail":"x"}'),
+            ("fail", '{"op":"result","id":7,"result":"fail","status":88,'
+             '"reason":"invalid_destination","pause_ms":5}'),
+            ("verdict", '{"id":"7","verdict":"pass","to":"49","from":"HOP",'
+             '"text":"x","tags":["a","b"],"class":"otp","link":"l",'
+             '"validity_ms":1,"delay_ms":2,"keyword":"STOP","cache":"number",'
+             '"ttl_ms":60000}'),
+            ("reject", '{"id":"7","verdict":"reject","as":"denied",'
+             '"reason":"on the list"}'),
+            ("hold", '{"id":"7","verdict":"hold","hold_ms":5}'),
+            ("message", '{"op":"message","id":"a","to":"777","from":"49",'
+             '"text":"Gr\\u00fc\\u00dfe"}'),
+            ("receipt", '{"op":"receipt","smsc_id":"a","state":"delivered",'
+             '"error":"000","to":"49"}')):
+        yield name, text.encode()
+
+
 def varint(p, at):
     value = shift = 0
     while True:
@@ -732,7 +751,7 @@ def bus_session():
 def main():
     for kind in (frame, smpp_pdu, smpp_session, udh, segment, gsm7, charset, receipt,
                  smpp_time, form, conf, http, http_answer, url, proxy, order,
-                 escape, guard, route, json, record, stored, bus_session):
+                 escape, guard, route, json, line, record, stored, bus_session):
         folder = os.path.join(HERE, "corpus", kind.__name__)
         os.makedirs(folder, exist_ok=True)
         for name, octets in kind():
