@@ -361,6 +361,7 @@ probe(struct engine *e, struct filter *f, const struct ask *a)
 		return;
 	e->filters->next_ref = ref;
 	f->probe_ref = ref;
+	f->probe_mo = a->from != NULL;
 	f->probe_until = e->now + f->deadline;
 	f->next_probe = e->now + f->probe;
 	f->count.probes++;
@@ -449,10 +450,8 @@ tags_fit(const Hopyard__V1__Verdict *v)
 
 /* NULL, or why it cannot be carried out. */
 static const char *
-verdict_fault(const struct ask *a, const Hopyard__V1__Verdict *v)
+verdict_fault(bool mo, const Hopyard__V1__Verdict *v)
 {
-	bool mo = a->from != NULL;
-
 	switch (v->code) {
 	case HOPYARD__V1__VERDICT__CODE__PASS:
 	case HOPYARD__V1__VERDICT__CODE__REJECT:
@@ -893,9 +892,9 @@ was_probe(struct engine *e, const struct filter_box *box,
 		    f->probe_ref != v->ref)
 			continue;
 		f->probe_ref = 0;
+		/* A lie in time is no answer. */
 		if (e->now <= f->probe_until &&
-		    v->code >= HOPYARD__V1__VERDICT__CODE__PASS &&
-		    v->code <= HOPYARD__V1__VERDICT__CODE__HOLD)
+		    verdict_fault(f->probe_mo, v) == NULL)
 			enter_state(e, f, FILTER_ASKING, "it answers");
 		return true;
 	}
@@ -920,7 +919,7 @@ engine_verdict(
 	f = a->filter;
 	detach(e, a);
 	f->count.wait_ms += e->now - a->since;
-	fault = verdict_fault(a, v);
+	fault = verdict_fault(a->from != NULL, v);
 	if (fault != NULL) {
 		f->count.invalid++;
 		missed(e, f, fault);

@@ -90,8 +90,9 @@ struct filter {
 	uint64_t probe;
 
 	enum filter_state state;
-	unsigned missed;      /* in a row */
-	uint64_t probe_ref;   /* of the one that is under way, or 0 */
+	unsigned missed;    /* in a row */
+	uint64_t probe_ref; /* of the one that is under way, or 0 */
+	bool probe_mo;
 	uint64_t probe_until; /* its deadline */
 	uint64_t next_probe;  /* mono ms */
 	struct ask_list asks; /* with its box, or waiting; by deadline */

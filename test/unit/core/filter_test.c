@@ -600,6 +600,8 @@ defaults(void **state)
 static void
 breaker(void **state)
 {
+	Hopyard__V1__Verdict v;
+
 	(void)state;
 	begin("{ name = \"f\"; box = \"box\"; failures = 3; }");
 	filter_up("box", BOX, 100);
@@ -633,16 +635,25 @@ breaker(void **state)
 	tick(101);
 	say_code(VERDICT(PASS));
 	assert_int_equal(turns, 1);
+	/* Nor by one that answers, and lies. */
 	tick(1000);
 	submit("a", "491");
 	assert_int_equal(questions, 8);
+	say_code((Hopyard__V1__Verdict__Code)77);
+	submit("a", "491");
+	v = verdict(VERDICT(HOLD));
+	say(&v);
+	assert_int_equal(turns, 1);
+	tick(1000);
+	submit("a", "491");
+	assert_int_equal(questions, 9);
 	/* What it says of that one is not carried out. */
 	tick(50);
 	say_code(VERDICT(REJECT));
 	assert_int_equal(turns, 2);
 	submit("a", "491");
-	assert_int_equal(questions, 9);
-	assert_false(question[8].probe);
+	assert_int_equal(questions, 10);
+	assert_false(question[9].probe);
 	say_code(VERDICT(REJECT));
 	assert_int_equal(last_code(), ACK(REFUSED));
 	/* One that has come back is asked at once whether it answers. */
