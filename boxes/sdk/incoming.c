@@ -179,6 +179,8 @@ incoming_pass_on(struct hop_box *b, Hopyard__V1__Envelope *env,
 	struct pending *p;
 	uint8_t id[UUID_LEN];
 
+	if (b->box == NULL || b->state == PROCESS_CLOSING)
+		return HOP_E_FULL;
 	uuid_new(id);
 	env->id = process_pb(hop_data(id, sizeof(id)));
 	incoming_put(&env->has_link, &env->link, hop_str(name));
@@ -223,8 +225,7 @@ hop_receipt(struct hop_box *b, const struct hop_receipt *receipt,
 
 	if (b->opts.role != HOP_CONNECTOR)
 		return HOP_E_ROLE;
-	if (b->box == NULL ||
-	    !process_take_struct(
+	if (!process_take_struct(
 		&r, sizeof(r), receipt, offsetof(struct hop_receipt, to)) ||
 	    !incoming_is_state(r.state) || r.smsc_id.len == 0)
 		return HOP_E_INVALID;
@@ -245,6 +246,15 @@ hop_receipt(struct hop_box *b, const struct hop_receipt *receipt,
 	return rc;
 }
 
+/* International numbers are written without '+' inside the suite. */
+static struct hop_bytes
+incoming_address(struct hop_bytes a)
+{
+	const char *p = a.p;
+
+	return a.len > 1 && p[0] == '+' ? hop_data(p + 1, a.len - 1) : a;
+}
+
 int
 hop_incoming(struct hop_box *b, const struct hop_incoming *incoming,
     hop_ack_cb *cb, void *arg)
@@ -258,18 +268,17 @@ hop_incoming(struct hop_box *b, const struct hop_incoming *incoming,
 
 	if (b->opts.role != HOP_CONNECTOR)
 		return HOP_E_ROLE;
-	if (b->box == NULL ||
-	    !process_take_struct(&in, sizeof(in), incoming,
+	if (!process_take_struct(&in, sizeof(in), incoming,
 		offsetof(struct hop_incoming, udh)) ||
-	    in.to.len == 0 ||
+	    in.to.len == 0 || !process_is_utf8(in.text) ||
 	    (in.segment_total != 0 &&
 		(in.segment_number < 1 ||
 		    in.segment_number > in.segment_total ||
 		    in.segment_total > UINT8_MAX)))
 		return HOP_E_INVALID;
 	env.kind = HOPYARD__V1__KIND__MO;
-	incoming_put(&env.has_to, &env.to, in.to);
-	incoming_put(&env.has_from, &env.from, in.from);
+	incoming_put(&env.has_to, &env.to, incoming_address(in.to));
+	incoming_put(&env.has_from, &env.from, incoming_address(in.from));
 	if (in.segment_total > 1) {
 		segment.kind = INCOMING_SEGMENT_16;
 		segment.ref = in.segment_ref;

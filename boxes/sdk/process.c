@@ -16,6 +16,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "proto/charset.h"
 
 #define PROCESS_WINDOW    100
 #define PROCESS_SUBMIT_MS 5000
@@ -83,6 +84,8 @@ process_turn_cb(void *arg)
 	struct hop_box *b = arg;
 
 	submit_on_turn(b);
+	if (b->stopping)
+		daemon_drain(b->daemon);
 	if (b->state == PROCESS_DRAINING && b->by_ref.count == 0 &&
 	    b->pending_count == 0 && box_unacked(b->box) == 0 &&
 	    (b->submitter == NULL || submitter_pending(b->submitter) == 0))
@@ -360,6 +363,12 @@ process_take_struct(void *dst, size_t size, const void *src, size_t least)
 	return true;
 }
 
+bool
+process_is_utf8(struct hop_bytes text)
+{
+	return utf8_check(text.p, text.len) == text.len;
+}
+
 int
 hop_box_run(const struct hop_box_opts *opts, int argc, char **argv)
 {
@@ -418,10 +427,13 @@ hop_box_loop(struct hop_box *b)
 void
 hop_box_stop(struct hop_box *b, int code)
 {
-	if (code != 0 || b->state == PROCESS_STARTING)
+	if (code != 0 || b->state == PROCESS_STARTING) {
 		daemon_stop(b->daemon, code);
-	else
-		daemon_drain(b->daemon);
+		return;
+	}
+	/* Not from in here, as drain() is called then. */
+	b->stopping = true;
+	turn_add(&b->task);
 }
 
 bool

@@ -47,6 +47,7 @@ struct hop_box {
 	struct daemon *daemon;
 	struct box *box;
 	enum process_state state; /* written only by process_enter_state() */
+	bool stopping;            /* hop_box_stop() */
 	struct turn *turn;
 	struct turn_task task; /* is all settled? */
 	struct buf scratch;
@@ -83,6 +84,9 @@ struct hop_box {
  */
 bool process_take_struct(
     void *dst, size_t size, const void *src, size_t least) WARN_UNUSED;
+
+/* Whether a text is UTF-8; an absent one is. */
+bool process_is_utf8(struct hop_bytes) WARN_UNUSED;
 
 /* Something was settled: perhaps it was the last that the end waits for. */
 void process_progress(struct hop_box *);

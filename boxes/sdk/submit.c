@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boxes/front/number.h"
 #include "boxes/front/pack.h"
 #include "boxes/front/plan.h"
 #include "boxes/front/submit.h"
@@ -157,10 +158,17 @@ submit_fill_report(Hopyard__V1__Report *r, const struct hop_submit *s)
 	submit_put(&r->has_client_ref, &r->client_ref, s->client_ref);
 }
 
+/* to becomes digits, in `digits`. */
 static bool
-submit_is_valid(const struct hop_submit *s)
+submit_read(struct hop_submit *s, uint8_t digits[NUMBER_MAX])
 {
+	size_t bad;
+
+	s->to = hop_data(digits, number_read(s->to.p, s->to.len, digits, &bad));
 	return s->account.len > 0 && s->to.len > 0 &&
+	    (s->from.len == 0 ||
+		number_sender_valid(bytes_of(s->from.p, s->from.len))) &&
+	    process_is_utf8(s->text) &&
 	    (s->text.p == NULL || s->data.p == NULL) && s->traffic_class >= 0 &&
 	    s->traffic_class <= HOP_BULK && s->coding >= HOP_AUTO &&
 	    s->coding <= HOP_UCS2 &&
@@ -176,24 +184,29 @@ hop_submit(struct hop_box *b, const struct hop_submit *submit,
 	Hopyard__V1__Report report = HOPYARD__V1__REPORT__INIT;
 	Hopyard__V1__Origin origin = HOPYARD__V1__ORIGIN__INIT;
 	const struct segment_plan *plan;
+	enum segment_error error;
 	struct submit_asker *asker;
 	struct hop_submit s;
 	struct batch *batch;
 	struct item item;
-	uint8_t id[UUID_LEN];
+	uint8_t id[UUID_LEN], digits[NUMBER_MAX];
 
 	if (b->submitter == NULL)
 		return HOP_E_ROLE;
-	if (b->box == NULL || b->state == PROCESS_CLOSING ||
-	    !process_take_struct(
+	if (!process_take_struct(
 		&s, sizeof(s), submit, offsetof(struct hop_submit, data)) ||
-	    !submit_is_valid(&s))
+	    !submit_read(&s, digits))
 		return HOP_E_INVALID;
+	if (b->box == NULL || b->state == PROCESS_CLOSING)
+		return HOP_E_FULL;
 	submit_fill_envelope(&env, &s);
 	submit_fill_content(&content, &s);
 	submit_fill_report(&report, &s);
-	if (plan_content(&content, 0, &plan) != SEGMENT_OK)
-		return HOP_E_TOO_LARGE;
+	error = plan_content(&content, 0, &plan);
+	if (error != SEGMENT_OK)
+		return error == SEGMENT_TOO_MANY || error == SEGMENT_TOO_LONG
+		    ? HOP_E_TOO_LARGE
+		    : HOP_E_INVALID;
 	env.has_parts = 1;
 	env.parts = plan->segments;
 	submit_put(&origin.has_source, &origin.source, s.source);

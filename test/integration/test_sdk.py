@@ -213,6 +213,7 @@ def test_fields(probe):
                  dispatch=dict(attempt=2, possible_dup=True,
                                expires_in_ms=1 << 40, accepted_at=12345,
                                part_done=[1, 3]))
+    probe.wait_log("probe.message")
     out = probe.process.output()
     for text in ("name=to len=13", "name=from len=3 value=HOP",
                  "name=account len=4 value=demo",
@@ -364,6 +365,7 @@ def test_hook(folder, dist, program):
             state=pb.DELIVERED, error=b"000", done_at=17, text=b"receipt"),
             report=pb.Report(url=b"http://127.0.0.1/x"))
         assert r.code == RESULT.OK and not r.part
+        p.wait_log("probe.message")
         out = p.process.output()
         assert "name=url len=18" in out and "name=error len=3" in out
         numbers = dict(re.findall(r"n=(\d+) value=(\d+)", out))
@@ -374,7 +376,7 @@ def test_hook(folder, dist, program):
         p.bus.on_submit = lambda link, submits: None
         ref = p.tell(box, "HELLO", kind=pb.MO, to="12345", from_="49151")
         s = box.wait(lambda: box.submits and box.submits[0])
-        assert s.envelope.account == b"demo" and s.envelope.to == b"49151"
+        assert s.envelope.account == b"demo" and s.envelope.to == b"491511234"
         assert len(s.envelope.reply_to) == 16 and s.envelope.parts == 1
         assert getattr(s.envelope, "class") == pb.ALERT
         assert s.envelope.validity_ms == 60000 and s.report.mask == 31
@@ -398,7 +400,7 @@ def test_settings_and_reload(probe):
     probe.configure('word = "two";')
     probe.process.kill(signal.SIGHUP)
     probe.wait_log("config.reloaded")
-    assert "word=two number=-1 flag=0 ms=1 deep=none" in probe.process.output()
+    probe.wait_log("word=two number=-1 flag=0 ms=1 deep=none")
     for settings, why in (('word = "refuse";', "refuses its new settings"),
                           ('word = 1;', "settings.word"),
                           ('wrod = "x";', "settings.wrod")):
@@ -438,7 +440,7 @@ def test_options(probe, dist):
     probe.env.update(HOPYARD_CONFIG=probe.config, HOPYARD_NAME="p1")
     probe.start("--log-level", "info")
     probe.up()
-    assert "probe.start name=p1" in probe.process.output()
+    probe.wait_log("probe.start name=p1")
 
 
 def test_metrics(probe):
@@ -459,9 +461,9 @@ def test_drain(probe):
     held = probe.tell(box, "hold")
     probe.answer(box, "ok 1")
     assert probe.process.stop() == 0
-    assert box.result(held).code == RESULT.NOT_NOW
+    assert box.wait_result(held).code == RESULT.NOT_NOW
+    box.wait_frame(pb.BYE)
     assert box.link_states[-1].state == pb.LinkState.DOWN
-    assert box.frames[-1].type == pb.BYE
     assert "probe.drain draining=1 in_hand=1" in probe.process.output()
     assert "probe.stop arg=mine" in probe.process.output()
 
@@ -488,4 +490,4 @@ def test_stops_itself(probe):
     box = probe.start().up()
     probe.answer(box, "end")
     assert probe.process.wait() == 0
-    assert box.frames[-1].type == pb.BYE
+    box.wait_frame(pb.BYE)

@@ -147,6 +147,10 @@ give_mo(struct hop_box *box, struct hop_message *m, const char *text)
 	in.text = hop_data(huge, sizeof(huge));
 	if (hop_incoming(box, &in, on_acked, m) != HOP_E_TOO_LARGE)
 		abort();
+	in.text = hop_str("\xff\xfe");
+	if (hop_incoming(box, &in, on_acked, m) != HOP_E_INVALID)
+		abort();
+	in.to = hop_str("+12345");
 	in.text = hop_str(text);
 	in.segment_total = 2;
 	in.segment_number = 1;
@@ -169,7 +173,18 @@ give_submit(struct hop_box *box, struct hop_message *m)
 	s.account = hop_str("demo");
 	s.to = hop_message_bytes(m, HOP_FROM);
 	s.from = hop_message_bytes(m, HOP_TO);
+	s.text = hop_str("\xc3");
+	if (hop_submit(box, &s, NULL, on_acked, m) != HOP_E_INVALID)
+		abort();
 	s.text = hop_str("thank you");
+	s.to = hop_str("nobody");
+	if (hop_submit(box, &s, NULL, on_acked, m) != HOP_E_INVALID)
+		abort();
+	s.to = hop_str("+49 (151) 1234");
+	s.from = hop_str("a sender that is too long");
+	if (hop_submit(box, &s, NULL, on_acked, m) != HOP_E_INVALID)
+		abort();
+	s.from = hop_message_bytes(m, HOP_TO);
 	s.reply_to = hop_message_bytes(m, HOP_ID);
 	s.report_mask = 31;
 	s.report_url = hop_str("http://127.0.0.1/dlr");

@@ -79,7 +79,7 @@ hop_str(const char *s)
 enum hop_error {
 	HOP_E_INVALID = -1, /* an argument that makes no sense */
 	HOP_E_FULL = -2,    /* too much is unacknowledged: hold your source back
-			       until `writable` */
+			       until `writable`; or the process is ending */
 	HOP_E_TOO_LARGE = -3, /* fits in no frame */
 	HOP_E_ROLE = -4,      /* not for a box of this role */
 };
@@ -397,7 +397,9 @@ HOP_API int hop_incoming(struct hop_box *, const struct hop_incoming *,
 /* A message of a customer. */
 struct hop_submit {
 	size_t size; /* sizeof(struct hop_submit) */
-	struct hop_bytes account, to, from;
+	struct hop_bytes account;
+	struct hop_bytes to;   /* digits, as people write them: "+49 151 ..." */
+	struct hop_bytes from; /* number, or up to 11 characters of ASCII */
 	struct hop_bytes text; /* UTF-8; or */
 	struct hop_bytes data; /* octets, with coding HOP_BINARY */
 	struct hop_bytes udh;
@@ -440,8 +442,8 @@ enum hop_level {
 
 /*
  * One line: event is a stable dotted word, fmt is "key=%s key=%u ...".
- * Conversions are s d i u x c with l, ll or z, and a precision for s.  Each
- * value is quoted and escaped where needed.  Never a secret, a text or a whole
+ * Conversions are s d i u x c with l, ll or z, and a precision for s, and no
+ * others: another one is a mistake that ends the process.  Each value is quoted and escaped where needed.  Never a secret, a text or a whole
  * number: hop_log_number() has numbers as the configuration wants them.
  */
 HOP_API void hop_log(int level, const char *event, const char *fmt, ...)
