@@ -11,7 +11,6 @@
 
 #include "boxes/sdk/process.h"
 #include "common/box.h"
-#include "common/crash.h"
 #include "common/daemon.h"
 #include "common/inbound.h"
 #include "common/log.h"
@@ -84,7 +83,6 @@ incoming_send(struct hop_box *b, struct pending *p)
 	if (box_send_item(b->box, HOPYARD__V1__FRAME_TYPE__INBOUND, &item,
 		(uint64_t)(uintptr_t)p) != 0)
 		return false;
-	CRASH_POINT("sdk.inbound_queued");
 	return true;
 }
 
@@ -133,7 +131,6 @@ incoming_on_acked(
 	struct pending *p = (struct pending *)(uintptr_t)cookie;
 	static struct log_limit limit;
 
-	CRASH_POINT("sdk.inbound_acked");
 	TAILQ_REMOVE(&b->pending, p, entry);
 	if (code == HOPYARD__V1__ACK__CODE__UNAVAILABLE ||
 	    code == HOPYARD__V1__ACK__CODE__THROTTLED) {
@@ -152,6 +149,9 @@ incoming_on_acked(
 	if (p->cb != NULL)
 		p->cb(b, (int)code, text, p->arg);
 	incoming_free(b, p);
+	if (b->writable_owed && b->pending_count < INCOMING_MAX / 2 &&
+	    b->pending_bytes < INCOMING_BYTES / 2)
+		process_tell_writable(b);
 }
 
 void
@@ -171,9 +171,10 @@ incoming_stop(struct hop_box *b)
 
 /* Packs both and hands them on. */
 static int
-incoming_pass_on(struct hop_box *b, Hopyard__V1__Envelope *env,
+incoming_pass_on(struct hop_box *b, const Hopyard__V1__Envelope *envelope,
     const ProtobufCMessage *body, hop_ack_cb *cb, void *arg)
 {
+	Hopyard__V1__Envelope env = *envelope;
 	const char *name = daemon_name(b->daemon);
 	size_t env_len, body_len;
 	struct pending *p;
@@ -182,23 +183,26 @@ incoming_pass_on(struct hop_box *b, Hopyard__V1__Envelope *env,
 	if (b->box == NULL || b->state == PROCESS_CLOSING)
 		return HOP_E_FULL;
 	uuid_new(id);
-	env->id = process_pb(hop_data(id, sizeof(id)));
-	incoming_put(&env->has_link, &env->link, hop_str(name));
-	env_len = hopyard__v1__envelope__get_packed_size(env);
+	env.id = process_pb(hop_data(id, sizeof(id)));
+	incoming_put(&env.has_link, &env.link, hop_str(name));
+	env_len = hopyard__v1__envelope__get_packed_size(&env);
 	body_len = protobuf_c_message_get_packed_size(body);
 	if (env_len + body_len > INCOMING_ITEM_BYTES)
 		return HOP_E_TOO_LARGE;
 	if (b->pending_count == INCOMING_MAX ||
 	    env_len + body_len > INCOMING_BYTES - b->pending_bytes ||
-	    !box_can_send(b->box))
+	    !box_can_send(b->box)) {
+		b->writable_owed = true;
 		return HOP_E_FULL;
+	}
 	p = xmalloc(sizeof(*p) + env_len + body_len);
 	p->cb = cb;
 	p->arg = arg;
-	p->envelope = hopyard__v1__envelope__pack(env, p->octets);
+	p->envelope = hopyard__v1__envelope__pack(&env, p->octets);
 	p->body = protobuf_c_message_pack(body, p->octets + env_len);
 	if (!incoming_send(b, p)) {
 		free(p);
+		b->writable_owed = true;
 		return HOP_E_FULL;
 	}
 	TAILQ_INSERT_TAIL(&b->pending, p, entry);

@@ -14,7 +14,6 @@
 #include "boxes/sdk/process.h"
 #include "common/box.h"
 #include "common/clock.h"
-#include "common/crash.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/stats.h"
@@ -293,7 +292,6 @@ message_on_item(struct hop_box *b, const struct item *item)
 	if (map_get_u64(&b->by_ref, in.dispatch->ref) != NULL)
 		return; /* we said in IN_HAND that we have it */
 	m = message_new(b, &in);
-	CRASH_POINT("sdk.taken");
 	if (in.content == NULL && in.notice == NULL)
 		hop_refuse(m, HOP_FAIL, "content is malformed");
 	else if (b->state >= PROCESS_DRAINING)
@@ -409,7 +407,6 @@ message_send(struct hop_message *m, struct bytes packed)
 
 	/* Its size was looked at when it was made. */
 	assert(rc != UV_EMSGSIZE);
-	CRASH_POINT("sdk.result_queued");
 	return rc == 0;
 }
 

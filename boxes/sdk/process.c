@@ -92,6 +92,16 @@ process_turn_cb(void *arg)
 		process_enter_state(b, PROCESS_CLOSING);
 }
 
+void
+process_tell_writable(struct hop_box *b)
+{
+	if (!b->writable_owed || b->box == NULL || !box_can_send(b->box))
+		return;
+	b->writable_owed = false;
+	if (b->opts.writable != NULL)
+		b->opts.writable(b, b->opts.arg);
+}
+
 /* --------------------------------------------------------------- from box.c */
 
 static void
@@ -225,8 +235,7 @@ process_box_writable(struct box *box UNUSED, void *arg)
 	message_flush(b);
 	if (b->submitter != NULL)
 		submitter_on_ready(b->submitter);
-	if (b->opts.writable != NULL && box_can_send(b->box))
-		b->opts.writable(b, b->opts.arg);
+	process_tell_writable(b);
 }
 
 /* ------------------------------------------------------------ from daemon.c */

@@ -63,6 +63,7 @@ struct hop_box {
 	/* incoming.c: INBOUND that is not settled. */
 	struct pendings pending; /* all */
 	size_t pending_count, pending_bytes;
+	bool writable_owed;    /* HOP_E_FULL was returned */
 	struct pendings again; /* refused as not now; moved from pending */
 	uv_timer_t again_timer;
 
@@ -90,6 +91,9 @@ bool process_is_utf8(struct hop_bytes) WARN_UNUSED;
 
 /* Something was settled: perhaps it was the last that the end waits for. */
 void process_progress(struct hop_box *);
+
+/* There is room after HOP_E_FULL, as far as the caller knows. */
+void process_tell_writable(struct hop_box *);
 
 /* message.c */
 void message_on_ready(struct hop_box *);

@@ -355,6 +355,24 @@ def test_incoming(probe):
     probe.wait_log('text="no such rule"')
 
 
+def test_full(probe):
+    """What the bus does not settle is bounded; room is told when it is there,
+    and everything arrives."""
+    box = probe.start().up()
+    probe.bus.auto_ack = set()
+    ref = probe.tell(box, "flood")
+    probe.wait_log("probe.flood")
+    n = int(re.search(r"probe.flood n=(\d+) error=\"too much",
+                      probe.process.output()).group(1))
+    assert 1000 < n <= 8192
+    assert box.result(ref) is None
+    probe.bus.auto_ack = {pb.RESULT, pb.INBOUND}
+    box.ack()
+    assert box.wait_result(ref, 30).part[0].smsc_id == b"writable"
+    box.wait(lambda: len(box.inbound) == n, 30, "all of them")
+    assert len({e.id for _, e, _ in box.inbound}) == n
+
+
 # ---------------------------------------------------------------------- hook
 
 def test_hook(folder, dist, program):

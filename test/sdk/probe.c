@@ -159,6 +159,39 @@ give_mo(struct hop_box *box, struct hop_message *m, const char *text)
 		abort();
 }
 
+/* Messages from handsets until there is no room; held until there is. */
+static void
+flood(struct hop_box *box, struct hop_message *m)
+{
+	struct hop_incoming in = { .size = sizeof(in) };
+	unsigned n = 0;
+	int rc;
+
+	in.to = hop_str("12345");
+	in.from = hop_str("49151");
+	in.text = hop_str("flood");
+	while ((rc = hop_incoming(box, &in, NULL, NULL)) == 0)
+		n++;
+	hop_log(
+	    HOP_LOG_INFO, "probe.flood", "n=%u error=%s", n, hop_strerror(rc));
+	if (rc != HOP_E_FULL)
+		abort();
+	held = m;
+}
+
+static void
+on_writable(struct hop_box *box, void *arg)
+{
+	struct hop_message *m = held;
+
+	(void)box;
+	(void)arg;
+	hop_log(HOP_LOG_INFO, "probe.writable", "held=%d", m != NULL);
+	held = NULL;
+	if (m != NULL)
+		hop_sent(m, hop_str("writable"));
+}
+
 /* The hook answers an incoming message. */
 static void
 give_submit(struct hop_box *box, struct hop_message *m)
@@ -226,6 +259,8 @@ on_message(struct hop_box *box, struct hop_message *m, void *arg)
 		give_receipt(box, m);
 	} else if (strncmp(word, "mo ", 3) == 0) {
 		give_mo(box, m, word + 3);
+	} else if (strcmp(word, "flood") == 0) {
+		flood(box, m);
 	} else if (strcmp(word, "hold") == 0) {
 		hop_message_set_user(m, box);
 		held = m;
@@ -331,6 +366,7 @@ main(int argc, char **argv)
 		.message = on_message,
 		.recall = on_recall,
 		.bus = on_bus,
+		.writable = on_writable,
 		.reload = on_reload,
 		.drain = on_drain,
 		.stop = on_stop,

@@ -443,8 +443,9 @@ enum hop_level {
 /*
  * One line: event is a stable dotted word, fmt is "key=%s key=%u ...".
  * Conversions are s d i u x c with l, ll or z, and a precision for s, and no
- * others: another one is a mistake that ends the process.  Each value is quoted and escaped where needed.  Never a secret, a text or a whole
- * number: hop_log_number() has numbers as the configuration wants them.
+ * others: another one is a mistake that ends the process.  Each value is quoted
+ * and escaped where needed.  Never a secret, a text or a whole number:
+ * hop_log_number() has numbers as the configuration wants them.
  */
 HOP_API void hop_log(int level, const char *event, const char *fmt, ...)
     HOP_PRINTF(3, 4);
