@@ -9,6 +9,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections import Counter
@@ -19,7 +21,7 @@ import pytest
 from busclient import BusClient, MemoryStore, wait_for_bus
 from harness import Process, wait_until
 from hook import Server
-from hopbus import pb
+from hopbus import ROOT, pb
 from sdk import Dist
 from test_echo_connector import Front
 
@@ -358,6 +360,25 @@ def test_line_front(dist):
         assert suite.one.stop(40) is not None
     finally:
         suite.stop()
+
+
+def test_echo_conforms(dist, tmp_path):
+    """hop-conform plays the bus to it."""
+    program = dist.example(tmp_path, "echo-box")
+    config = tmp_path / "in.cfg"
+    config.write_text('bus = { socket = "@BUS@"; }; boxes = ( { name = "one"; '
+                      'type = "echo-box"; role = "connector"; exec = "false"; '
+                      'settings = { file = "@DIR@/messages"; }; } );')
+    done = subprocess.run(
+        [sys.executable, os.path.join(ROOT, "tools", "conform", "hop-conform"),
+         "-p", "connector", "-n", "one", "-T", "echo-box", "-j", "4", "-x",
+         "5", "--", "sh", "-c", "sed 's,@BUS@,{bus},;s,@DIR@,{dir},' %s "
+         ">{dir}/hopyard.cfg && exec %s -c {dir}/hopyard.cfg"
+         % (config, program)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=dist.env,
+        stderr=subprocess.STDOUT, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert "# conforms: " in done.stdout
 
 
 def test_hopctl_shows_it(dist):

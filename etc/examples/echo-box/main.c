@@ -15,35 +15,56 @@
 
 #include <hopyard/box.h>
 
+#define WINDOW 100 /* messages here at a time */
+
 static FILE *out;
 static struct hop_metric *written;
 
-/* The receipt is on disk: from now on the message may be forgotten here. */
-static void
-on_receipt_stored(struct hop_box *box, int ack, const char *text, void *arg)
+/* Written, and no room for their receipts yet. */
+static struct hop_message *waiting[WINDOW];
+static size_t n_waiting;
+
+/*
+ * What became of a message that was written.  The customer may want no report;
+ * else the carrier's receipt comes, here at once: it is from the handset and to
+ * the sender.  It goes before the result, so that a box that is killed in between
+ * gets the message again, and no receipt is missing.
+ */
+static bool
+report(struct hop_box *box, struct hop_message *m)
 {
-	struct hop_message *m = arg;
+	struct hop_receipt receipt = { .size = sizeof(receipt) };
 	char id[HOP_ID_TEXT_LEN];
 
-	(void)box;
-	if (!hop_ack_ok(ack))
-		hop_log(HOP_LOG_WARN, "carrier.receipt", "ack=%d text=%s", ack,
-		    text == NULL ? "" : text);
-	hop_sent(m, hop_str(hop_message_id(m, id)));
+	hop_message_id(m, id);
+	receipt.state = HOP_DELIVERED;
+	receipt.smsc_id = hop_str(id);
+	receipt.to = hop_message_bytes(m, HOP_FROM);
+	receipt.from = hop_message_bytes(m, HOP_TO);
+	if (hop_message_number(m, HOP_REPORT_MASK, 0) != 0 &&
+	    hop_receipt(box, &receipt, NULL, NULL) != 0)
+		return false;
+	hop_sent(m, hop_str(id));
+	return true;
+}
+
+static void
+on_writable(struct hop_box *box, void *arg)
+{
+	(void)arg;
+	while (n_waiting > 0 && report(box, waiting[n_waiting - 1]))
+		n_waiting--;
 }
 
 static void
 on_message(struct hop_box *box, struct hop_message *m, void *arg)
 {
 	struct hop_bytes to = hop_message_bytes(m, HOP_TO);
-	struct hop_bytes from = hop_message_bytes(m, HOP_FROM);
-	struct hop_receipt receipt = { .size = sizeof(receipt) };
 	char id[HOP_ID_TEXT_LEN];
-	int rc;
 
 	(void)arg;
-	hop_message_id(m, id);
-	if (fprintf(out, "%s %.*s%s\n", id, (int)to.len, (const char *)to.p,
+	if (fprintf(out, "%s %.*s%s\n", hop_message_id(m, id), (int)to.len,
+		(const char *)to.p,
 		hop_message_number(m, HOP_POSSIBLE_DUP, 0) ? " again" : "") <
 		0 ||
 	    fflush(out) != 0) {
@@ -53,24 +74,8 @@ on_message(struct hop_box *box, struct hop_message *m, void *arg)
 		return;
 	}
 	hop_metric_add(written, 1);
-
-	/*
-	 * The customer wants no report: done.  Else the carrier's receipt comes,
-	 * here at once; it is from the handset and to the sender.  The message is
-	 * held until the receipt is safe, as this carrier has only one chance to
-	 * give it: one that is killed in between gets the message again.
-	 */
-	if (hop_message_number(m, HOP_REPORT_MASK, 0) == 0) {
-		hop_sent(m, hop_str(id));
-		return;
-	}
-	receipt.state = HOP_DELIVERED;
-	receipt.smsc_id = hop_str(id);
-	receipt.to = from;
-	receipt.from = to;
-	rc = hop_receipt(box, &receipt, on_receipt_stored, m);
-	if (rc != 0)
-		hop_refuse(m, HOP_UNKNOWN, hop_strerror(rc));
+	if (!report(box, m))
+		waiting[n_waiting++] = m; /* not more than the window */
 }
 
 static int
@@ -110,8 +115,9 @@ main(int argc, char **argv)
 		.role = HOP_CONNECTOR,
 		.start = on_start,
 		.message = on_message,
+		.writable = on_writable,
 		.stop = on_stop,
-		.window = 100,
+		.window = WINDOW,
 	};
 
 	return hop_box_run(&opts, argc, argv);
