@@ -36,6 +36,8 @@ struct broker {
 	uint32_t last_id;
 	struct peer *store; /* the store box, or NULL */
 	uint8_t instance[16];
+	bool draining;
+	bool dirty_all; /* more than `dirty` holds */
 	bool store_up;
 	char store_detail[160];
 	bool rewound; /* the database has lost what we cannot give it again */
@@ -49,15 +51,13 @@ struct broker {
 	uv_timer_t ack_timer; /* while acks wait for company */
 	uint32_t dirty[1024]; /* ids of peers with something to flush */
 	size_t dirty_count;
-	bool dirty_all;
 
 	struct map calls; /* relayed calls, by our correlation */
 	uint64_t next_call;
 	uint32_t tap_peer; /* who watches, 0 nobody */
 	uint64_t tap_correlation;
 	char tap_filter[64];
-	uint64_t started; /* wall ms */
-	bool draining;
+	uint64_t started;        /* wall ms */
 	uint64_t draining_since; /* mono ms */
 	uint64_t version;
 	struct arena horizon_arena;
