@@ -292,11 +292,13 @@ def ten_times(overload, figures, seconds, warmup):
 
 @pytest.mark.faults
 def test_ten_times_what_can_be_written(overload, figures):
-    """It goes on, and whoever has to come again is told so soon; with the
-    machine to itself the figures of the long form hold as well."""
+    """It goes on; and nobody waits for the five seconds after which a server
+    gives up, as all did when they were let in.  What depends on the machine is
+    in the long form."""
     peak, over, after, goodput = ten_times(overload, figures, 14, 7)
-    assert goodput >= 0.5 * peak["rate"]
-    assert over["failed_ms"]["p50"] <= 50 or SANITIZED
+    assert goodput >= 0.25 * peak["rate"]
+    assert over["ok_ms"]["p50"] <= 1000
+    assert over["failed_ms"]["p99"] <= 2500
 
 
 @pytest.mark.slow
@@ -320,7 +322,7 @@ def test_come_back(figures):
     seconds; another one goes on sending.  (Short: test_smpps_load.py.)"""
     sys.path.insert(0, os.path.join(ROOT, "test", "bench"))
     import binds
-    count, rate = 5000, 4000
+    count, rate = int(os.environ.get("CUSTOMERS", 5000)), 4000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     suite = binds.Suite(count, False)
@@ -336,10 +338,10 @@ def test_come_back(figures):
     finally:
         suite.stop()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    figures("T-33 5,000 new: all bound after %.0f s, %s times told to come "
+    figures("T-33 %d new: all bound after %.0f s, %s times told to come "
             "later; again after a loss: %.1f s, %s; another %.0f/s, alone "
-            "%.0f/s" % (first, later.get("0x8", 0), again, refused, beside,
-                        alone))
+            "%.0f/s" % (count, first, later.get("0x8", 0), again, refused,
+                        beside, alone))
     # No more wait for their password than the server says it keeps.
     assert set(later) <= {"0x8"} and not refused
     assert again <= 60
