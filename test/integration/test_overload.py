@@ -230,7 +230,7 @@ class Probe:
 
 def within(s, seconds, first):
     """What is taken when no more is asked for at a time than goes."""
-    r = load_result(s.load("a", "--binds", "4", "--window", "50", "--for",
+    r = load_result(s.load("a", "--binds", "4", "--window", "15", "--for",
                            "%ds" % seconds, "--to", "49151%n", "--first",
                            str(first)), seconds + 60)
     assert set(r["by_status"]) == {"ESME_ROK"}, r
