@@ -49,6 +49,11 @@
 #define BOX_STABLE_MS    5000 /* ready for so long: back-off starts anew */
 #define BOX_COMPLAIN_MS  30000
 #define BOX_IN_HAND      4096 /* refs of one frame */
+/* With several addresses: no time is lost with one where nobody answers. */
+#define BOX_ANSWER_ONE_MS 2000
+#define BOX_RETRY_ONE_MS  400
+#define BOX_STANDBY_MS    200 /* after a bus that says that it stands by */
+#define BOX_LEASE_TICK_MS 500 /* of a bus with a lease: how often it is asked */
 
 #define BOX_UNPACK(box, name, f)                                               \
 	box_unpack(box, &hopyard__v1__##name##__descriptor, f)
@@ -109,6 +114,10 @@ struct box {
 	uint64_t complained;  /* last warning about the bus being away */
 	uint64_t last_ping;   /* clock_mono_ms(), 0 = none outstanding */
 	unsigned ping_ticks;  /* of the timer since then */
+	/* The bus is sure of its cell until then; 0: it has no lease. */
+	uint64_t lease_until; /* clock_mono_ms() */
+	uint64_t lease_asked; /* clock_mono_ms(), when we last looked */
+	size_t standbys;      /* in a row that only stand by */
 
 	/* What the Welcome said, and what has been used of it. */
 	Hopyard__V1__Welcome welcome; /* strings point to the two below */
@@ -347,6 +356,8 @@ box_random(struct box *b)
 static uint64_t
 box_retry_delay(struct box *b)
 {
+	uint64_t most =
+	    b->address_count > 1 ? BOX_RETRY_ONE_MS : BOX_RETRY_MAX_MS;
 	uint64_t ms;
 
 	if (b->retry_at_ms > 0) {
@@ -355,10 +366,23 @@ box_retry_delay(struct box *b)
 	} else {
 		ms = b->retry_ms;
 		b->retry_ms *= 2;
-		if (b->retry_ms > BOX_RETRY_MAX_MS)
-			b->retry_ms = BOX_RETRY_MAX_MS;
+		if (b->retry_ms > most)
+			b->retry_ms = most;
 	}
 	return ms / 2 + box_random(b) % (ms + 1);
+}
+
+/* To wait for a connection, and for the Welcome. */
+static uint64_t
+box_answer_ms(const struct box *b)
+{
+	return b->address_count > 1 ? BOX_ANSWER_ONE_MS : BOX_ANSWER_MS;
+}
+
+static void
+box_next_address(struct box *b)
+{
+	b->address = (b->address + 1) % b->address_count;
 }
 
 static bool
@@ -390,7 +414,7 @@ box_drop(struct box *b, const char *reason, const char *detail)
 			b->retry_ms = BOX_RETRY_MIN_MS;
 	} else {
 		/* Perhaps the next one of the list is better. */
-		b->address = (b->address + 1) % b->address_count;
+		box_next_address(b);
 		if (box_may_complain(b))
 			log_warn("bus.away",
 			    "address=%s reason=%s detail=%s next=%s", address,
@@ -451,7 +475,7 @@ box_connect(struct box *b)
 	}
 	log_error("bus.address", "address=%s error=%s", address,
 	    "not an address: unix:/path, host:port or [v6]:port");
-	b->address = (b->address + 1) % b->address_count;
+	box_next_address(b);
 	b->retry_ms = BOX_RETRY_MAX_MS;
 	box_enter_state(b, BOX_WAITING);
 }
@@ -482,6 +506,57 @@ box_check_silence(struct box *b)
 }
 
 static void
+box_ping(struct box *b)
+{
+	if (b->last_ping == 0)
+		b->ping_ticks = 0;
+	b->last_ping = b->lease_asked = clock_mono_ms();
+	/* The answer tells when it was asked. */
+	box_put_message(b, HOPYARD__V1__FRAME_TYPE__PING, b->last_ping, NULL);
+}
+
+static bool
+box_lease_over(const struct box *b)
+{
+	return b->lease_until != 0 && clock_mono_ms() >= b->lease_until;
+}
+
+/*
+ * The bus is asked all the time whether it still has the cell.  One that is
+ * alive and not sure says so, and will say when to go; one that does not answer
+ * is left when its lease is over: by then another may have taken its place.
+ */
+static void
+box_check_lease(struct box *b)
+{
+	b->ping_ticks++;
+	if (b->last_ping == 0) {
+		if (clock_mono_ms() - b->lease_asked >= BOX_LEASE_TICK_MS)
+			box_ping(b);
+	} else if (box_lease_over(b) && b->ping_ticks > 2) {
+		box_drop(b, "silent", "its lease is over");
+		box_next_address(b);
+	}
+}
+
+static void
+box_on_pong(struct box *b, const struct frame *f)
+{
+	const Hopyard__V1__Pong *pong;
+
+	if (b->lease_until == 0)
+		return;
+	pong = BOX_UNPACK(b, pong, f);
+	if (pong == NULL || f->correlation != b->last_ping)
+		return;
+	b->last_ping = 0;
+	/* From when we asked, so that it is never more than the bus has. */
+	if (pong->has_lease_ms &&
+	    f->correlation + pong->lease_ms > b->lease_until)
+		b->lease_until = f->correlation + pong->lease_ms;
+}
+
+static void
 box_timer_cb(uv_timer_t *timer)
 {
 	struct box *b = timer->data;
@@ -497,12 +572,22 @@ box_timer_cb(uv_timer_t *timer)
 	case BOX_WELCOMED:
 	case BOX_READY:
 		box_expire_calls(b);
-		box_check_silence(b);
+		if (b->lease_until != 0)
+			box_check_lease(b);
+		else
+			box_check_silence(b);
 		break;
 	case BOX_DROPPING:
 	case BOX_CLOSING:
 		break;
 	}
+}
+
+/* Between two looks when nothing is asked. */
+static uint64_t
+box_idle_tick(const struct box *b)
+{
+	return b->lease_until != 0 ? BOX_LEASE_TICK_MS : BOX_TICK_MS;
 }
 
 static void
@@ -549,15 +634,16 @@ box_enter_state(struct box *b, enum box_state next)
 		uv_timer_start(&b->timer, box_timer_cb, box_retry_delay(b), 0);
 		break;
 	case BOX_CONNECTING:
-		uv_timer_start(&b->timer, box_timer_cb, BOX_ANSWER_MS, 0);
+		uv_timer_start(&b->timer, box_timer_cb, box_answer_ms(b), 0);
 		break;
 	case BOX_HELLO:
-		uv_timer_start(&b->timer, box_timer_cb, BOX_ANSWER_MS, 0);
+		uv_timer_start(&b->timer, box_timer_cb, box_answer_ms(b), 0);
 		box_send_hello(b);
 		break;
 	case BOX_WELCOMED:
 		b->tick_ms = 0;
-		box_start_ticks(b, BOX_TICK_MS);
+		box_start_ticks(b, box_idle_tick(b));
+		b->standbys = 0;
 		b->used_items = b->used_bytes = 0;
 		b->granted_items = b->granted_bytes = b->got_items = 0;
 		b->grant_changed = false;
@@ -836,6 +922,12 @@ box_on_items(struct box *b, const struct frame *f)
 			box_bad_frame(b, f, "more items than were granted");
 			return;
 		}
+		/* It may have lain on the way while another bus took over,
+		 * which gives it to us again. */
+		if (b->lease_until != 0 && box_lease_over(b)) {
+			box_drop(b, "items", "after the end of its lease");
+			return;
+		}
 	}
 	b->ops->items(b, f->type, &items, b->arg);
 }
@@ -848,7 +940,7 @@ box_ask_end(struct box *b, struct box_ask *ask)
 	map_del_u64(&b->calls, ask->correlation);
 	TAILQ_REMOVE(&b->asked, ask, entry);
 	if (TAILQ_EMPTY(&b->asked) && box_welcomed(b))
-		box_start_ticks(b, BOX_TICK_MS);
+		box_start_ticks(b, box_idle_tick(b));
 }
 
 /* To be answered by us, at the end of the turn. */
@@ -1114,6 +1206,7 @@ box_keep_welcome(struct box *b, const Hopyard__V1__Welcome *w)
 	if (w->epoch != 0 || !b->had_epoch)
 		b->epoch = w->epoch;
 	b->had_epoch = true;
+	b->lease_until = w->has_lease_ms ? b->state_since + w->lease_ms : 0;
 	b->frame_items =
 	    w->max_items < FRAME_MAX_ITEMS ? w->max_items : FRAME_MAX_ITEMS;
 	b->credit_items = w->credit_items;
@@ -1160,6 +1253,25 @@ box_nak_code(const Hopyard__V1__Nak *nak)
 	}
 }
 
+/*
+ * Another one has the cell, or will have it in a moment: no matter for people,
+ * unless nobody has it for long.
+ */
+static void
+box_on_standby(struct box *b, const char *text)
+{
+	const char *address = b->addresses[b->address];
+
+	/* All of the list without a pause, and then again. */
+	b->standbys++;
+	b->retry_at_ms =
+	    b->standbys % b->address_count == 0 ? BOX_STANDBY_MS : 1;
+	log_debug("bus.standby", "address=%s text=%s", address, text);
+	if (b->complained == 0)
+		b->complained = clock_mono_ms();
+	box_drop(b, "standby", text);
+}
+
 static void
 box_on_nak(struct box *b, const struct frame *f)
 {
@@ -1178,6 +1290,11 @@ box_on_nak(struct box *b, const struct frame *f)
 	name = code != NULL ? code->name : "UNKNOWN";
 	text = nak->text != NULL ? nak->text : "";
 
+	if (!box_welcomed(b) && b->address_count > 1 &&
+	    nak->code == HOPYARD__V1__NAK__CODE__NOT_READY) {
+		box_on_standby(b, text);
+		return;
+	}
 	if (!box_welcomed(b)) {
 		/* An operator has to do something, or a name has to become
 		 * free: try on, slowly. */
@@ -1221,7 +1338,12 @@ box_on_bye(struct box *b, const struct frame *f)
 	if (bye->has_reconnect_ms)
 		b->retry_at_ms =
 		    bye->reconnect_ms < 60000 ? bye->reconnect_ms : 60000;
+	else if (b->address_count > 1)
+		b->retry_at_ms = 1;
 	box_drop(b, "bye", bye->reason != NULL ? bye->reason : "");
+	/* It knows why: another one is the better choice. */
+	if (b->address_count > 1)
+		box_next_address(b);
 }
 
 static void
@@ -1290,8 +1412,11 @@ box_on_frame(struct box *b, const struct frame *f)
 	case HOPYARD__V1__FRAME_TYPE__PING:
 		box_put_message(
 		    b, HOPYARD__V1__FRAME_TYPE__PONG, f->correlation, NULL);
+		if (box_lease_over(b))
+			box_ping(b);
 		break;
 	case HOPYARD__V1__FRAME_TYPE__PONG:
+		box_on_pong(b, f);
 		break;
 	case HOPYARD__V1__FRAME_TYPE__NAK:
 		box_on_nak(b, f);

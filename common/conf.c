@@ -1540,6 +1540,15 @@ conf_sub(const struct conf_group *g, const char *key)
 	return conf_value_of(g, key, CONF_GROUP)->u.sub;
 }
 
+const char *
+conf_bus(const struct conf *c)
+{
+	const struct conf_group *bus = conf_section(c, "bus");
+	const char *connect = conf_str(bus, "connect");
+
+	return connect[0] != '\0' ? connect : conf_str(bus, "socket");
+}
+
 bool
 conf_is_set(const struct conf_group *g, const char *key)
 {

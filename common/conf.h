@@ -86,6 +86,8 @@ const struct conf_group *conf_sub(const struct conf_group *, const char *key);
 size_t conf_subs(const struct conf_group *, const char *key);
 const struct conf_group *conf_sub_at(
     const struct conf_group *, const char *key, size_t);
+/* Where boxes of this host find the bus: addresses as box.h takes them. */
+const char *conf_bus(const struct conf *);
 bool conf_is_set(const struct conf_group *, const char *key);
 /* A group that is handed on as it is (settings of a box), as JSON; or NULL. */
 const char *conf_unread(const struct conf_group *, const char *key);

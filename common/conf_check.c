@@ -18,6 +18,7 @@
 
 #define SOCKET_PATH_MAX 107 /* uv_pipe_bind() cuts longer ones in silence */
 #define NAME_MAX_LEN    63
+#define LEASE_MIN_MS    2000 /* boxes look twice a second */
 
 /* ------------------------------------------------------------------- forms */
 
@@ -711,6 +712,23 @@ check_exposed(struct check *k, const struct conf_group *g, bool *told)
 	}
 }
 
+/* Two buses that share a cell know each other by name. */
+static void
+check_lease(struct check *k)
+{
+	const struct conf_group *bus = conf_section(k->conf, "bus");
+	uint64_t ms = conf_duration(bus, "lease");
+
+	if (ms == 0)
+		return;
+	if (ms < LEASE_MIN_MS)
+		check_complain(
+		    k, bus, "lease", "a lease has two seconds at least");
+	if (!conf_is_set(k->conf->root, "node"))
+		check_complain(k, bus, "lease",
+		    "a lease needs a \"node\" of its own for each bus");
+}
+
 static bool
 group_secrets(const struct conf_group *g, struct buf *err)
 {
@@ -765,6 +783,7 @@ conf_check(const struct conf *c, struct buf *err, struct buf *warn)
 	map_init(&accounts);
 	check_unique(&k, "boxes", "name");
 	check_boxes(&k);
+	check_lease(&k);
 	check_listen(&k);
 	check_unique(&k, "accounts", "id");
 	check_unique(&k, "accounts", "username");

@@ -67,6 +67,16 @@ static const struct conf_row conf_table_bus_rows[] = {
 	{ "control", CONF_STR, CONF_SOCKET, CONF_BUS,
 	  .dflt = "/run/hopyard/ctl.sock",
 	  .help = "Unix socket for hopctl and the admin box." },
+	{ "lease", CONF_DURATION, CONF_ANY, CONF_BUS, .dflt = "0",
+	  .max = HOUR(1),
+	  .help = "Set where a second bus stands by, in the configuration of "
+	      "both: the bus that has the cell renews its claim all the time, "
+	      "and the other takes over when it has not done so for this long; "
+	      "5s is a good value, 0 says that there is no other bus." },
+	{ "connect", CONF_STR, CONF_ANY, CONF_RESTART, .dflt = "",
+	  .help = "Where boxes find the bus, such as \"/run/hopyard/a/bus.sock\"; "
+	      "several, separated by commas, are tried in turn; without it "
+	      "bus.socket, which the store box always uses." },
 	{ "ready_items", CONF_INT, .dflt = "100000", .min = 100,
 	  .max = 10000000,
 	  .help = "Messages held in memory, over all queues; more wait in the "

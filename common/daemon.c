@@ -60,6 +60,8 @@ struct daemon {
 
 	enum daemon_state state; /* written only by daemon_enter_state() */
 	int code;
+	bool again; /* exec instead of exit */
+	char **argv;
 	unsigned turns; /* left in DAEMON_STOPPING */
 	bool supervised;
 
@@ -486,6 +488,10 @@ daemon_signal_cb(uv_signal_t *h, int signum)
 		break;
 	case DAEMON_DRAINING:
 	case DAEMON_STOPPING:
+		if (d->again) {
+			d->again = false; /* it was to start anew */
+			return;
+		}
 		fatal("daemon.killed",
 		    "signal=%d what=\"second signal, no drain\"", signum);
 	}
@@ -624,6 +630,31 @@ daemon_start_threads(struct daemon *d)
 
 /* --------------------------------------------------------------- interface */
 
+/* What comes between two programs of one process waits for the second. */
+static void
+daemon_block_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	(void)pthread_sigmask(how, &set, NULL);
+}
+
+/* Every descriptor of ours is closed on exec. */
+static void
+daemon_exec(struct daemon *d)
+{
+	static char self[] = "/proc/self/exe";
+
+	execv(self, d->argv);
+	log_error("daemon.exec", "error=%s", strerror(errno));
+	log_flush();
+	d->code = 1;
+}
+
 static bool
 daemon_reload_asked(struct buf *lines)
 {
@@ -636,6 +667,7 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 	struct daemon *d = &the_daemon;
 	int code, rc;
 
+	d->argv = argv;
 	d->box = box;
 	d->arg = arg;
 	d->file = getenv("HOPYARD_CONFIG");
@@ -665,6 +697,7 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 		log_error("daemon.loop", "error=%s", uv_strerror(rc));
 		goto out;
 	}
+	daemon_block_signals(SIG_UNBLOCK);
 	if (daemon_start_threads(d) != 0)
 		goto out;
 	log_info("daemon.started",
@@ -679,12 +712,16 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 		uv_run(&d->loop, UV_RUN_DEFAULT);
 		log_info("daemon.stopped", "code=%d", d->code);
 	}
+	if (d->again)
+		daemon_block_signals(SIG_BLOCK);
 	if (box->fini != NULL)
 		box->fini(d, arg);
 out:
 	log_flush();
 	conf_free(d->conf);
 	d->conf = NULL;
+	if (d->again)
+		daemon_exec(d);
 	return d->code;
 }
 
@@ -739,6 +776,14 @@ daemon_stop(struct daemon *d, int code)
 		return;
 	d->code = code;
 	daemon_enter_state(d, DAEMON_STOPPING);
+}
+
+void
+daemon_again(struct daemon *d)
+{
+	/* Somebody wants it to end for good. */
+	d->again = d->state != DAEMON_DRAINING && d->state != DAEMON_STOPPING;
+	daemon_stop(d, 0);
 }
 
 void

@@ -74,6 +74,9 @@ void daemon_ready(struct daemon *);
 void daemon_drain(struct daemon *);
 /* End the loop after a last turn that writes what is waiting. */
 void daemon_stop(struct daemon *, int code);
+/* The same with code 0, and then the program starts anew, in this process: it
+ * has nothing in its memory that it could go on with. */
+void daemon_again(struct daemon *);
 /* Load the file again, as SIGHUP does.  On failure err has the complaints,
  * else warnings and what has changed. */
 bool daemon_reload(struct daemon *, struct buf *err);

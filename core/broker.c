@@ -215,6 +215,7 @@ static const struct {
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__NOTICE },
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__OVERDUE },
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__STORE_STATE },
+	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__RENEWED },
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__REPLY },
 	{ ROLE_FILTER, HOPYARD__V1__FRAME_TYPE__CREDIT },
 	{ ROLE_FILTER, HOPYARD__V1__FRAME_TYPE__VERDICT },
@@ -296,6 +297,7 @@ static bool
 admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 {
 	const struct conf_group *g = conf_box(b->engine->conf, h->name);
+	const char *why = NULL;
 	struct peer *old;
 	char text[200];
 	pid_t pid;
@@ -324,6 +326,8 @@ admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 		}
 	}
 	p->role = role_of(h->type, g);
+	if (p->role != ROLE_STORE && !cell_serves(b, &why))
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NOT_READY, why);
 	if (has_target(p->role) && engine_target(b->engine, h->name) == NULL)
 		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NOT_CONFIGURED,
 		    "the bus does not know this box yet");
@@ -402,6 +406,7 @@ broker_open_store(struct broker *b, struct peer *p)
 	o.node = copy;
 	o.has_accept_rewind = b->rewind_accepted;
 	o.accept_rewind = b->rewound_to;
+	cell_open(b, &o);
 	peer_send(p, HOPYARD__V1__FRAME_TYPE__OPEN, 0, &o.base);
 	/* All that this process knows beyond the database is void. */
 	if (b->rewind_accepted && b->engine->open)
@@ -414,8 +419,12 @@ broker_may_welcome(struct broker *b, struct peer *p)
 {
 	struct target *t;
 
+	const char *why;
+
 	if (p->role != ROLE_CONNECTOR)
 		return true;
+	if (!cell_serves(b, &why))
+		return false;
 	t = engine_target(b->engine, p->name);
 	if (clock_mono_ms() - p->since >= WELCOME_WAIT ||
 	    (b->engine->open && engine_succeed(b->engine, t, p->instance) == 0))
@@ -467,6 +476,9 @@ broker_welcome(struct broker *b, struct peer *p)
 	w.epoch = epoch;
 	w.max_frame = FRAME_MAX_PAYLOAD;
 	w.max_items = FRAME_MAX_ITEMS;
+	/* The store is where it comes from, and operators look at any. */
+	if (p->role != ROLE_STORE && p->role != ROLE_CONTROL)
+		w.has_lease_ms = cell_lease(b, &w.lease_ms);
 	peer_send(p, HOPYARD__V1__FRAME_TYPE__WELCOME, 0, &w.base);
 	if (p->role != ROLE_CONTROL)
 		log_info("box.connected",
@@ -489,6 +501,8 @@ broker_on_items(
 	struct engine *e = b->engine;
 	struct item it;
 
+	if (cell_is_quiet(&b->cell))
+		return;
 	while (items_next(its, &it)) {
 		if (type == HOPYARD__V1__FRAME_TYPE__SUBMIT) {
 			CRASH_POINT("bus.submit_read");
@@ -559,9 +573,8 @@ store_opened(struct broker *b, const struct frame *f)
 	    (was && o->last_seq > e->ledger.last_seq)) {
 		/* Somebody else has written since: this bus is not the owner
 		 * of the cell any more, and all it knows is stale. */
-		fatal("cell.lost", "epoch=%llu ours=%llu hint=%s",
-		    (unsigned long long)o->epoch, (unsigned long long)e->epoch,
-		    "another bus has taken over; this one starts anew");
+		cell_lost(b, o->epoch);
+		return NULL;
 	}
 	CRASH_POINT("bus.opened");
 	if (!engine_opened(e, o)) {
@@ -589,7 +602,7 @@ store_opened(struct broker *b, const struct frame *f)
 				e->held_until = e->now + WITHDRAW_WAIT;
 			if (fronts_here(b, NULL))
 				engine_hold_recovered(e, WITHDRAW_SOON);
-			daemon_ready(b->daemon);
+			cell_opened(b);
 		}
 	}
 	return NULL;
@@ -600,6 +613,7 @@ store_frame(struct broker *b, struct peer *p, const struct frame *f)
 {
 	const Hopyard__V1__Horizon *h;
 	const Hopyard__V1__StoreState *s;
+	const Hopyard__V1__Renewed *renewed;
 	const Hopyard__V1__Credit *c;
 	struct items its;
 
@@ -648,12 +662,19 @@ store_frame(struct broker *b, struct peer *p, const struct frame *f)
 		b->store_up = s->up;
 		snprintf(b->store_detail, sizeof(b->store_detail), "%s",
 		    s->detail != NULL ? s->detail : "");
+		cell_store_state(b, s);
 		if (b->engine->open)
 			return NULL;
 		/* It knows better than we do what our predecessor was told. */
 		b->rewound = false;
 		if (s->has_rewound_to && s->confirmed > s->rewound_to)
 			store_rewound(b, s->rewound_to, s->confirmed);
+		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__RENEWED:
+		renewed = unpack(b, f, &hopyard__v1__renewed__descriptor);
+		if (renewed == NULL)
+			return "Renewed does not parse";
+		cell_renewed(b, renewed);
 		return NULL;
 	default:
 		return "not for a store";
@@ -734,8 +755,7 @@ broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
 
 	switch ((Hopyard__V1__FrameType)f->type) {
 	case HOPYARD__V1__FRAME_TYPE__PING:
-		peer_send(
-		    p, HOPYARD__V1__FRAME_TYPE__PONG, f->correlation, NULL);
+		cell_pong(b, p, f);
 		return NULL;
 	case HOPYARD__V1__FRAME_TYPE__PONG:
 		p->pinged_at = 0;
@@ -750,7 +770,9 @@ broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
 		    nak != NULL && nak->text != NULL ? nak->text : "");
 		return NULL;
 	case HOPYARD__V1__FRAME_TYPE__CALL:
-		control_call(b, p, f->correlation, f);
+		/* A box asks the successor again. */
+		if (p->role == ROLE_CONTROL || !cell_is_quiet(&b->cell))
+			control_call(b, p, f->correlation, f);
 		return NULL;
 	case HOPYARD__V1__FRAME_TYPE__REPLY:
 		control_reply(b, p, f->correlation, f);
@@ -760,6 +782,8 @@ broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
 	}
 	if (p->role == ROLE_STORE)
 		return store_frame(b, p, f);
+	if (cell_is_quiet(&b->cell))
+		return NULL;
 	if (p->role == ROLE_FILTER)
 		return filter_frame(b, p, f);
 	if (p->target != NULL)
@@ -963,7 +987,8 @@ work_cb(void *arg)
 		TAILQ_FOREACH_SAFE(p, &b->peers, link, next)
 			peer_greet(p);
 	}
-	engine_dispatch(b->engine);
+	if (!cell_is_quiet(&b->cell))
+		engine_dispatch(b->engine);
 	send_records(b);
 	/* Front ends first: should we end between two writes, a message is
 	 * accepted and goes later, rather than gone and refused. */
@@ -1019,13 +1044,16 @@ static void
 timer_cb(uv_timer_t *timer)
 {
 	struct broker *b = timer->data;
-	uint64_t next;
+	uint64_t next, cell;
 
 	broker_time(b);
 	next = engine_tick(b->engine);
+	cell = cell_tick(b);
+	if (cell < next)
+		next = cell;
 	tick_peers(b);
 	control_tick(b);
-	if (b->draining && drained(b))
+	if (b->draining && drained(b) && !cell_give_up(b))
 		daemon_stop(b->daemon, 0);
 	uv_timer_start(timer, timer_cb, b->draining ? 20 : next, 0);
 }
@@ -1080,6 +1108,8 @@ broker_start(struct broker *b, struct daemon *d)
 	b->turn = turn_get(b->loop);
 	turn_task_init(&b->work, b->turn, TURN_WORK, work_cb, b);
 	broker_time(b);
+	engine_set_lease(b->engine,
+	    conf_duration(conf_section(daemon_conf(d), "bus"), "lease"));
 	broker_configure(b, daemon_conf(d));
 	if ((rc = open_listener(b, "socket", &b->boxes)) != 0 ||
 	    (rc = open_listener(b, "control", &b->control)) != 0)

@@ -18,6 +18,7 @@
 #include "common/map.h"
 #include "common/queue.h"
 #include "common/turn.h"
+#include "core/cell.h"
 #include "core/engine.h"
 #include "core/peer.h"
 
@@ -35,6 +36,7 @@ struct broker {
 	struct map by_id;
 	uint32_t last_id;
 	struct peer *store; /* the store box, or NULL */
+	struct cell cell;
 	uint8_t instance[16];
 	bool draining;
 	bool dirty_all; /* more than `dirty` holds */

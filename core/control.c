@@ -276,6 +276,7 @@ on_status(struct control *c)
 	struct engine *e = b->engine;
 	struct json j;
 	struct buf out;
+	const char *word = cell_word(b);
 	uint64_t depth = 0, oldest = 0, stuck = 0;
 	struct queue *q;
 	size_t up = 0, links = 0;
@@ -304,6 +305,7 @@ on_status(struct control *c)
 	json_str(&j, "state",
 	    b->draining            ? "draining"
 		: b->rewound       ? "database rewound"
+		: word != NULL     ? word
 		: !e->open         ? "waiting for the store"
 		: b->store == NULL ? "store away"
 		: !b->store_up     ? "database away"
@@ -314,6 +316,7 @@ on_status(struct control *c)
 	json_uint(&j, "epoch", e->epoch);
 	json_printf(&j, "config_hash", "%016llx",
 	    (unsigned long long)conf_hash(e->conf));
+	cell_status(b, &j);
 	json_open_object(&j, "store");
 	json_bool(&j, "up", b->store != NULL && b->store_up);
 	json_str(&j, "detail", b->store_detail);
@@ -840,6 +843,19 @@ on_accept_rewind(struct control *c)
 }
 
 static void
+on_handover(struct control *c)
+{
+	struct pending_call *pc = wait_for(c, NULL, TIMEOUT_MS);
+	const char *why;
+
+	if (pc == NULL)
+		return;
+	why = cell_hand_over(c->b, pc->correlation);
+	if (why != NULL)
+		control_answer(c->b, pc->correlation, 409, why);
+}
+
+static void
 on_cancel(struct control *c)
 {
 	struct bytes account = { c->call->account.data, c->call->account.len };
@@ -1226,6 +1242,7 @@ metrics(struct broker *b, struct buf *out)
 	    "# TYPE hopyard_customers_seats gauge\n"
 	    "hopyard_customers_seats %zu\n",
 	    bound, seats);
+	cell_metrics(b, out);
 	stats_prometheus(out, "bus");
 }
 
@@ -1313,6 +1330,7 @@ static const struct {
 	{ "queue.hold", on_queue_hold, "C", true },
 	{ "queue.release", on_queue_release, "C", true },
 	{ "cell.accept_rewind", on_accept_rewind, "C", true },
+	{ "bus.handover", on_handover, "C", true },
 	{ "message.cancel", on_cancel, "CFS", true },
 	{ "message.withdraw", on_withdraw, "FS", true },
 	{ "message.replay", on_replay, "C", true },

@@ -1123,6 +1123,27 @@ engine_hold_recovered(struct engine *e, uint64_t ms)
 }
 
 void
+engine_set_lease(struct engine *e, uint64_t ms)
+{
+	e->lease.ms = ms;
+}
+
+bool
+engine_renew(struct engine *e)
+{
+	if (!lease_due(&e->lease, e->now))
+		return false;
+	lease_ask(&e->lease, e->now);
+	return true;
+}
+
+void
+engine_renewed(struct engine *e, uint64_t number)
+{
+	lease_confirm(&e->lease, number);
+}
+
+void
 engine_dispatch(struct engine *e)
 {
 	static const size_t most[TARGET_ROLES] = {
@@ -1133,7 +1154,7 @@ engine_dispatch(struct engine *e)
 	};
 	bool held = e->now < e->held_until;
 
-	if (!e->open)
+	if (!e->open || !lease_holds(&e->lease, e->now))
 		return;
 	for (size_t i = 0; i < e->target_count; i++)
 		if (e->target[i]->role != TARGET_ESME &&
@@ -1218,7 +1239,8 @@ entry_done(struct engine *e, const struct entry *en, enum stored stored)
 			break; /* a late result has overtaken it */
 		t = m->box;
 		if (t->state == TARGET_READY && t->peer == m->attempt_peer &&
-		    m->cancel_token == 0 && !expired(e, m)) {
+		    m->cancel_token == 0 && !expired(e, m) &&
+		    lease_holds(&e->lease, e->now)) {
 			deliver(e, t, m);
 		} else {
 			engine_unreserve(m);

@@ -29,6 +29,7 @@
 #include "core/account.h"
 #include "core/customer.h"
 #include "core/filter.h"
+#include "core/lease.h"
 #include "core/ledger.h"
 #include "core/parts.h"
 #include "core/pressure.h"
@@ -205,6 +206,7 @@ struct engine {
 	uint64_t started;       /* mono ms */
 	uint64_t held_until;    /* mono ms: connectors get nothing before */
 	uint64_t late_since;    /* mono ms: the store was away until here */
+	struct lease lease;     /* nothing is handed out after its end */
 
 	struct map by_seq; /* all items in memory */
 	struct map by_id;  /* MT and MO of them */
@@ -334,6 +336,13 @@ void engine_paged(struct engine *, uint64_t correlation, const struct items *);
 void engine_notice(struct engine *, const struct items *);
 void engine_overdue(struct engine *, const struct items *);
 void engine_store_gone(struct engine *);
+/* Others may succeed this bus: it hands out for as long as it renews its lease.
+ * Before engine_opened(). */
+void engine_set_lease(struct engine *, uint64_t ms);
+/* True: ask the store for a renewal, with e->lease.asked as its number. */
+bool engine_renew(struct engine *);
+/* It has been committed. */
+void engine_renewed(struct engine *, uint64_t number);
 /* It has all records, and is asked again what it has not answered. */
 void engine_store_back(struct engine *);
 

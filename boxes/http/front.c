@@ -187,7 +187,7 @@ front_start(struct front *f, struct daemon *daemon)
 	struct box_opts box = {
 		.name = daemon_name(daemon),
 		.type = daemon_type(daemon),
-		.address = conf_str(conf_section(conf, "bus"), "socket"),
+		.address = conf_bus(conf),
 		.max_items = FRONT_ITEMS,
 	};
 

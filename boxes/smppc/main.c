@@ -32,7 +32,7 @@ smppc_start(struct daemon *d, void *arg)
 		smppc_log_complaints(&why);
 	} else {
 		smppc_link = link_new(daemon_loop(d), daemon_name(d),
-		    conf_str(conf_section(daemon_conf(d), "bus"), "socket"), p);
+		    conf_bus(daemon_conf(d)), p);
 		/* The carrier may be away for days; the link says so itself. */
 		daemon_ready(d);
 	}

@@ -583,8 +583,7 @@ server_start(struct server *s, struct daemon *daemon)
 	struct box_opts box = {
 		.name = daemon_name(daemon),
 		.type = daemon_type(daemon),
-		.address = conf_str(
-		    conf_section(daemon_conf(daemon), "bus"), "socket"),
+		.address = conf_bus(daemon_conf(daemon)),
 		.max_items = SERVER_UNACKED,
 	};
 

@@ -11,12 +11,14 @@
 
 #include "boxes/store/batch.h"
 #include "boxes/store/guard.h"
+#include "boxes/store/lease.h"
 #include "boxes/store/out.h"
 #include "boxes/store/pg.h"
 #include "boxes/store/poison.h"
 #include "boxes/store/receipt.h"
 #include "boxes/store/recovery.h"
 #include "boxes/store/schema.h"
+#include "boxes/store/standby.h"
 #include "boxes/store/store.h"
 #include "boxes/store/sweep.h"
 #include "common/clock.h"
@@ -29,7 +31,8 @@
 #define APPEND_SETTLE_MS 10000
 #define APPEND_AGAIN_MS  1000
 #define APPEND_LOCK_MS   50
-#define APPEND_LOCK      7286352
+#define APPEND_WATCH_MS  100  /* between two looks at the owner */
+#define APPEND_CLAIM_MS  5000 /* to get the lock of a cell that is ours */
 /*
  * What nobody waits for is written with the next that somebody waits for; as
  * far as that comes within this time, and no more comes together.
@@ -94,6 +97,9 @@ struct append {
 	unsigned step;               /* of settling */
 	int old_backend; /* of the session that had our lock last, or 0 */
 	uint64_t lock_since;
+	struct standby standby;
+	bool may_lock; /* no other can have the cell */
+	bool may_end;  /* and whoever has the lock is to be ended */
 	struct rows_forms forms;
 	struct guard guard;
 	long version;
@@ -192,8 +198,11 @@ append_fence(struct append *a)
 		box_send(
 		    s->box, HOPYARD__V1__FRAME_TYPE__OPENED, 0, 0, &o.base);
 	}
-	store_refuse(s, "another bus has taken the cell over",
-	    "only one bus and one store serve a cell at a time");
+	if (s->set.lease_ms != 0)
+		store_again(s, "another bus has taken the cell over");
+	else
+		store_refuse(s, "another bus has taken the cell over",
+		    "only one bus and one store serve a cell at a time");
 }
 
 /* ------------------------------------------------------- is it the right one */
@@ -240,6 +249,8 @@ append_version_done(struct pg *pg, const struct pg_end *end, void *arg)
 	if (a->version == (long)schema_version()) {
 		append_enter_state(a, APPEND_LOCKING);
 		a->lock_since = clock_mono_ms();
+		a->may_lock = s->set.lease_ms == 0;
+		a->may_end = false;
 		append_lock(a);
 		return;
 	}
@@ -343,7 +354,7 @@ append_lock_rows(struct pg *pg, unsigned index, const PGresult *res, void *arg)
 		a->step = *PQgetvalue(res, 0, 0) == 't';
 		return;
 	}
-	if (a->step == 1 || PQntuples(res) == 0)
+	if (a->step == 1 || PQntuples(res) == 0 || a->may_end)
 		return;
 	if (clock_mono_ms() - a->lock_since > 2000)
 		store_state(a->store, false, PQgetvalue(res, 0, 0));
@@ -357,6 +368,10 @@ append_lock_done(struct pg *pg, const struct pg_end *end, void *arg)
 	if (end->outcome == PG_LOST)
 		return;
 	if (end->outcome == PG_ERROR || a->step == 0) {
+		/* It was free when we looked: look again. */
+		if (!a->may_end ||
+		    clock_mono_ms() - a->lock_since > APPEND_CLAIM_MS)
+			a->may_lock = a->store->set.lease_ms == 0;
 		append_retry(a, APPEND_LOCK_MS);
 		return;
 	}
@@ -366,9 +381,42 @@ append_lock_done(struct pg *pg, const struct pg_end *end, void *arg)
 }
 
 static void
+append_looked(enum standby_verdict verdict, void *arg)
+{
+	struct append *a = arg;
+
+	switch (verdict) {
+	case STANDBY_WAIT:
+		append_retry(a, APPEND_WATCH_MS);
+		return;
+	case STANDBY_FAILED:
+		append_retry(a, APPEND_AGAIN_MS);
+		return;
+	case STANDBY_LOST:
+		a->cell_epoch = standby_epoch(&a->standby);
+		append_fence(a);
+		return;
+	case STANDBY_CLAIMED:
+		a->may_end = true;
+		break;
+	case STANDBY_LOCK:
+		a->may_end = false;
+		break;
+	}
+	a->may_lock = true;
+	a->lock_since = clock_mono_ms();
+	append_lock(a);
+}
+
+static void
 append_lock(struct append *a)
 {
 	struct pg_params p = { .count = 0 };
+
+	if (!a->may_lock) {
+		standby_look(&a->standby, a->pg, a->epoch, append_looked, a);
+		return;
+	}
 
 	/*
 	 * The session before may live on in the server, which has not heard
@@ -383,10 +431,12 @@ append_lock(struct append *a)
 	pg_run(
 	    a->pg, "SELECT pg_try_advisory_lock($1::int, $2::int)", &p, false);
 	pg_param_int(&p, a->old_backend);
+	pg_param_text(&p, a->may_end ? "t" : "f");
 	pg_run(a->pg,
 	    "SELECT 'another hop-store has the cell: backend ' || l.pid ||"
 	    " coalesce(', from ' || a.client_addr::text, ''),"
-	    " CASE WHEN l.pid = $3::int AND l.pid <> pg_backend_pid()"
+	    " CASE WHEN (l.pid = $3::int OR $4::boolean)"
+	    " AND l.pid <> pg_backend_pid()"
 	    " THEN pg_terminate_backend(l.pid) END"
 	    " FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
 	    " WHERE l.locktype = 'advisory' AND l.classid = $1::int"
@@ -425,8 +475,17 @@ append_settle_rows(
 static void
 append_settled(struct append *a)
 {
-	if (a->epoch != 0 && a->epoch != a->cell_epoch && !a->open_wanted) {
+	bool lease = a->store->set.lease_ms != 0;
+
+	if (a->epoch != 0 && a->epoch != a->cell_epoch &&
+	    (lease || !a->open_wanted)) {
 		append_fence(a);
+		return;
+	}
+	if (lease && a->cell_epoch != a->epoch &&
+	    a->cell_epoch != standby_epoch(&a->standby)) {
+		/* Between our look and our lock. */
+		pg_drop(a->pg, "the cell went to another bus");
 		return;
 	}
 	if (a->accepted < a->durable)
@@ -580,8 +639,11 @@ append_timer_cb(uv_timer_t *t)
 static void
 append_up(struct pg *pg, void *arg)
 {
+	struct append *a = arg;
+
 	(void)pg;
-	append_check(arg);
+	standby_reset(&a->standby);
+	append_check(a);
 }
 
 static void
@@ -591,6 +653,8 @@ append_down(struct pg *pg, const char *why, void *arg)
 
 	(void)pg;
 	uv_timer_stop(&a->timer);
+	if (a->store->lease != NULL)
+		lease_doubt(a->store->lease);
 	if (a->opening) {
 		/* Whether it was done is seen the next time: the same bus gets
 		 * the same epoch. */
@@ -1443,6 +1507,7 @@ append_new(struct store *s)
 	struct append *a = xcalloc(1, sizeof(*a));
 
 	a->store = s;
+	standby_init(&a->standby, s);
 	batch_init(&a->batch[0]);
 	batch_init(&a->batch[1]);
 	batch_init(&a->answer);
@@ -1544,4 +1609,24 @@ struct pg *
 append_session(struct append *a)
 {
 	return a->pg;
+}
+
+uint64_t
+append_epoch(const struct append *a)
+{
+	return a->epoch;
+}
+
+const char *
+append_boot(const struct append *a)
+{
+	return standby_boot(&a->standby);
+}
+
+void
+append_taken(struct append *a, uint64_t epoch)
+{
+	if (epoch != a->epoch || a->state == APPEND_FENCED || !a->store->opened)
+		return;
+	append_fence(a);
 }

@@ -19,6 +19,9 @@
 
 #include "hopyard/v1/bus.pb-c.h"
 
+/* First key of the advisory lock of a cell. */
+#define APPEND_LOCK 7286352
+
 struct append;
 struct items;
 struct pg;
@@ -40,6 +43,12 @@ uint64_t append_durable_at(const struct append *);
 /* How long the oldest record has been waiting for its commit. */
 uint64_t append_lag_ms(const struct append *);
 struct pg *append_session(struct append *);
+/* Of the bus that is open here, 0: none. */
+uint64_t append_epoch(const struct append *);
+/* Of this host since its start. */
+const char *append_boot(const struct append *);
+/* Somebody else has the cell; this was our epoch when it was seen. */
+void append_taken(struct append *, uint64_t epoch);
 
 /* OPEN of a bus: recovery.c runs when the session is settled and free. */
 void append_open(struct append *, const Hopyard__V1__Open *);

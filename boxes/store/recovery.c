@@ -317,16 +317,21 @@ recovery_start(struct store *s, const uint8_t *instance, size_t instance_len,
 	pg_param_int(&p,
 	    (int64_t)(s->witness.epoch +
 		!witness_is_of(&s->witness, instance, instance_len)));
+	pg_param_int(&p, (int64_t)s->set.lease_ms);
+	pg_param_text(&p, append_boot(s->append));
 	pg_begin(pg, RECOVERY_MS, recovery_epoch_rows, recovery_epoch_done, r);
 	/* A bus that only lost its connection goes on; a new one fences all
 	 * that were before it. */
 	pg_run(pg,
-	    "INSERT INTO cell AS c (cell, epoch, instance, node, at)"
-	    " VALUES ($1::int4, greatest(1, $5::int8), $2::bytea, $3::text,"
-	    " $4::int8)"
+	    "INSERT INTO cell AS c (cell, epoch, instance, node, at, beat,"
+	    " lease_ms, boot, renewed) VALUES ($1::int4,"
+	    " greatest(1, $5::int8), $2::bytea, $3::text, $4::int8, 1,"
+	    " $6::int8, $7::text, clock_timestamp())"
 	    " ON CONFLICT (cell) DO UPDATE SET epoch = greatest($5::int8, CASE"
 	    " WHEN c.instance = $2::bytea THEN c.epoch ELSE c.epoch + 1 END),"
-	    " instance = $2::bytea, node = $3::text, at = $4::int8"
+	    " instance = $2::bytea, node = $3::text, at = $4::int8,"
+	    " beat = c.beat + 1, lease_ms = $6::int8, boot = $7::text,"
+	    " released = false, renewed = clock_timestamp()"
 	    " RETURNING epoch",
 	    &p, true);
 	pg_param_int(&q, RECOVERY_CHECKPOINTS);

@@ -26,6 +26,7 @@
 SCHEMA_FILE(schema_001, "boxes/store/schema/001_log.sql");
 SCHEMA_FILE(schema_002, "boxes/store/schema/002_archive.sql");
 SCHEMA_FILE(schema_003, "boxes/store/schema/003_pack.sql");
+SCHEMA_FILE(schema_004, "boxes/store/schema/004_lease.sql");
 
 static const struct {
 	const char *name;
@@ -34,6 +35,7 @@ static const struct {
 	{ "001_log", schema_001 },
 	{ "002_archive", schema_002 },
 	{ "003_pack", schema_003 },
+	{ "004_lease", schema_004 },
 };
 
 #define SCHEMA_LOCK 7286352 /* "hop" on a telephone's keys */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "boxes/store/append.h"
+#include "boxes/store/lease.h"
 #include "boxes/store/lookup.h"
 #include "boxes/store/page.h"
 #include "boxes/store/query.h"
@@ -30,6 +31,7 @@
 #define STORE_TICK_MS   1000
 #define STORE_UPKEEP_MS 60000
 #define STORE_LAG_MS    1000 /* told once a second while it is longer */
+#define STORE_OWNER_MS  1000 /* how often a bus that stands by hears of it */
 /* What the bus may have on its way to us: beside the batch that is being
  * committed the next one fills. */
 #define STORE_CREDIT_BATCHES 4
@@ -74,6 +76,7 @@ store_state(struct store *s, bool up, const char *detail)
 		detail = "";
 	if (up == s->told_up && (up || strcmp(detail, s->detail) == 0))
 		return;
+	s->standing_by = false;
 	if (up)
 		log_info(
 		    "store.up", "last_seq=%" PRIu64, append_durable(s->append));
@@ -110,6 +113,49 @@ store_refuse(struct store *s, const char *why, const char *hint)
 	log_error("store.refused", "reason=%s hint=%s", why, hint);
 	store_state(s, false, why);
 	daemon_stop(s->daemon, 1);
+}
+
+void
+store_again(struct store *s, const char *why)
+{
+	if (s->refused)
+		return;
+	s->refused = true;
+	log_warn("store.again", "reason=%s", why);
+	daemon_again(s->daemon);
+}
+
+void
+store_standby(struct store *s, const char *why, const char *owner,
+    uint64_t epoch, uint64_t age_ms)
+{
+	Hopyard__V1__StoreState state = HOPYARD__V1__STORE_STATE__INIT;
+	uint64_t now = clock_mono_ms();
+	char node[64];
+
+	if (!s->standing_by) {
+		s->standing_by = true;
+		s->standby_told = 0;
+		stat_up.value = s->told_up = false;
+		log_info(
+		    "store.standby", "epoch=%" PRIu64 " reason=%s", epoch, why);
+		/* All that can be started is. */
+		if (!s->settled)
+			daemon_ready(s->daemon);
+	}
+	snprintf(s->detail, sizeof(s->detail), "%s", why);
+	if (!s->connected || now - s->standby_told < STORE_OWNER_MS)
+		return;
+	s->standby_told = now;
+	snprintf(node, sizeof(node), "%s", owner);
+	state.detail = s->detail;
+	state.has_standby = state.standby = true;
+	state.owner = node;
+	state.has_epoch = state.has_lease_age_ms = true;
+	state.epoch = epoch;
+	state.lease_age_ms = age_ms;
+	box_send(
+	    s->box, HOPYARD__V1__FRAME_TYPE__STORE_STATE, 0, 0, &state.base);
 }
 
 void
@@ -200,6 +246,7 @@ store_frame_cb(struct box *box, const struct frame *f, void *arg)
 	struct arena *arena = &s->tools.arena;
 	const Hopyard__V1__Open *open = NULL;
 	const Hopyard__V1__Page *page = NULL;
+	const Hopyard__V1__Renew *renew = NULL;
 
 	(void)box;
 	arena_reset(arena);
@@ -213,10 +260,16 @@ store_frame_cb(struct box *box, const struct frame *f, void *arg)
 		    arena, &hopyard__v1__page__descriptor, f->payload, f->len);
 		if (page != NULL)
 			page_ask(s->page, f->correlation, page);
+	} else if (f->type == HOPYARD__V1__FRAME_TYPE__RENEW) {
+		renew = frame_unpack(
+		    arena, &hopyard__v1__renew__descriptor, f->payload, f->len);
+		if (renew != NULL && s->lease != NULL)
+			lease_renew(s->lease, renew);
 	} else {
 		return;
 	}
-	if (open == NULL && page == NULL && log_limit(&limit, 1))
+	if (open == NULL && page == NULL && renew == NULL &&
+	    log_limit(&limit, 1))
 		log_error("store.frame", "type=%u reason=%s", (unsigned)f->type,
 		    "does not parse");
 }
@@ -268,10 +321,15 @@ store_tick_cb(uv_timer_t *t)
 /* ---------------------------------------------------------- start and end */
 
 static int
-store_read_settings(struct store *s, const struct conf_group *g)
+store_read_settings(
+    struct store *s, const struct conf *conf, const struct conf_group *g)
 {
 	struct store_settings *set = &s->set;
 	char schema[32];
+
+	set->lease_ms = conf_duration(conf_section(conf, "bus"), "lease");
+	snprintf(set->node, sizeof(set->node), "%s",
+	    conf_str(conf_root(conf), "node"));
 
 	if (conf_secret(g, "dsn") == NULL) {
 		log_error("store.config", "where=%s reason=%s",
@@ -370,7 +428,7 @@ store_start(struct store *s, struct daemon *daemon)
 
 	s->daemon = daemon;
 	s->loop = daemon_loop(daemon);
-	if (store_read_settings(s, daemon_group(daemon)) < 0)
+	if (store_read_settings(s, conf, daemon_group(daemon)) < 0)
 		return -1;
 	if (s->only_migrate) {
 		if (store_migrate(s) < 0)
@@ -392,6 +450,8 @@ store_start(struct store *s, struct daemon *daemon)
 	s->tools.receipts = s->receipts;
 	s->tools.sweep = s->sweep;
 	s->append = append_new(s);
+	if (s->set.lease_ms != 0)
+		s->lease = lease_new(s);
 	s->page = page_new(s);
 	s->lookup = lookup_new(s);
 	s->query = query_new(s);
@@ -438,6 +498,8 @@ store_fini(struct store *s)
 	upkeep_close(s->upkeep);
 	append_close(s->append);
 	witness_close(&s->witness);
+	if (s->lease != NULL)
+		lease_close(s->lease);
 	uv_close((uv_handle_t *)&s->tick, NULL);
 	/* Handles of the daemon are still there: only the closing ends. */
 	for (int i = 0; i < 3; i++)

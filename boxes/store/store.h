@@ -19,6 +19,7 @@
 #include "common/box.h"
 
 struct append;
+struct lease;
 struct conf;
 struct daemon;
 struct lookup;
@@ -31,6 +32,8 @@ struct upkeep;
 struct store_settings {
 	const char *dsn;
 	int cell;
+	uint64_t lease_ms; /* 0: there is no other bus */
+	char node[64];
 	bool unsafe;
 	bool migrate;
 	size_t batch_items, batch_bytes;
@@ -53,6 +56,8 @@ struct store {
 	uint64_t told_lag; /* ms, likewise */
 	/* Told while it is down because of that; confirmed 0: it is not. */
 	uint64_t rewound_to, confirmed;
+	bool standing_by;
+	uint64_t standby_told; /* mono ms */
 	char detail[256];
 	struct batch_tools tools;
 	struct witness witness;
@@ -60,6 +65,7 @@ struct store {
 	struct receipts *receipts;
 	struct sweep *sweep;
 	struct append *append;
+	struct lease *lease; /* NULL: there is no other bus */
 	struct lookup *lookup;
 	struct page *page;
 	struct query *query;
@@ -82,6 +88,11 @@ void store_fini(struct store *);
 void store_state(struct store *, bool up, const char *detail);
 /* The database lacks records that were confirmed, and the bus does not. */
 void store_rewound(struct store *, uint64_t last_seq, uint64_t confirmed);
+/* Another has the cell: what is known of it, for the bus. */
+void store_standby(struct store *, const char *why, const char *owner,
+    uint64_t epoch, uint64_t age_ms);
+/* Start this process anew: what it knows is out of date. */
+void store_again(struct store *, const char *why);
 /* Opened has been sent. */
 void store_opened(struct store *);
 /* End the process: something a restart does not mend. */

@@ -37,7 +37,8 @@ PAYLOADS = {
     "PAGED": (pb.Envelope, pb.Content, pb.Report, pb.Paged),
     "NOTICE": (pb.Envelope, pb.Notice, pb.Report, pb.Paged),
     "OVERDUE": (pb.Envelope, pb.Content, pb.Report, pb.Paged),
-    "STORE_STATE": pb.StoreState, "CALL": pb.Call, "REPLY": pb.Reply,
+    "STORE_STATE": pb.StoreState, "RENEW": pb.Renew, "RENEWED": pb.Renewed,
+    "CALL": pb.Call, "REPLY": pb.Reply,
     "ACCOUNT_CHANGED": pb.AccountChanged, "TAPPED": pb.Tapped,
 }
 PARTS = ("envelope", "body", "report", "context")

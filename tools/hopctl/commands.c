@@ -54,6 +54,12 @@ const struct command commands[] = {
 	  "go on with what is held", "As hold.",
 	  { OPTION_TARGET, OPTION_CLASS, OPTION_ACCOUNT, OPTIONS } },
 
+	{ "bus", "handover", "", 0, 0, bus_handover,
+	  "give the cell to the bus that stands by",
+	  "To be asked of the bus that has the cell.  It hands out nothing "
+	  "more, waits until\nall that is on its way is on disk, and lets go; "
+	  "the boxes go to the other bus.", NONE },
+
 	{ "cell", "accept-rewind", "", 0, 0, cell_accept_rewind,
 	  "go on with a database that has lost records",
 	  "When the database was found to lack records that it had confirmed, "

@@ -182,6 +182,31 @@ line(struct buf *b, const char *title)
 	buf_printf(b, "%-10s", title);
 }
 
+/* Only of a bus that others may succeed. */
+static void
+print_cell(struct buf *b, const json_t *cell)
+{
+	const json_t *age = json_object_get(cell, "lease_age_ms");
+	const json_t *list = json_object_get(cell, "standby"), *node;
+	size_t i;
+
+	if (cell == NULL)
+		return;
+	line(b, "cell");
+	buf_printf(b, "owner %s, epoch %" JSON_INTEGER_FORMAT ", lease ",
+	    word(cell, "owner")[0] != '\0' ? word(cell, "owner") : "unknown",
+	    number(cell, "epoch"));
+	text_duration(b, (uint64_t)number(cell, "lease_ms"));
+	if (age != NULL) {
+		buf_addstr(b, ", renewed ");
+		text_duration(b, (uint64_t)json_integer_value(age));
+		buf_addstr(b, " ago");
+	}
+	json_array_foreach(list, i, node) buf_printf(
+	    b, "%s%s", i == 0 ? ", standby " : " ", json_string_value(node));
+	buf_addc(b, '\n');
+}
+
 static void
 print_status(const struct request *r, const json_t *s)
 {
@@ -206,6 +231,7 @@ print_status(const struct request *r, const json_t *s)
 	    ", version %s, configuration %.8s, epoch %" JSON_INTEGER_FORMAT
 	    "\n",
 	    word(s, "version"), word(s, "config_hash"), number(s, "epoch"));
+	print_cell(&b, json_object_get(s, "cell"));
 	line(&b, "store");
 	if (r->color)
 		buf_addstr(&b, table_color(up ? "up" : "down"));
@@ -629,6 +655,28 @@ queue_release(struct request *r)
 }
 
 /* --------------------------------------------------------------------- cell */
+
+int
+bus_handover(struct request *r)
+{
+	json_t *answer;
+	struct bus *bus;
+	int rc = bus_open(r, &bus);
+
+	if (rc != EXIT_OK)
+		return rc;
+	rc = bus_ask(bus, "bus", "bus.handover", json_object(), &answer);
+	if (rc == EXIT_OK) {
+		if (!table_print_raw(r, answer) &&
+		    !request_has(r, OPTION_QUIET))
+			(void)printf("%s may take the cell; this bus stands "
+				     "by.\n",
+			    word(answer, "detail"));
+		json_decref(answer);
+	}
+	bus_close(bus);
+	return rc;
+}
 
 int
 cell_accept_rewind(struct request *r)

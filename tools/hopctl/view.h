@@ -26,6 +26,7 @@ int link_rebind(struct request *);
 int queue_hold(struct request *);
 int queue_release(struct request *);
 int cell_accept_rewind(struct request *);
+int bus_handover(struct request *);
 int reload(struct request *);
 
 #endif

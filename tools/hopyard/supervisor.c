@@ -160,8 +160,7 @@ supervisor_env(const struct conf *conf, const struct conf_group *box)
 	static char bus[512], name[128], type[128], file[PATH_MAX + 32];
 	static char *env[] = { bus, name, type, file, NULL };
 
-	snprintf(bus, sizeof(bus), "HOPYARD_BUS=%s",
-	    conf_str(conf_section(conf, "bus"), "socket"));
+	snprintf(bus, sizeof(bus), "HOPYARD_BUS=%s", conf_bus(conf));
 	snprintf(name, sizeof(name), "HOPYARD_NAME=%s",
 	    box == NULL ? "bus" : conf_str(box, "name"));
 	snprintf(type, sizeof(type), "HOPYARD_TYPE=%s",

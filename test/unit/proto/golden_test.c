@@ -55,6 +55,8 @@ static const struct {
 	{ TYPE(NOTICE), NULL, OF(envelope), OF(notice), OF(paged) },
 	{ TYPE(OVERDUE), NULL, OF(envelope), OF(content), OF(paged) },
 	{ TYPE(STORE_STATE), OF(store_state), NULL, NULL, NULL },
+	{ TYPE(RENEW), OF(renew), NULL, NULL, NULL },
+	{ TYPE(RENEWED), OF(renewed), NULL, NULL, NULL },
 	{ TYPE(CALL), OF(call), NULL, NULL, NULL },
 	{ TYPE(REPLY), OF(reply), NULL, NULL, NULL },
 	{ TYPE(ACCOUNT_CHANGED), OF(account_changed), NULL, NULL, NULL },

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Two buses for one cell: one has it, the other stands by.
+
+Under load the owner hands the cell over, is killed, stopped and cut off, with
+its store, and the other bus works within ten seconds; nothing accepted is lost,
+nothing is sent twice but where a connector died, and the old owner, when it
+comes back, sends and writes nothing and stands by.
+"""
+import os
+import signal
+import statistics
+import time
+
+import pytest
+
+from busclient import BusClient
+from harness import wait_until
+from hopbus import pb
+from pairsuite import Books, Pair
+from pgcluster import Cluster
+
+TAKEN_OVER = 10.0   # seconds: a dead host
+HANDED_OVER = 1.0   # and a planned switch-over
+
+
+@pytest.fixture(scope="module")
+def pg():
+    p = Cluster().start()
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def fresh(tmp_path, pg):
+    """Not started."""
+    p = Pair(tmp_path, pg=pg)
+    try:
+        yield p
+    finally:
+        p.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, pg):
+    p = Pair(tmp_path_factory.mktemp("pair"), pg=pg).start()
+    try:
+        yield p
+    finally:
+        p.stop()
+
+
+@pytest.fixture
+def pair(shared):
+    """Owned by one, and the other stands by."""
+    shared.owner = wait_until(
+        lambda: next((n for n in "ab" if shared.owns(n)), None), 30, "an owner")
+    shared.wait_standby(other(shared.owner))
+    return shared
+
+
+def other(node):
+    return "b" if node == "a" else "a"
+
+
+# ------------------------------------------------------------ ways to lose it
+
+def hand_over(pair, node):
+    r = pair.hopctl(node, "bus", "handover")
+    assert r.code == 0, r
+    assert r.out.startswith("%s may take the cell" % other(node)), r
+
+
+def killed(pair, node):
+    pair.kill_node(node)
+
+
+def paused(pair, node):
+    pair.pause_node(node)
+
+
+def bus_paused(pair, node):
+    """Its store lives on, and has the lock."""
+    pair.process["bus-" + node].kill(signal.SIGSTOP)
+
+
+def store_paused(pair, node):
+    pair.process["store-" + node].kill(signal.SIGSTOP)
+
+
+def come_back(pair, node):
+    pair.resume_node(node)
+    for p in pair.both(node):
+        if not p.alive():
+            name = {"hop-bus": pair.start_bus,
+                    "hop-store": pair.start_store}[p.name]
+            name(node)
+    pair.wait_standby(node)
+
+
+class Switches:
+    """What each took, with the books of all of them."""
+
+    def __init__(self, pair, rate=100):
+        self.pair, self.rate = pair, rate
+        self.rows = []
+
+    def run(self, ways, more=100):
+        owner = self.pair.owner
+        books = Books(self.pair, self.rate)
+        books.start()
+        try:
+            books.more(more)
+            for lose in ways:
+                at = time.time()
+                lose(self.pair, owner)
+                owner = other(owner)
+                self.pair.wait_owner(owner)
+                owns = time.time() - at
+                accepted = wait_until(
+                    lambda: books.accepted_after(at + 0.2), 30, "a 202")
+                books.more(more)
+                come_back(self.pair, other(owner))
+                sent = books.gaps(at - 0.2, time.time())
+                self.rows.append((lose.__name__, owns, accepted + 0.2, sent))
+            books.stop()
+            self.figures = books.balance(0)
+        finally:
+            books.close()
+        return self
+
+    def table(self):
+        lines = []
+        for name in sorted({r[0] for r in self.rows}):
+            rows = [r for r in self.rows if r[0] == name]
+            line = "%-13s %2d times:" % (name, len(rows))
+            for i, what in enumerate(("owner", "202", "longest gap sent"), 1):
+                line += "  %s %.2f s (worst %.2f)" % (
+                    what, statistics.median(r[i] for r in rows),
+                    max(r[i] for r in rows))
+            lines.append(line)
+        f = self.figures
+        lines.append("accepted %d, refused %s, lost %d, twice %d" % (
+            f["accepted"], f["refused"], f["lost"], f["twice"]))
+        return "\n".join(lines)
+
+    def worst(self, name):
+        return max(max(r[1:]) for r in self.rows if r[0] == name)
+
+
+# ------------------------------------------------------------------ under load
+
+def test_handed_over_under_load(pair, figures):
+    """Twice, there and back, and not one request is refused."""
+    s = Switches(pair).run([hand_over, hand_over])
+    figures(s.table())
+    assert not s.figures["refused"] and not s.figures["silent"], s.figures
+    assert not s.figures["callbacks_repeated"]
+
+
+def test_owner_killed(pair, figures):
+    s = Switches(pair).run([killed])
+    figures(s.table())
+    assert s.worst("killed") < TAKEN_OVER
+
+
+@pytest.mark.faults
+def test_owner_paused(pair, figures):
+    """And continued: it stands by, without having sent or written."""
+    s = Switches(pair).run([paused])
+    figures(s.table())
+    assert s.worst("paused") < TAKEN_OVER
+    assert "event=cell.lost" in pair.log("bus-" + pair.owner)
+    # Each record was written in the epoch that was then.
+    seqs = [(int(s), int(e)) for s, e in pair.sql(
+        "SELECT last_seq, epoch FROM batch WHERE attempt > 0"
+        " ORDER BY last_seq")]
+    assert [e for _, e in seqs] == sorted(e for _, e in seqs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lose", [hand_over, killed, paused, bus_paused,
+                                  store_paused])
+def test_ten_times(pair, figures, lose):
+    s = Switches(pair, 300).run([lose] * 10, more=300)
+    figures(s.table())
+    if lose is hand_over:
+        assert not s.figures["refused"] and not s.figures["silent"]
+        assert max(r[3] for r in s.rows) < HANDED_OVER
+    else:
+        assert s.worst(lose.__name__) < TAKEN_OVER
+
+
+# ---------------------------------------------------------------- single things
+
+def first_answer(pair, node, name="api", type_="http"):
+    """The frame with which a bus answers a Hello."""
+    c = BusClient("%s/%s/bus.sock" % (pair.dir, node))
+    try:
+        c.hello(name, type_)
+        f = c.frame()
+        return f, c.frame() if f.type == pb.NAK else None
+    finally:
+        c.close()
+
+
+def test_standby_sends_boxes_away(pair):
+    """With a code of its own, and boxes say nothing of it at all."""
+    f, end = first_answer(pair, other(pair.owner))
+    assert f.type == pb.NAK and end is None
+    nak = f.parse(pb.Nak)
+    assert nak.code == pb.Nak.NOT_READY
+    assert nak.text == "this bus stands by: another has the cell"
+    # The front end finds its way from the wrong end, too.
+    pair.process["api"].stop()
+    begin = len(pair.log("api"))
+    pair.start_box("api", connect=[other(pair.owner), pair.owner])
+    wait_until(lambda: pair.flows(pair.owner), 20, "the front end is back")
+    for line in pair.log("api")[begin:].splitlines():
+        assert " warn " not in line and " error " not in line, line
+
+
+def test_status_and_metrics(pair):
+    one, two = pair.owner, other(pair.owner)
+    a, b = pair.status(one), pair.status(two)
+    assert a["cell"]["owner"] == b["cell"]["owner"] == one
+    assert a["cell"]["epoch"] == b["cell"]["epoch"] == a["epoch"]
+    assert a["cell"]["standby"] == [two] and not b["cell"]["standby"]
+    assert a["cell"]["lease_ms"] == 5000
+    assert a["cell"]["lease_age_ms"] < 5000
+    text = pair.hopctl(two, "status").out
+    assert "standing by" in text and "owner " + one in text, text
+    assert "standby " + two in pair.hopctl(one, "status").out
+    assert "hopyard_cell_owned 1\n" in pair.metrics(one)
+    assert "hopyard_cell_standbys 1\n" in pair.metrics(one)
+    assert "hopyard_cell_owned 0\n" in pair.metrics(two)
+    r = pair.hopctl(two, "bus", "handover")
+    assert r.code != 0 and "does not have the cell" in r.err, r
+
+
+def test_own_restart_waits_for_no_lease(fresh):
+    """Killed and started again on the same node, and after a goodbye."""
+    pair = fresh
+    pair.start_node("a")
+    pair.wait_owner("a")
+    r = pair.hopctl("a", "bus", "handover")
+    assert r.code != 0 and "no bus stands by" in r.err, r
+    at = time.monotonic()
+    pair.kill_node("a")
+    pair.start_node("a")
+    pair.wait_owner("a")
+    first = time.monotonic() - at
+    for p in pair.both("a"):
+        assert p.stop() == 0, p.output()[-2000:]
+    assert "event=cell.released" in pair.log("bus-a")
+    at = time.monotonic()
+    pair.start_node("b")
+    pair.wait_owner("b")
+    assert first < 4 and time.monotonic() - at < 4  # of a lease of five
+
+
+@pytest.mark.faults
+def test_successor_ends_a_commit_that_hangs(pair):
+    """The owner is gone, and its session waits in the server for a standby
+    server that is away: the next owner ends it, waits for the standby server
+    itself, and what was in that commit is there once."""
+    one, two = pair.owner, other(pair.owner)
+    books = Books(pair, 100)
+    books.start()
+    try:
+        books.more(100)
+        pair.pg.reload(synchronous_standby_names="nobody")
+        wait_until(lambda: int(pair.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name ="
+            " 'hop-store append' AND wait_event = 'SyncRep'")[0][0]) == 1,
+            20, "a commit waits for a standby server")
+        pair.kill_node(one)
+        # Its own claim waits for the standby server as well.
+        wait_until(lambda: int(pair.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE"
+            " 'UPDATE cell SET epoch%'")[0][0]) == 1, 20, "a claim waits")
+        assert not pair.owns(two)
+        pair.pg.reload(synchronous_standby_names="")
+        pair.wait_owner(two)
+        books.more(100)
+        books.stop()
+        assert books.balance(0)["twice"] == 0
+        come_back(pair, one)
+    finally:
+        pair.pg.reload(synchronous_standby_names="")
+        books.close()
+
+
+def test_refused_configuration(shared):
+    pair = shared
+    with open(pair.config("a")) as f:
+        text = f.read()
+    for a, b, why in (('lease = "5s"', 'lease = "1s"', "two seconds"),
+                      ('node = "a";', "", "needs a \"node\"")):
+        path = os.path.join(pair.dir, "bad.cfg")
+        with open(path, "w") as f:
+            f.write(text.replace(a, b))
+        r = pair.hopctl("a", "config", "check", path)
+        assert r.code == 1 and why in r.out + r.err, r
