@@ -246,6 +246,12 @@ cell_store_state(struct broker *b, const Hopyard__V1__StoreState *s)
 {
 	struct cell *c = &b->cell;
 
+	/* A store that was started anew while we stood still does not answer
+	 * our Open any more. */
+	if (s->standby && b->engine->open && s->epoch > b->engine->epoch) {
+		cell_lost(b, s->epoch);
+		return;
+	}
 	c->standby = s->standby && !b->engine->open;
 	if (!c->standby)
 		return;

@@ -50,6 +50,7 @@
 #define ACCOUNTS   6
 
 #define RECLAIM 3000
+#define LEASE   800
 #define SWEEP   4000
 
 static const char sim_conf[] =
@@ -135,6 +136,7 @@ enum packet_kind {
 	P_PAGED,
 	P_NOTICE,
 	P_OVERDUE,
+	P_RENEWED,
 	/* from the bus */
 	P_WELCOME,
 	P_ACK,
@@ -143,6 +145,7 @@ enum packet_kind {
 	P_OPEN,
 	P_RECORD,
 	P_PAGE,
+	P_RENEW,
 };
 
 struct packet {
@@ -249,7 +252,7 @@ struct sim_filter {
 
 struct faults {
 	bool bus, store, connector, hook, server, cut, unknown, overdue, leap,
-	    clock, pause, page, holiday;
+	    clock, pause, page, holiday, taken;
 	unsigned odds; /* of each, in a thousand steps */
 };
 
@@ -265,6 +268,17 @@ struct sim {
 	uint64_t bus_back, epoch, tick_at;
 	uint32_t last_peer;
 	bool opened;
+	/*
+	 * Where there is a lease: when the store last committed a renewal; and
+	 * a bus that is cut off, or stands still, while another takes its
+	 * place.  What was on its way to it from the store is still there.
+	 */
+	bool lease;
+	uint64_t beat_at;
+	struct engine *old;
+	uint64_t old_epoch, old_wakes, old_ends;
+	struct packet_list old_hears;
+	size_t taken, outlived; /* how often, and what the old one still did */
 	uint64_t bus_stopped, store_stopped; /* they stand still until then */
 	double rate_used;                    /* parts of account t */
 	uint64_t rate_at;
@@ -1301,6 +1315,20 @@ store_page(struct sim *s, struct packet *p)
 	db_page(&s->db, &p->page, emit_paged, &a);
 }
 
+/* Each is committed at once, but now and then one is lost. */
+static void
+store_renew(struct sim *s, uint64_t number)
+{
+	struct packet *p;
+
+	if (!s->calm && chance(s, 100))
+		return;
+	s->beat_at = s->now;
+	p = packet_new(P_RENEWED);
+	p->a = number;
+	send_to(s, &s->store, true, p);
+}
+
 static void
 store_run(struct sim *s)
 {
@@ -1312,6 +1340,7 @@ store_run(struct sim *s)
 		switch (p->kind) {
 		case P_OPEN:
 			s->store_open = true;
+			s->beat_at = s->now;
 			s->accepted = s->db.durable;
 			db_opened(&s->db, s->epoch, emit_opened, s);
 			break;
@@ -1320,6 +1349,9 @@ store_run(struct sim *s)
 			continue;
 		case P_PAGE:
 			store_page(s, p);
+			break;
+		case P_RENEW:
+			store_renew(s, p->a);
 			break;
 		default:
 			fail_run(s, "not for a store");
@@ -2128,17 +2160,182 @@ filter_run(struct sim *s)
 
 /* --------------------------------------------------------------------- bus */
 
+static void bus_lost(struct sim *);
+
+static void
+old_settle(void *arg, uint32_t peer, uint64_t number,
+    Hopyard__V1__Ack__Code code, const char *text)
+{
+	(void)arg;
+	(void)peer;
+	(void)number;
+	(void)code;
+	(void)text;
+}
+
+/* The carrier cannot be fenced: this is what must not be. */
+static void
+old_deliver(void *arg, struct target *t, const struct item *it)
+{
+	struct sim *s = arg;
+
+	(void)it;
+	if (s->epoch != s->old_epoch)
+		fail_run(s, "%s got an item from a bus that has lost the cell",
+		    t->name);
+	else
+		s->outlived++;
+}
+
+static void
+old_recall(void *arg, struct target *t, uint64_t ref)
+{
+	(void)arg;
+	(void)t;
+	(void)ref;
+}
+
+static void
+old_page(void *arg, uint64_t correlation, const Hopyard__V1__Page *page)
+{
+	(void)arg;
+	(void)correlation;
+	(void)page;
+}
+
+static void
+old_answer(void *arg, uint64_t token, unsigned code, const char *text)
+{
+	(void)arg;
+	(void)token;
+	(void)code;
+	(void)text;
+}
+
+static void
+old_note(void *arg, const struct engine_note *n)
+{
+	(void)arg;
+	(void)n;
+}
+
+static void
+old_ask(void *arg, uint32_t peer, const struct item *it)
+{
+	(void)arg;
+	(void)peer;
+	(void)it;
+}
+
+static const struct engine_ops old_ops = {
+	.settle = old_settle,
+	.deliver = old_deliver,
+	.recall = old_recall,
+	.page = old_page,
+	.answer = old_answer,
+	.note = old_note,
+	.ask = old_ask,
+};
+
+static void
+old_end(struct sim *s)
+{
+	packets_clear(&s->old_hears);
+	if (s->old != NULL)
+		engine_free(s->old);
+	s->old = NULL;
+}
+
+static void
+old_hear(struct sim *s, const struct packet *p)
+{
+	static uint8_t memory[256 * 1024];
+	struct arena arena;
+	const Hopyard__V1__Horizon *h;
+
+	arena_init(&arena, memory, sizeof(memory));
+	if (p->kind == P_RENEWED) {
+		engine_renewed(s->old, p->a);
+	} else if (p->kind == P_HORIZON) {
+		h = frame_unpack(
+		    &arena, &hopyard__v1__horizon__descriptor, p->data, p->len);
+		assert_non_null(h);
+		if (!engine_horizon(s->old, h))
+			fail_run(s, "horizon refused");
+	}
+}
+
+/* It wakes up, or finds that it is alone: all that came before is read. */
+static void
+old_run(struct sim *s)
+{
+	struct packet *p;
+
+	if (s->old == NULL || s->now < s->old_wakes)
+		return;
+	engine_time(s->old, s->now + 1, WALL(s));
+	if (chance(s, 500))
+		(void)engine_renew(s->old);
+	while ((p = arrived(s, &s->old_hears)) != NULL) {
+		old_hear(s, p);
+		packet_free(p);
+	}
+	(void)engine_renew(s->old);
+	engine_tick(s->old);
+	engine_dispatch(s->old);
+	if (s->now >= s->old_ends || s->calm)
+		old_end(s);
+}
+
+/*
+ * The bus is cut off from everybody, and does not know; or it stands still for
+ * a while, with that from the store unread.  Another takes its place as soon as
+ * it may.
+ */
+static void
+bus_cut_off(struct sim *s)
+{
+	struct packet *p;
+
+	if (s->e == NULL || !s->opened || !s->lease || s->old != NULL)
+		return;
+	TRACE(s, "bus cut off");
+	s->taken++;
+	while ((p = TAILQ_FIRST(&s->store.to_bus)) != NULL) {
+		TAILQ_REMOVE(&s->store.to_bus, p, link);
+		TAILQ_INSERT_TAIL(&s->old_hears, p, link);
+	}
+	s->old = s->e;
+	s->old->ops = &old_ops;
+	s->old_epoch = s->epoch;
+	s->old_wakes = s->now + (chance(s, 500) ? 0 : rnd(s, 3 * LEASE));
+	s->old_ends = s->old_wakes + rnd(s, 3 * LEASE);
+	s->e = NULL;
+	bus_lost(s);
+	s->bus_back = s->now;
+	if (s->bus_back < s->beat_at + LEASE)
+		s->bus_back = s->beat_at + LEASE;
+	s->bus_back += rnd(s, 100);
+}
+
 static void
 bus_kill(struct sim *s)
 {
-	size_t pos = 0;
-	struct message *m;
-
 	if (s->e == NULL)
 		return;
 	TRACE(s, "bus killed");
 	engine_free(s->e);
 	s->e = NULL;
+	bus_lost(s);
+}
+
+/* What is around a bus that is not there any more. */
+static void
+bus_lost(struct sim *s)
+{
+	size_t pos = 0;
+	struct message *m;
+
 	for (int i = 0; i < BOXES; i++)
 		box_lost(s, i, false);
 	filter_lost(s, false);
@@ -2163,6 +2360,8 @@ bus_start(struct sim *s)
 	s->db.era++;
 	s->tick_at = 0;
 	engine_time(s->e, s->now + 1, WALL(s));
+	if (s->lease)
+		engine_set_lease(s->e, LEASE);
 	engine_configure(s->e, s->conf, 1);
 }
 
@@ -2398,6 +2597,9 @@ bus_hear_store(struct sim *s)
 			if (!engine_horizon(e, o))
 				fail_run(s, "horizon refused");
 			break;
+		case P_RENEWED:
+			engine_renewed(e, p->a);
+			break;
 		case P_PAGED:
 		case P_NOTICE:
 		case P_OVERDUE:
@@ -2435,6 +2637,12 @@ bus_run(struct sim *s)
 	}
 	engine_dispatch(s->e);
 	send_records(s);
+	if (s->opened && engine_renew(s->e)) {
+		struct packet *p = packet_new(P_RENEW);
+
+		p->a = s->e->lease.asked;
+		send_to(s, &s->store, false, p);
+	}
 }
 
 /* ------------------------------------------------------------ what happens */
@@ -2665,6 +2873,8 @@ break_something(struct sim *s)
 
 	if (f->bus && chance(s, f->odds))
 		bus_kill(s);
+	if (f->taken && chance(s, f->odds))
+		bus_cut_off(s);
 	if (f->store && chance(s, f->odds))
 		store_kill(s);
 	if (f->store && chance(s, f->odds))
@@ -2720,8 +2930,11 @@ mend(struct sim *s)
 	struct queue *q;
 
 	s->calm = true;
+	/* From here on time goes in leaps that no lease outlasts. */
+	s->lease = false;
 	if (s->e == NULL)
 		return;
+	engine_set_lease(s->e, 0);
 	for (int i = FRONTS; i < BOXES; i++)
 		engine_set_admin(
 		    s->e, engine_target(s->e, names[i]), TARGET_ADMIN_READY);
@@ -2755,6 +2968,7 @@ one_step(struct sim *s)
 	}
 	if (s->e != NULL && (s->now >= s->bus_stopped || s->calm))
 		bus_run(s);
+	old_run(s);
 	if (s->store_alive && (s->now >= s->store_stopped || s->calm))
 		store_run(s);
 	for (int i = 0; i < BOXES; i++)
@@ -2955,6 +3169,7 @@ sim_init(struct sim *s, uint64_t seed)
 	TAILQ_INIT(&s->slow);
 	TAILQ_INIT(&s->store.to_bus);
 	TAILQ_INIT(&s->store.from_bus);
+	TAILQ_INIT(&s->old_hears);
 	for (int i = 0; i < BOXES; i++) {
 		struct box *b = &s->box[i];
 
@@ -2976,7 +3191,9 @@ sim_init(struct sim *s, uint64_t seed)
 		.pause = rnd(s, 3) == 0,
 		.page = rnd(s, 3) == 0,
 		.holiday = rnd(s, 4) == 0,
-		.odds = 1 + (unsigned)rnd(s, 12) };
+		.odds = 1 + (unsigned)rnd(s, 12),
+		.taken = seed % 2 == 0 };
+	s->lease = seed % 2 == 0;
 	if (seed % 16 == 0)
 		memset(&s->faults, 0, sizeof(s->faults));
 }
@@ -2986,6 +3203,7 @@ sim_fini(struct sim *s)
 {
 	if (s->e != NULL)
 		engine_free(s->e);
+	old_end(s);
 	filter_lost(s, false);
 	packets_clear(&s->pending);
 	packets_clear(&s->slow);
@@ -3012,7 +3230,8 @@ sim_fini(struct sim *s)
 }
 
 struct totals {
-	uint64_t messages, records, pages, verified, served, kills;
+	uint64_t messages, records, pages, verified, served, kills, taken;
+	uint64_t outlived;
 	uint64_t replaced, parts, withdrawn, verdicts;
 	uint64_t storm, time; /* simulated ms, until nothing fails and in all */
 	uint64_t digest;
@@ -3145,6 +3364,8 @@ sim_run(uint64_t seed, struct totals *sum)
 	sum->pages += s->db.pages;
 	sum->verified += s->db.verified;
 	sum->kills += s->epoch - (s->epoch > 0);
+	sum->taken += s->taken;
+	sum->outlived += s->outlived;
 	sum->served += s->served.count;
 	sum->verdicts += s->filter.verdicts;
 	sum->replaced += s->replaced;
@@ -3178,13 +3399,15 @@ say_totals(uint64_t n, const struct totals *sum, double cpu)
 	    "%llu runs: %llu messages, %llu records, %llu pages "
 	    "(%llu verified), %llu items to customers, %llu parts "
 	    "of MO, %llu replaced, %llu withdrawn, %llu verdicts, bus killed "
-	    "%llu times\n",
+	    "%llu times, of them replaced while it lived %llu (it handed out "
+	    "%llu until then)\n",
 	    (unsigned long long)n, (unsigned long long)sum->messages,
 	    (unsigned long long)sum->records, (unsigned long long)sum->pages,
 	    (unsigned long long)sum->verified, (unsigned long long)sum->served,
 	    (unsigned long long)sum->parts, (unsigned long long)sum->replaced,
 	    (unsigned long long)sum->withdrawn,
-	    (unsigned long long)sum->verdicts, (unsigned long long)sum->kills);
+	    (unsigned long long)sum->verdicts, (unsigned long long)sum->kills,
+	    (unsigned long long)sum->taken, (unsigned long long)sum->outlived);
 	print_message("%.1f s of processor: %.1f runs/s; %.0f s simulated "
 		      "(%.0f with faults): %.0f (%.0f) times real time\n",
 	    cpu, (double)n / cpu, (double)sum->time / 1e3,
