@@ -487,7 +487,7 @@ broker_welcome(struct broker *b, struct peer *p)
 		    conn_peer(p->conn));
 	if (p->role == ROLE_STORE)
 		broker_open_store(b, p);
-	if (peer_is_front(p) && fronts_here(b, p))
+	if (peer_is_front(p) && fronts_here(b, p) && !b->cell.overtook)
 		engine_hold_recovered(b->engine, WITHDRAW_SOON);
 	broker_dirty(b, p);
 }
@@ -600,9 +600,9 @@ store_opened(struct broker *b, const struct frame *f)
 		if (!was) {
 			if (o->last_seq > 0)
 				e->held_until = e->now + WITHDRAW_WAIT;
-			if (fronts_here(b, NULL))
-				engine_hold_recovered(e, WITHDRAW_SOON);
 			cell_opened(b);
+			if (fronts_here(b, NULL) && !b->cell.overtook)
+				engine_hold_recovered(e, WITHDRAW_SOON);
 		}
 	}
 	return NULL;

@@ -155,6 +155,9 @@ cell_open(struct broker *b, Hopyard__V1__Open *o)
 void
 cell_opened(struct broker *b)
 {
+	/* As it was when we last stood by; one that gives it up renews until
+	 * then. */
+	b->cell.overtook = b->cell.age_ms > b->engine->lease.ms / 2;
 	b->cell.standby = false;
 	cell_enter_state(b, CELL_OWNED);
 	if (cell_has_lease(b)) {

@@ -42,6 +42,12 @@ struct cell {
 	uint64_t asker;        /* who is told that it was handed over, or 0 */
 	/* What the store last said of the owner while we stand by. */
 	bool standby;
+	/*
+	 * It was taken from a bus that said nothing for long: front ends may be
+	 * refusing right now what they had handed over, and what they say of
+	 * that is to be here before anything of it leaves.
+	 */
+	bool overtook;
 	char owner[64];
 	uint64_t epoch, age_ms;
 	/* And who would succeed us. */
