@@ -32,6 +32,12 @@
  */
 #define WITHDRAW_WAIT 1000
 #define WITHDRAW_SOON 50
+/*
+ * After a takeover they may come later, since they wait for the answer of one
+ * that stands still, and are refusing just then.
+ */
+#define OVERTOOK_WAIT 3000
+#define OVERTOOK_SOON 250
 #define STOOD_STILL   1000 /* ticks come four times a second */
 #define WELCOME_WAIT  2000
 #define ACK_LOOK_MS   20 /* at acks that wait */
@@ -487,8 +493,9 @@ broker_welcome(struct broker *b, struct peer *p)
 		    conn_peer(p->conn));
 	if (p->role == ROLE_STORE)
 		broker_open_store(b, p);
-	if (peer_is_front(p) && fronts_here(b, p) && !b->cell.overtook)
-		engine_hold_recovered(b->engine, WITHDRAW_SOON);
+	if (peer_is_front(p) && fronts_here(b, p))
+		engine_hold_recovered(b->engine,
+		    b->cell.overtook ? OVERTOOK_SOON : WITHDRAW_SOON);
 	broker_dirty(b, p);
 }
 
@@ -598,10 +605,12 @@ store_opened(struct broker *b, const struct frame *f)
 		    (unsigned long long)o->last_seq, e->queue_count);
 		b->dirty_all = true;
 		if (!was) {
-			if (o->last_seq > 0)
-				e->held_until = e->now + WITHDRAW_WAIT;
 			cell_opened(b);
-			if (fronts_here(b, NULL) && !b->cell.overtook)
+			if (o->last_seq > 0)
+				e->held_until = e->now +
+				    (b->cell.overtook ? OVERTOOK_WAIT
+						      : WITHDRAW_WAIT);
+			if (fronts_here(b, NULL))
 				engine_hold_recovered(e, WITHDRAW_SOON);
 		}
 	}

@@ -13,11 +13,12 @@ import time
 
 import pytest
 
+import test_pg_failover
 from busclient import BusClient
 from harness import wait_until
 from hopbus import pb
 from pairsuite import Books, Pair
-from pgcluster import Cluster
+from pgcluster import Cluster, Proxy
 
 TAKEN_OVER = 10.0   # seconds: a dead host
 HANDED_OVER = 1.0   # and a planned switch-over
@@ -188,6 +189,75 @@ def test_ten_times(pair, figures, lose):
         assert max(r[3] for r in s.rows) < HANDED_OVER
     else:
         assert s.worst(lose.__name__) < TAKEN_OVER
+
+
+@pytest.mark.faults
+def test_owner_cut_off_from_the_database(fresh, pg, figures):
+    """Bus, store and boxes of the owner live, and see each other."""
+    proxy = Proxy(pg)
+    try:
+        for name in ("a", "b"):
+            fresh.configure(name, name, **({"dsn": fresh.settings[
+                "dsn"].replace(pg.dir, proxy.dir)} if name == "a" else {}))
+        fresh.start()
+        fresh.owner = "a"
+        books = Books(fresh, 100)
+        books.start()
+        try:
+            books.more(100)
+            at = time.time()
+            proxy.cut()
+            fresh.wait_owner("b")
+            took = time.time() - at
+            books.more(100)
+            sent = books.gaps(at, time.time())
+            proxy.heal()
+            fresh.wait_standby("a")
+            books.stop()
+            f = books.balance(0)
+        finally:
+            books.close()
+        figures("cut off: owner %.2f s, longest gap sent %.2f s; accepted %d, "
+                "refused %s, lost %d, twice %d" % (
+                    took, sent, f["accepted"], f["refused"], f["lost"],
+                    f["twice"]))
+        assert max(took, sent) < TAKEN_OVER
+    finally:
+        proxy.close()
+
+
+@pytest.mark.slow
+def test_owner_and_database_lost_together(tmp_path, figures):
+    """The owner's host and the primary; what was the synchronous standby is
+    promoted, and the other bus finds it and takes over there."""
+    db = test_pg_failover.Pair()
+    pair = Pair(tmp_path, dsn=db.dsn())
+    try:
+        pair.start()
+        books = Books(pair, 100)
+        books.start()
+        try:
+            books.more(200)
+            at = time.time()
+            pair.kill_node("a")
+            db.primary.kill_all()
+            db.other.promote()
+            pair.wait_owner("b")
+            took = time.time() - at
+            books.more(200)
+            pair.start_node("a")
+            pair.wait_standby("a")
+            books.stop()
+            f = books.balance(0)
+        finally:
+            books.close()
+        figures("both lost: owner after %.2f s; accepted %d, refused %s, "
+                "lost %d, twice %d" % (took, f["accepted"], f["refused"],
+                                       f["lost"], f["twice"]))
+        assert took < test_pg_failover.TOTAL
+    finally:
+        pair.stop()
+        db.close()
 
 
 # ---------------------------------------------------------------- single things
