@@ -442,37 +442,38 @@ box_acked_cb(struct box *box UNUSED, uint64_t cookie,
 }
 
 static void
-on_inbound(struct exec *x, struct copy *c, struct line *l)
+on_inbound(struct exec *x, struct copy *c, const struct line *l)
 {
 	const char *link = daemon_name(x->daemon);
-	Hopyard__V1__Envelope *e = &l->envelope;
+	Hopyard__V1__Envelope e = l->envelope;
+	Hopyard__V1__Notice n = l->notice;
 	struct inbound_wait *w = xcalloc(1, sizeof(*w));
 	uint8_t id[UUID_LEN], word[KEYWORD], *packed;
 	struct item it = { .envelope = { NULL, 0 } };
 	const ProtobufCMessage *body =
-	    l->kind == LINE_RECEIPT ? &l->notice.base : &l->content.base;
+	    l->kind == LINE_RECEIPT ? &n.base : &l->content.base;
 
 	w->copy = c;
 	w->life = c->life;
 	snprintf(w->name, sizeof(w->name), "%s", l->name);
 	uuid_new(id);
-	e->id = (ProtobufCBinaryData){ sizeof(id), id };
-	e->has_link = true;
-	e->link =
+	e.id = (ProtobufCBinaryData){ sizeof(id), id };
+	e.has_link = true;
+	e.link =
 	    (ProtobufCBinaryData){ strlen(link), (uint8_t *)(uintptr_t)link };
 	if (l->kind == LINE_MESSAGE) {
-		e->has_keyword = true;
-		e->keyword.data = word;
-		e->keyword.len = inbound_keyword(l->content.text.data,
+		e.has_keyword = true;
+		e.keyword.data = word;
+		e.keyword.len = inbound_keyword(l->content.text.data,
 		    l->content.text.len, word, sizeof(word));
 	} else {
-		l->notice.has_link = true;
-		l->notice.link = e->link;
+		n.has_link = true;
+		n.link = e.link;
 	}
-	it.envelope.len = hopyard__v1__envelope__get_packed_size(e);
+	it.envelope.len = hopyard__v1__envelope__get_packed_size(&e);
 	it.body.len = protobuf_c_message_get_packed_size(body);
 	packed = xmalloc(it.envelope.len + it.body.len);
-	hopyard__v1__envelope__pack(e, packed);
+	hopyard__v1__envelope__pack(&e, packed);
 	protobuf_c_message_pack(body, packed + it.envelope.len);
 	it.envelope.p = packed;
 	it.body.p = packed + it.envelope.len;
@@ -739,7 +740,7 @@ strings(const struct conf_group *g, const char *key, const char *const *first)
 	size_t n = 0, k = conf_list_len(g, key);
 	char **list;
 
-	while (first != NULL && first[n] != NULL)
+	while (first[n] != NULL)
 		n++;
 	list = xcalloc(n + k + 1, sizeof(*list));
 	for (size_t i = 0; i < n; i++)
@@ -790,6 +791,7 @@ exec_start(struct exec *x, struct daemon *d)
 	char name[80];
 	const char *const env[] = { "PATH=/usr/local/bin:/usr/bin:/bin",
 		"LANG=C.UTF-8", name, NULL };
+	static const char *const none[] = { NULL };
 	struct box_opts opts = { .name = daemon_name(d),
 		.type = daemon_type(d),
 		.address =
@@ -806,7 +808,7 @@ exec_start(struct exec *x, struct daemon *d)
 	x->window = (size_t)conf_int(g, "window");
 	x->timeout_ms = conf_duration(g, "timeout");
 	snprintf(name, sizeof(name), "HOPYARD_NAME=%s", daemon_name(d));
-	x->argv = strings(g, "program", NULL);
+	x->argv = strings(g, "program", none);
 	x->env = strings(g, "env", env);
 	for (size_t i = 0; i < ARRAY_LEN(exec_counts); i++)
 		stat_register(&exec_counts[i]);
