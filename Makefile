@@ -317,6 +317,9 @@ COV := build-cov
 # A database that goes away: what no other test brings to the store's protocol.
 COV_FAULTS = $(PYTHON) -m pytest -q $(PARALLEL) test/integration/test_pg_*.py \
 	-m faults
+# A test that fails, or hangs, is told and does not cost the report.
+COV_TESTS = timeout --kill-after=60 60m env HOPYARD_SANITIZED=1 \
+	HOPYARD_BIN=$(CURDIR)/$(B)
 cov:
 	@tools/deps --test --cov
 	$(MAKE) BUILD=$(COV) SAN="--coverage -fprofile-update=atomic" \
@@ -325,8 +328,7 @@ check-cov: export UNIT_TIMEOUT = 600
 check-cov: all tests
 	@find $(BUILD) -name '*.gcda' -delete
 	@rc=0; $(MAKE) --no-print-directory check-unit check-fuzz || rc=1; \
-	HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(INTEGRATION) || rc=1; \
-	HOPYARD_SANITIZED=1 HOPYARD_BIN=$(CURDIR)/$(B) $(COV_FAULTS) || rc=1; \
+	$(COV_TESTS) $(INTEGRATION) || rc=1; $(COV_TESTS) $(COV_FAULTS) || rc=1; \
 	tools/cov $(BUILD) || rc=1; exit $$rc
 
 # All programs with ThreadSanitizer, and the tests in which the thread pool

@@ -190,7 +190,7 @@ class BoxLink:
             pb.Ack.Exception(number=n, code=c, text=t)
             for n, c, t in exceptions]))
 
-    def call(self, method, body=b"", timeout=5):
+    def call(self, method, body=b"", timeout=20):
         self._calls += 1
         number = self._calls
         self.send(pb.CALL, pb.Call(target=self.hello.name, method=method,
