@@ -55,6 +55,17 @@ library(const char *to, const char *from, const uint8_t *src, size_t len,
 	return rc == (size_t)-1 || left > 0 ? SIZE_MAX : cap - room;
 }
 
+/* U+E0000 to U+E007F, which glibc leaves out where a charset has none. */
+static bool
+has_tag(const uint8_t *data, size_t len)
+{
+	for (size_t i = 0; i + 3 < len; i++)
+		if (memcmp(data + i, "\xf3\xa0", 2) == 0 &&
+		    (data[i + 2] & 0xfe) == 0x80)
+			return true;
+	return false;
+}
+
 static void
 against_library(const uint8_t *data, size_t len)
 {
@@ -91,7 +102,7 @@ against_library(const uint8_t *data, size_t len)
 
 	want = library("ISO-8859-1", "UTF-8", data, len, theirs, 4 * len + 4);
 	ok = utf8_to_latin1(data, len, mine, len, &n, &bad);
-	assert(ok == (want != SIZE_MAX));
+	assert(has_tag(data, len) ? !ok : ok == (want != SIZE_MAX));
 	if (ok)
 		assert(n == want && memcmp(mine, theirs, n) == 0);
 	n = latin1_to_utf8(data, len, mine, 2 * len);
