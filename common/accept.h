@@ -31,11 +31,6 @@ bool conn_get_address(const struct conn *, struct sockaddr_storage *);
 void conn_set_peer(struct conn *, const struct sockaddr_storage *);
 /* Fail with UV_ETIMEDOUT after this time; 0: no longer. */
 void conn_set_deadline(struct conn *, uint64_t ms);
-/*
- * Begin TLS as the server of an open connection.  What has been read and not
- * dropped is the beginning of the handshake.
- */
-void conn_start_tls(struct conn *, struct tls_config *);
 /* DATA again for what is there already, to a new owner. */
 void conn_tell_data(struct conn *);
 

@@ -20,16 +20,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/conn.h"
 #include "common/crash.h"
+#include "common/expiry.h"
+#include "common/identity.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "common/outbox.h"
 #include "common/queue.h"
 #include "common/stats.h"
+#include "common/tls.h"
 #include "common/turn.h"
 #include "common/xalloc.h"
 
@@ -54,6 +58,8 @@
 #define BOX_RETRY_ONE_MS  400
 #define BOX_STANDBY_MS    200 /* after a bus that says that it stands by */
 #define BOX_LEASE_TICK_MS 500 /* of a bus with a lease: how often it is asked */
+#define BOX_MAX_CONFIG   (16 * 1024 * 1024)
+#define BOX_CERTS_MS     60000 /* certificates are looked at so often */
 
 #define BOX_UNPACK(box, name, f)                                               \
 	box_unpack(box, &hopyard__v1__##name##__descriptor, f)
@@ -90,12 +96,16 @@ struct box_ask {
 TAILQ_HEAD(box_asks, box_ask);
 
 bool (*box_reload)(struct buf *);
+void (*box_config)(const struct buf *);
+uint64_t box_config_hash;
 
 struct box {
 	uv_loop_t *loop;
 	const struct box_ops *ops;
 	void *arg;
 	const char *name, *type;
+	const char *certs; /* or NULL */
+	bool setup;
 	char **addresses;
 	size_t address_count;
 	size_t address; /* the one to try next */
@@ -124,6 +134,10 @@ struct box {
 	char bus_version[64], bus_node[64];
 	uint64_t epoch;
 	bool had_epoch;
+	struct buf config;      /* what has come of it */
+	struct tls_config *tls; /* of this connection or the last; or NULL */
+	struct expiry expiry;   /* of its certificate */
+	uint64_t certs_at;      /* clock_mono_ms() when it was read */
 	size_t frame_items;
 	uint64_t credit_items, credit_bytes;
 	uint64_t used_items, used_bytes;
@@ -268,6 +282,9 @@ box_send_hello(struct box *b)
 	h.has_last_epoch = b->had_epoch;
 	h.last_epoch = b->epoch;
 	h.host = host;
+	h.has_setup = h.setup = b->setup;
+	h.has_config = box_config_hash != 0;
+	h.config = box_config_hash;
 	box_put_message(b, HOPYARD__V1__FRAME_TYPE__HELLO, 0, &h.base);
 	free(name);
 	free(type);
@@ -461,20 +478,104 @@ box_unpack(
 	return m;
 }
 
+/* The certificates as they are now; NULL with complaints. */
+static struct tls_config *
+box_read_certs(const struct box *b, struct buf *why)
+{
+	char *cert = xasprintf("%s/%s.crt", b->certs, b->name);
+	char *key = xasprintf("%s/%s.key", b->certs, b->name);
+	char *ca = xasprintf("%s/ca.crt", b->certs);
+	char *crl = xasprintf("%s/ca.crl", b->certs);
+	const struct tls_opts opts = {
+		.cert = cert,
+		.key = key,
+		.ca = ca,
+		.crl = access(crl, F_OK) == 0 ? crl : NULL,
+		.only_13 = true,
+		.uri = IDENTITY_BUS,
+	};
+	struct tls_config *tls = tls_client_new(&opts, why);
+
+	free(cert);
+	free(key);
+	free(ca);
+	free(crl);
+	return tls;
+}
+
+/* Takes what is on disk; the connection goes on with what it has. */
+static bool
+box_take_certs(struct box *b, struct buf *why)
+{
+	struct tls_config *tls = box_read_certs(b, why);
+
+	b->certs_at = clock_mono_ms();
+	if (tls == NULL)
+		return false;
+	tls_config_unref(b->tls);
+	b->tls = tls;
+	expiry_set(&b->expiry, tls, (int64_t)(clock_wall_ms() / 1000));
+	return true;
+}
+
+/* Once a minute: what was renewed is no reason to complain any more. */
+static void
+box_check_certs(struct box *b)
+{
+	struct buf why;
+
+	if (b->tls == NULL || clock_mono_ms() - b->certs_at < BOX_CERTS_MS)
+		return;
+	buf_init(&why);
+	if (!box_take_certs(b, &why))
+		log_warn(
+		    "bus.certs", "folder=%s error=%s", b->certs, buf_str(&why));
+	expiry_tick(&b->expiry, (int64_t)(clock_wall_ms() / 1000));
+	buf_fini(&why);
+}
+
+/* What hinders a connection to this address before it begins, or NULL. */
+static const char *
+box_prepare(
+    struct box *b, const char *text, struct conn_opts *opts, struct buf *why)
+{
+	struct address a;
+
+	if (address_parse(&a, text) != 0)
+		return "not an address: unix:/path, host:port or [v6]:port";
+	if (a.kind == ADDRESS_UNIX)
+		return NULL;
+	if (b->certs == NULL)
+		return "a bus on TCP needs certificates";
+	if (!box_take_certs(b, why))
+		return buf_str(why);
+	opts->tls = b->tls;
+	return NULL;
+}
+
 static void
 box_connect(struct box *b)
 {
 	/* Credit bounds what is written, and acks must come in always. */
-	static const struct conn_opts opts = { .read_always = true };
+	struct conn_opts opts = { .read_always = true,
+		.greet_ms = BOX_ANSWER_MS };
 	const char *address = b->addresses[b->address];
+	const char *fault;
+	struct buf why;
 
-	b->conn = conn_connect(b->loop, address, &opts, box_conn_cb, b);
+	buf_init(&why);
+	fault = box_prepare(b, address, &opts, &why);
+	if (fault == NULL)
+		b->conn = conn_connect(b->loop, address, &opts, box_conn_cb, b);
 	if (b->conn != NULL) {
+		buf_fini(&why);
 		box_enter_state(b, BOX_CONNECTING);
 		return;
 	}
-	log_error("bus.address", "address=%s error=%s", address,
-	    "not an address: unix:/path, host:port or [v6]:port");
+	if (box_may_complain(b))
+		log_error("bus.address", "address=%s error=%s", address,
+		    fault != NULL ? fault : "cannot be used");
+	buf_fini(&why);
 	box_next_address(b);
 	b->retry_ms = BOX_RETRY_MAX_MS;
 	box_enter_state(b, BOX_WAITING);
@@ -576,6 +677,7 @@ box_timer_cb(uv_timer_t *timer)
 			box_check_lease(b);
 		else
 			box_check_silence(b);
+		box_check_certs(b);
 		break;
 	case BOX_DROPPING:
 	case BOX_CLOSING:
@@ -615,6 +717,9 @@ box_timer_close_cb(uv_handle_t *handle)
 		free(b->addresses[i]);
 	free(b->addresses);
 	free(b->arena.base);
+	buf_fini(&b->config);
+	tls_config_unref(b->tls);
+	expiry_fini(&b->expiry);
 	free(b);
 	if (done != NULL)
 		done(done_arg);
@@ -646,6 +751,7 @@ box_enter_state(struct box *b, enum box_state next)
 		b->standbys = 0;
 		b->used_items = b->used_bytes = 0;
 		b->granted_items = b->granted_bytes = b->got_items = 0;
+		buf_clear(&b->config);
 		b->grant_changed = false;
 		b->last_ping = 0;
 		outbox_restart(&b->outbox);
@@ -703,6 +809,10 @@ box_new(uv_loop_t *loop, const struct box_opts *opts, const struct box_ops *ops,
 	b->arg = arg;
 	b->name = opts->name;
 	b->type = opts->type;
+	b->certs = opts->certs;
+	b->setup = opts->setup;
+	buf_init(&b->config);
+	expiry_init(&b->expiry, "bus_tls_cert_expiry_seconds", NULL);
 	box_parse_addresses(b, opts->address);
 	if (getrandom(b->instance, sizeof(b->instance), 0) !=
 	    (ssize_t)sizeof(b->instance))
@@ -1347,6 +1457,46 @@ box_on_bye(struct box *b, const struct frame *f)
 }
 
 static void
+box_on_ping(struct box *b, const struct frame *f)
+{
+	Hopyard__V1__Pong pong = HOPYARD__V1__PONG__INIT;
+
+	stats_process(&pong.memory, &pong.cpu_ms);
+	pong.has_memory = pong.has_cpu_ms = true;
+	pong.has_config = box_config_hash != 0;
+	pong.config = box_config_hash;
+	pong.has_certificate_at = b->tls != NULL;
+	pong.certificate_at = (uint64_t)b->expiry.at * 1000;
+	box_put_message(
+	    b, HOPYARD__V1__FRAME_TYPE__PONG, f->correlation, &pong.base);
+}
+
+/* Piece by piece; the whole goes to whom it concerns. */
+static void
+box_on_config(struct box *b, const struct frame *f)
+{
+	const Hopyard__V1__Config *c = BOX_UNPACK(b, config, f);
+
+	if (c == NULL)
+		return;
+	if (buf_len(&b->config) + c->text.len > BOX_MAX_CONFIG) {
+		box_bad_frame(b, f, "a configuration without end");
+		return;
+	}
+	if (c->text.len > 0)
+		buf_add(&b->config, c->text.data, c->text.len);
+	if (c->more)
+		return;
+	if (b->ops->config != NULL)
+		b->ops->config(b, &b->config, b->arg);
+	else if (box_config != NULL)
+		box_config(&b->config);
+	if (buf_len(&b->config) > 0) /* there are secrets in it */
+		explicit_bzero(buf_data(&b->config), buf_len(&b->config));
+	buf_clear(&b->config);
+}
+
+static void
 box_on_unknown(struct box *b, const struct frame *f)
 {
 	static struct log_limit limit;
@@ -1410,10 +1560,12 @@ box_on_frame(struct box *b, const struct frame *f)
 		box_on_reply(b, f);
 		break;
 	case HOPYARD__V1__FRAME_TYPE__PING:
-		box_put_message(
-		    b, HOPYARD__V1__FRAME_TYPE__PONG, f->correlation, NULL);
+		box_on_ping(b, f);
 		if (box_lease_over(b))
 			box_ping(b);
+		break;
+	case HOPYARD__V1__FRAME_TYPE__CONFIG:
+		box_on_config(b, f);
 		break;
 	case HOPYARD__V1__FRAME_TYPE__PONG:
 		box_on_pong(b, f);
@@ -1492,7 +1644,10 @@ box_conn_cb(struct conn *c, enum conn_event ev, void *arg)
 		box_drop(b, "closed by the bus", "");
 		break;
 	case CONN_EV_ERROR:
-		box_drop(b, "connection failed", uv_strerror(conn_error(c)));
+		/* Not trusted, by them or by us: that takes somebody's hand. */
+		if (conn_error(c) == UV_EPROTO && !box_welcomed(b))
+			b->retry_at_ms = BOX_REFUSED_MS / 5;
+		box_drop(b, "connection failed", conn_error_text(c));
 		break;
 	case CONN_EV_CLOSED:
 		b->conn = NULL;

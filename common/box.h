@@ -25,6 +25,7 @@
 #include "proto/frame.h"
 
 struct box;
+struct buf;
 
 struct box_opts {
 	const char *name; /* borrowed for the life of the box */
@@ -32,6 +33,13 @@ struct box_opts {
 	const char *address; /* "a,b": several are tried in turn */
 	size_t max_items;    /* unacknowledged items kept; 0: 8192 */
 	size_t max_bytes;    /* 0: 32 MiB */
+	/*
+	 * For addresses on TCP, which are TLS always: the folder with NAME.crt,
+	 * NAME.key, ca.crt and, if there is one, ca.crl; read for each
+	 * connection.
+	 */
+	const char *certs;
+	bool setup; /* only to be told the configuration, see `config` */
 };
 
 struct box_ops {
@@ -59,6 +67,9 @@ struct box_ops {
 	    const Hopyard__V1__Call *, void *arg);
 	/* Room again after box_can_send() was false. */
 	void (*writable)(struct box *, void *arg);
+	/* On another host: our settings have come, or have changed.  Where this
+	 * is NULL, box_config gets them. */
+	void (*config)(struct box *, const struct buf *text, void *arg);
 };
 
 /* Starts connecting.  ops and arg are borrowed. */
@@ -139,11 +150,14 @@ void box_reply(struct box *, uint64_t correlation, unsigned code,
  * "prometheus" (text), "ping" (JSON), and "reload" where box_reload is set.
  */
 
-struct buf;
 /*
  * Load the configuration again; true with what has changed, or false with the
- * complaints.  daemon_run() sets it.
+ * complaints.  daemon_run() sets this and the two that follow.
  */
 extern bool (*box_reload)(struct buf *lines);
+/* Another configuration has come from the bus. */
+extern void (*box_config)(const struct buf *text);
+/* conf_hash() of the one in force, for the bus to know; 0: none. */
+extern uint64_t box_config_hash;
 
 #endif

@@ -38,6 +38,7 @@ struct loader {
 	struct buf *err;
 	unsigned errors;
 	bool broken;   /* a file could not be read to its end */
+	bool shared;   /* conf_load_shared(): checked by the bus */
 	uint16_t file; /* being read */
 };
 
@@ -686,7 +687,10 @@ load_text(struct loader *l, const struct conf_row *row, const char *text,
 		return true;
 	case CONF_SECRET:
 		v->u.secret.spec = xstrdup(text);
-		secret_resolve(v);
+		if (l->shared && !row->local)
+			v->u.secret.text = xstrdup(text);
+		else
+			secret_resolve(v);
 		return v->u.secret.text == NULL ||
 		    load_length(l, row, v->line, v->u.secret.text);
 	case CONF_DURATION:
@@ -727,7 +731,8 @@ load_text(struct loader *l, const struct conf_row *row, const char *text,
 }
 
 static bool
-load_type_fits(const struct conf_row *row, const config_setting_t *s)
+load_type_fits(
+    const struct conf_row *row, const config_setting_t *s, bool shared)
 {
 	bool list = config_setting_is_array(s) || config_setting_is_list(s);
 	bool text = s->type == CONFIG_TYPE_STRING;
@@ -752,7 +757,8 @@ load_type_fits(const struct conf_row *row, const config_setting_t *s)
 		return list || text;
 	case CONF_GROUP:
 	case CONF_UNREAD:
-		return s->type == CONFIG_TYPE_GROUP;
+		return s->type == CONFIG_TYPE_GROUP ||
+		    (shared && text && row->type == CONF_UNREAD);
 	case CONF_GROUPS:
 		return config_setting_is_list(s) ||
 		    (config_setting_is_array(s) &&
@@ -817,6 +823,10 @@ load_value(struct loader *l, const struct conf_row *row,
 		load_groups(l, row, s, v);
 		return true;
 	case CONF_UNREAD:
+		if (s->type == CONFIG_TYPE_STRING) {
+			v->u.str = xstrdup(s->value.sval); /* is JSON already */
+			return true;
+		}
 		buf_init(&b);
 		json_init(&j, &b);
 		json_open_object(&j, NULL);
@@ -891,7 +901,7 @@ load_setting(struct loader *l, struct conf_group *g, const config_setting_t *s)
 	}
 	row = conf_table_row(g->table, (size_t)i);
 	v = &g->value[i];
-	if (!load_type_fits(row, s)) {
+	if (!load_type_fits(row, s, l->shared)) {
 		load_wrong_type(l, row, s, s->line);
 		return;
 	}
@@ -1031,7 +1041,7 @@ load_finish(struct loader *l, struct conf_group *g)
 		row = conf_table_row(g->table, i);
 		v = &g->value[i];
 		/* A line without `set`: it is there but wrong, said already. */
-		if (row->required && !v->set && v->line == 0)
+		if (row->required && !v->set && v->line == 0 && !l->shared)
 			load_complain(l, g->line, "%s has no %s",
 			    conf_title(g, title, sizeof(title)), row->key);
 		if (row->type == CONF_GROUP) {
@@ -1265,17 +1275,67 @@ conf_index(struct conf *c)
 	}
 }
 
-struct conf *
-conf_load(const char *file, struct buf *err)
+static struct loader
+loader_new(struct buf *err)
 {
-	const struct conf_value *include;
 	struct loader l = { .err = err };
-	struct buf more, warnings;
-	size_t i;
 
 	l.conf = xcalloc(1, sizeof(*l.conf));
 	map_init(&l.conf->boxes);
 	l.conf->root = group_new(&l, &conf_table_root, 1);
+	return l;
+}
+
+uint64_t
+conf_shared_hash(const struct buf *text)
+{
+	return conf_fnv(text);
+}
+
+struct conf *
+conf_load_shared(
+    const char *from, const void *data, size_t len, struct buf *err)
+{
+	struct loader l = loader_new(err);
+	config_t cfg;
+	struct buf text;
+
+	l.shared = true;
+	l.conf->file[l.conf->files++].path = xstrdup(from);
+	buf_init(&text);
+	buf_add(&text, data, len);
+	l.conf->hash = conf_fnv(&text);
+	config_init(&cfg);
+	if (!conf_scan(from, buf_str(&text), buf_len(&text), err))
+		l.errors++;
+	else if (!load_parsed(&cfg, &text))
+		load_complain(&l, (unsigned)config_error_line(&cfg), "%s",
+		    config_error_text(&cfg));
+	else
+		load_group(&l, l.conf->root, config_root_setting(&cfg));
+	if (l.errors == 0)
+		load_finish(&l, l.conf->root);
+	if (l.errors == 0) {
+		conf_index(l.conf);
+	} else {
+		conf_free(l.conf);
+		l.conf = NULL;
+	}
+	if (buf_len(&text) > 0)
+		explicit_bzero(buf_data(&text), buf_len(&text));
+	buf_fini(&text);
+	config_destroy(&cfg);
+	return l.conf;
+}
+
+struct conf *
+conf_load(const char *file, struct buf *err)
+{
+	const struct conf_value *include;
+	struct loader l = loader_new(err);
+	struct buf more, warnings;
+	size_t i;
+
 	load_file(&l, file, false);
 	include = conf_value(l.conf->root, "include", NULL);
 	for (i = 0; i < include->u.list.len; i++)

@@ -32,6 +32,22 @@ struct conf *conf_load(const char *file, struct buf *err) WARN_UNUSED;
 void conf_free(struct conf *);
 
 /*
+ * What a box on another host may know, as text in the syntax of a file: what
+ * is set of its own group, the log, and what a store or hook has to know of
+ * other boxes.  Secrets stand in it in clear, but those that its own host has.
+ * false with a complaint when that cannot be.
+ */
+bool conf_share(const struct conf *, const struct conf_group *box,
+    struct buf *out, struct buf *err) WARN_UNUSED;
+/* `settings` of a box whose type we do not know, as JSON; or NULL. */
+const char *conf_foreign(const struct conf_group *box);
+/* conf_load() of such a text; `from` stands for the file in complaints. */
+struct conf *conf_load_shared(const char *from, const void *text, size_t len,
+    struct buf *err) WARN_UNUSED;
+/* conf_hash() of what conf_load_shared() makes of this text. */
+uint64_t conf_shared_hash(const struct buf *);
+
+/*
  * A secret that cannot be read is no error of the file: each box may read only
  * its own.  Says whether all secrets of `box` could be read (NULL: those of
  * the accounts, which are the bus's) and its TLS can be set up, with complaints

@@ -342,12 +342,32 @@ check_listen(struct check *k)
 	map_init(&seen);
 	for (i = 0; i < count; i++) {
 		g = conf_item(k->conf, "boxes", i);
-		if (!conf_bool(g, "enabled"))
+		/* On another host it is another place. */
+		if (!conf_bool(g, "enabled") || conf_bool(g, "remote"))
 			continue;
 		check_listen_key(k, g, "listen", &seen);
 		check_listen_key(k, g, "tls_listen", &seen);
 	}
 	map_fini(&seen);
+}
+
+/* Boxes on other hosts have to come in somewhere. */
+static void
+check_remote(struct check *k)
+{
+	const struct conf_group *bus = conf_section(k->conf, "bus"), *g;
+
+	for (size_t i = 0; i < conf_count(k->conf, "boxes"); i++) {
+		g = conf_item(k->conf, "boxes", i);
+		if (!conf_bool(g, "remote") || !conf_bool(g, "enabled") ||
+		    conf_list_len(bus, "listen") > 0)
+			continue;
+		check_complain(k, g, "remote",
+		    "box \"%s\" is on another host, and bus.listen has no "
+		    "address for it to connect to",
+		    conf_str(g, "name"));
+		return;
+	}
 }
 
 static bool
@@ -769,7 +789,7 @@ conf_check_secrets(
 	for (i = 0; i < conf_count(c, "accounts"); i++)
 		if (!group_secrets(conf_item(c, "accounts", i), err))
 			good = false;
-	return good;
+	return conf_tls_check_bus(conf_section(c, "bus"), err) && good;
 }
 
 void
@@ -785,6 +805,7 @@ conf_check(const struct conf *c, struct buf *err, struct buf *warn)
 	check_boxes(&k);
 	check_lease(&k);
 	check_listen(&k);
+	check_remote(&k);
 	check_unique(&k, "accounts", "id");
 	check_unique(&k, "accounts", "username");
 	check_unique(&k, "accounts", "api_keys");

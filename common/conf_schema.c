@@ -77,6 +77,21 @@ static const struct conf_row conf_table_bus_rows[] = {
 	  .help = "Where boxes find the bus, such as \"/run/hopyard/a/bus.sock\"; "
 	      "several, separated by commas, are tried in turn; without it "
 	      "bus.socket, which the store box always uses." },
+	{ "listen", CONF_LIST, CONF_LISTEN, CONF_BUS, .dflt = "",
+	  .help = "Addresses, such as \"0.0.0.0:7777\", on which boxes of "
+	      "other hosts connect; TLS 1.3 with certificates on both sides, "
+	      "see hopctl(1), certs." },
+	{ "tls_cert", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Certificate of the bus and its chain, in PEM; one for "
+	      "hopyard:bus; read again at each reload, and connected boxes "
+	      "stay." },
+	{ "tls_key", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Its private key, in PEM; read by nobody else." },
+	{ "tls_ca", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Authority of the boxes' certificates, in PEM." },
+	{ "tls_crl", CONF_STR, CONF_ANY, CONF_LIVE,
+	  .help = "Certificates that it has revoked, in PEM; after a reload "
+	      "a box that has one of them is disconnected." },
 	{ "ready_items", CONF_INT, .dflt = "100000", .min = 100,
 	  .max = 10000000,
 	  .help = "Messages held in memory, over all queues; more wait in the "
@@ -127,6 +142,10 @@ static const struct conf_row conf_table_box_rows[] = {
 	  .choices = "connector|front|hook|filter",
 	  .help = "What a box of an unknown type, or of type exec, may do on the "
 	      "bus." },
+	{ "remote", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "false",
+	  .help = "It runs on another host: it is not started here, connects "
+	      "to bus.listen with a certificate, and has its settings from "
+	      "the bus; files are those of its own host." },
 	{ "enabled", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "true",
 	  .help = "false: not started, and refused by the bus." },
 	{ "settings", CONF_UNREAD, CONF_ANY, CONF_RESTART,
@@ -453,8 +472,10 @@ static TABLE(conf_table_hook, "hook", &conf_table_box,
 
 static const struct conf_row conf_table_store_rows[] = {
 	{ "dsn", CONF_SECRET, CONF_ANY, CONF_RESTART, .required = true,
+	  .local = true,
 	  .help = "PostgreSQL, as libpq reads it: \"host=/run/postgresql "
-	      "dbname=hopyard\"." },
+	      "dbname=hopyard\"; of a remote box \"file:\", \"env:\" or "
+	      "\"cred:\", which it reads on its own host." },
 	{ "durability", CONF_STR, CONF_CHOICE, CONF_RESTART, .dflt = "strict",
 	  .choices = "strict|unsafe",
 	  .help = "strict refuses a server that may lose commits." },

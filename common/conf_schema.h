@@ -59,7 +59,8 @@ struct conf_row {
 	enum conf_form form;
 	enum conf_reload reload;
 	bool required;
-	bool always;      /* CONF_GROUP: there even when not in the file */
+	bool always; /* CONF_GROUP: there even when not in the file */
+	bool local;  /* CONF_SECRET: read where the box is, and never sent */
 	const char *dflt; /* as in a file, without quotes; lists: blanks */
 	const char *like; /* the default is the value of this key */
 	/* CONF_INT; ms of a duration; bytes of a size; max: length of a text */

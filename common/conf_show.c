@@ -13,8 +13,8 @@
 
 /* ------------------------------------------------------------------ values */
 
-static void
-print_quoted(const char *s, struct buf *out)
+void
+conf_print_quoted(const char *s, struct buf *out)
 {
 	buf_addc(out, '"');
 	for (; *s != '\0'; s++) {
@@ -81,12 +81,12 @@ conf_print_value(const struct conf_row *row, const struct conf_value *v,
 
 	switch (row->type) {
 	case CONF_STR:
-		print_quoted(v->u.str != NULL ? v->u.str : "", out);
+		conf_print_quoted(v->u.str != NULL ? v->u.str : "", out);
 		break;
 	case CONF_SECRET:
-		print_quoted(v->u.secret.spec == NULL ? ""
-			: plain                       ? v->u.secret.spec
-						      : "***",
+		conf_print_quoted(v->u.secret.spec == NULL ? ""
+			: plain                            ? v->u.secret.spec
+							   : "***",
 		    out);
 		break;
 	case CONF_INT:
@@ -119,7 +119,7 @@ conf_print_value(const struct conf_row *row, const struct conf_value *v,
 		for (i = 0; i < v->u.list.len; i++) {
 			buf_addstr(out, i == 0 ? " " : ", ");
 			if (row->type == CONF_LIST) {
-				print_quoted(v->u.list.str[i], out);
+				conf_print_quoted(v->u.list.str[i], out);
 			} else {
 				buf_addc(out, '"');
 				print_duration(v->u.list.amount[i], out);

@@ -12,6 +12,7 @@
 #include "common/conf.h"
 #include "common/conf_schema.h"
 #include "common/conf_tree.h"
+#include "common/identity.h"
 #include "common/tls.h"
 
 #define TLS_DAY (24 * 3600)
@@ -75,6 +76,45 @@ conf_tls_client(const struct conf_group *g, struct buf *why)
 	return c;
 }
 
+struct tls_config *
+conf_tls_bus(const struct conf_group *g, struct buf *why)
+{
+	const struct tls_opts opts = {
+		.cert = conf_str(g, "tls_cert"),
+		.key = conf_str(g, "tls_key"),
+		.ca = conf_str(g, "tls_ca"),
+		.crl = conf_str(g, "tls_crl"),
+		.only_13 = true,
+	};
+	char uri[IDENTITY_MAX] = "";
+	struct tls_config *c;
+	struct buf lines;
+
+	if (opts.ca == NULL || opts.ca[0] == '\0') {
+		buf_printf(why,
+		    "%s: tls_ca: without an authority of boxes anybody could "
+		    "come in by bus.listen\n",
+		    conf_where(g, "listen"));
+		return NULL;
+	}
+	buf_init(&lines);
+	c = tls_server_new(&opts, &lines);
+	conf_tls_complain(g, "", &lines, why);
+	buf_fini(&lines);
+	if (c == NULL)
+		return NULL;
+	if (tls_config_uri(c, IDENTITY_SCHEME, uri, sizeof(uri)) &&
+	    strcmp(uri, IDENTITY_BUS) == 0)
+		return c;
+	buf_printf(why,
+	    "%s: tls_cert: the certificate is not one of a bus (it says "
+	    "%s, and not " IDENTITY_BUS
+	    "): hopctl certs issue NAME --type bus\n",
+	    conf_where(g, "tls_cert"), uri[0] != '\0' ? uri : "nothing");
+	tls_config_unref(c);
+	return NULL;
+}
+
 /* ------------------------------------------------------------------- check */
 
 static void
@@ -133,6 +173,22 @@ conf_tls_warn_unused(const struct conf_group *g, bool client, struct buf *out)
 			    client ? "tls = true" : "tls_listen");
 			return;
 		}
+}
+
+bool
+conf_tls_check_bus(const struct conf_group *g, struct buf *out)
+{
+	struct tls_config *c;
+
+	if (conf_list_len(g, "listen") == 0)
+		return true;
+	c = conf_tls_bus(g, out);
+	if (c == NULL)
+		return false;
+	conf_tls_warn_key(g, out);
+	conf_tls_warn_expiry(g, c, out);
+	tls_config_unref(c);
+	return true;
 }
 
 bool

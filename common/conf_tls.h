@@ -24,6 +24,13 @@ struct tls_config *conf_tls_server(
 struct tls_config *conf_tls_client(
     const struct conf_group *, struct buf *why) WARN_UNUSED;
 
+/* The same of the group `bus`: TLS 1.3 only, for a certificate that says that
+ * it is a bus's, and with an authority of clients. */
+struct tls_config *conf_tls_bus(
+    const struct conf_group *, struct buf *why) WARN_UNUSED;
+/* As conf_tls_check(), of the bus. */
+bool conf_tls_check_bus(const struct conf_group *, struct buf *) WARN_UNUSED;
+
 /*
  * The check of a box of any type, for conf_check_secrets(): false with
  * complaints when its TLS cannot be set up.  Warnings too: a certificate that

@@ -102,6 +102,8 @@ bool conf_parse_size(const char *, uint64_t *);
 /* Everything that concerns more than one setting. */
 void conf_check(const struct conf *, struct buf *err, struct buf *warn);
 
+/* A text as in a file. */
+void conf_print_quoted(const char *, struct buf *);
 /* Every setting, secrets as written: what conf_hash() is made of. */
 void conf_print(const struct conf *, struct buf *);
 /* The value as in a file; secrets as "***" unless `plain`. */

@@ -387,9 +387,17 @@ conn_close_flush(struct conn *c)
 	case CONN_OPEN:
 		conn_enter_state(c, CONN_FLUSHING);
 		break;
+	case CONN_FAILED:
+		/* The alert has left.  What the peer is just saying would reset
+		 * the connection, and the peer might never read it. */
+		if (c->error == UV_EPROTO && c->tls != NULL && !c->in_flight &&
+		    shutdown(c->fd, SHUT_WR) == 0)
+			conn_enter_state(c, CONN_LINGERING);
+		else
+			conn_close(c);
+		break;
 	case CONN_CONNECTING:
 	case CONN_SHAKING:
-	case CONN_FAILED:
 		conn_close(c);
 		break;
 	case CONN_FLUSHING:
@@ -1101,6 +1109,28 @@ conn_show_tls(const struct conn *c, char *dst, size_t cap)
 		return tls_show(c->tls, dst, cap);
 	snprintf(dst, cap, "none");
 	return dst;
+}
+
+bool
+conn_peer_uri(const struct conn *c, const char *scheme, char *dst, size_t cap)
+{
+	return conn_secure(c) && tls_peer_uri(c->tls, scheme, dst, cap);
+}
+
+int64_t
+conn_peer_expires(const struct conn *c)
+{
+	return conn_secure(c) ? tls_peer_expires(c->tls) : 0;
+}
+
+bool
+conn_peer_fits(const struct conn *c, const struct tls_config *config, char *why,
+    size_t cap)
+{
+	if (conn_secure(c))
+		return tls_peer_fits(c->tls, config, why, cap);
+	snprintf(why, cap, "there is no certificate to check");
+	return false;
 }
 
 const char *

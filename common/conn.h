@@ -118,7 +118,8 @@ void conn_resume(struct conn *);
 void conn_yield(struct conn *);
 
 void conn_close(struct conn *);
-/* Close after what is in the write buffer has left, at most 5 s later. */
+/* Close after what is in the write buffer has left, at most 5 s later; or after
+ * a TLS peer that is refused has had a second to read why. */
 void conn_close_flush(struct conn *);
 bool conn_closing(const struct conn *);
 
@@ -130,12 +131,27 @@ bool conn_handshaking(const struct conn *);
 bool conn_secure(const struct conn *);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" or "none"; dst is returned. */
 const char *conn_show_tls(const struct conn *, char *dst, size_t);
+/*
+ * What the peer's certificate says, see tls_peer_uri(), tls_peer_expires() and
+ * tls_peer_fits(); false, 0 and false for a peer that has shown none.
+ */
+bool conn_peer_uri(const struct conn *, const char *scheme, char *dst, size_t);
+int64_t conn_peer_expires(const struct conn *);
+bool conn_peer_fits(
+    const struct conn *, const struct tls_config *, char *why, size_t);
 /* "127.0.0.1:4711", "unix:pid=17" */
 const char *conn_peer(const struct conn *);
 /* Credentials of a Unix peer; false for TCP. */
 bool conn_peer_cred(const struct conn *, pid_t *, uid_t *);
 /* Microseconds of clock_mono at which bytes last came in. */
 uint64_t conn_last_read(const struct conn *);
+
+/*
+ * Begin TLS as the server of an accepted connection that is in the clear; for
+ * owners that look at the peer first.  What has been read and not dropped is
+ * the beginning of the handshake.
+ */
+void conn_start_tls(struct conn *, struct tls_config *);
 
 /* ------------------------------------------------------------- listening */
 

@@ -26,6 +26,7 @@
 #include "common/clock.h"
 #include "common/conf.h"
 #include "common/log.h"
+#include "common/remote.h"
 #include "common/stats.h"
 
 #define DAEMON_CONFIG     "/etc/hopyard/hopyard.cfg"
@@ -33,13 +34,15 @@
 #define DAEMON_LAST_TURNS 3 /* of the loop after daemon_stop() */
 
 enum daemon_state {
-	DAEMON_STARTING = 0, /* start() has not returned */
+	DAEMON_WAITING = 0, /* with --bus: for the configuration */
+	DAEMON_STARTING,    /* start() has not returned */
 	DAEMON_RUNNING,
 	DAEMON_DRAINING, /* drain() was called, the timer runs */
 	DAEMON_STOPPING, /* the last turns of the loop */
 };
 
 static const char *const daemon_state_names[] = {
+	[DAEMON_WAITING] = "waiting",
 	[DAEMON_STARTING] = "starting",
 	[DAEMON_RUNNING] = "running",
 	[DAEMON_DRAINING] = "draining",
@@ -52,11 +55,18 @@ struct daemon {
 	const char *file;
 	const char *wanted_name; /* -n */
 	const char *log_level;   /* --log-level */
+	const char *bus;         /* --bus, or NULL */
+	const char *certs;       /* --certs */
 	bool only_check;         /* -t */
 
 	struct conf *conf;
 	const struct conf_group *group; /* in conf; the bus: NULL */
 	char name[64], type[64];
+
+	/* With --bus: what came of the last configuration. */
+	struct identity identity;
+	bool last_good;
+	struct buf last_lines;
 
 	enum daemon_state state; /* written only by daemon_enter_state() */
 	int code;
@@ -99,9 +109,15 @@ daemon_usage(const struct daemon_box *b, FILE *to)
 	    "  -t                 check the configuration and exit\n"
 	    "  -V                 print the version and exit\n"
 	    "  --log-level LEVEL  error, warn, info or debug\n"
+	    "%s"
 	    "%s",
 	    b->program, b->option_usage != NULL ? " " : "",
 	    b->option_usage != NULL ? b->option_usage : "",
+	    strcmp(b->type, "bus") == 0
+		? ""
+		: "  --bus ADDRESS,...  a bus on another host, which has the "
+		  "configuration\n"
+		  "  --certs FOLDER     certificates (" REMOTE_CERTS ")\n",
 	    b->option_help != NULL ? b->option_help : "");
 }
 
@@ -120,17 +136,43 @@ daemon_level(const char *text, enum log_level *level)
 	return false;
 }
 
+/* With --bus there is no file, and the name has to be said. */
+static int
+daemon_options_remote(const struct daemon *d)
+{
+	const char *fault = NULL;
+
+	if (d->bus == NULL && d->certs == NULL)
+		return -1;
+	if (strcmp(d->box->type, "bus") == 0)
+		fault = "--bus and --certs are for boxes";
+	else if (d->bus == NULL)
+		fault = "--certs goes with --bus";
+	else if (d->wanted_name == NULL)
+		fault = "--bus goes with -n NAME";
+	else if (d->file != NULL || d->only_check)
+		fault = "with --bus there is no file for -c and -t";
+	if (fault == NULL)
+		return -1;
+	fprintf(stderr, "%s: %s\n", d->box->program, fault);
+	return 2;
+}
+
 /* Returns -1 to go on, else the exit code. */
 static int
 daemon_options(struct daemon *d, int argc, char **argv)
 {
 	enum {
 		OPT_LOG_LEVEL = 256,
-		OPT_HELP
+		OPT_HELP,
+		OPT_BUS,
+		OPT_CERTS
 	};
 	static const struct option longs[] = {
 		{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 		{ "help", no_argument, NULL, OPT_HELP },
+		{ "bus", required_argument, NULL, OPT_BUS },
+		{ "certs", required_argument, NULL, OPT_CERTS },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -166,6 +208,12 @@ daemon_options(struct daemon *d, int argc, char **argv)
 			}
 			d->log_level = optarg;
 			break;
+		case OPT_BUS:
+			d->bus = optarg;
+			break;
+		case OPT_CERTS:
+			d->certs = optarg;
+			break;
 		case OPT_HELP:
 			daemon_usage(b, stdout);
 			return 0;
@@ -183,7 +231,7 @@ daemon_options(struct daemon *d, int argc, char **argv)
 		daemon_usage(b, stderr);
 		return 2;
 	}
-	return -1;
+	return daemon_options_remote(d);
 }
 
 /* ------------------------------------------------------------ configuration */
@@ -263,6 +311,17 @@ daemon_is_bus(const struct daemon *d)
 	return strcmp(d->box->type, "bus") == 0;
 }
 
+/* Until there is a configuration: the defaults. */
+static void
+daemon_begin_log(const struct daemon *d)
+{
+	enum log_level level = LOG_LEVEL_INFO;
+
+	if (d->log_level != NULL)
+		daemon_level(d->log_level, &level);
+	log_configure(level, LOG_FORMAT_AUTO, true);
+}
+
 static void
 daemon_configure_log(const struct daemon *d, const struct conf *c)
 {
@@ -337,20 +396,14 @@ daemon_log_lines(bool bad, const char *event, struct buf *lines)
 	}
 }
 
-bool
-daemon_reload(struct daemon *d, struct buf *err)
+/* Takes c, NULL when it could not be read. */
+static bool
+daemon_apply(struct daemon *d, struct conf *c, struct buf *err)
 {
 	const struct conf_group *group = NULL;
-	struct conf *c = NULL;
 	struct buf diff;
-	struct stat st;
 
 	buf_init(&diff);
-	/* What is waited for at the start would stop the loop here. */
-	if (stat(d->file, &st) == 0 && !S_ISREG(st.st_mode))
-		buf_printf(err, "%s: is no regular file\n", d->file);
-	else
-		c = conf_load(d->file, err);
 	if (c != NULL && !daemon_is_bus(d))
 		group = daemon_find_group(d, c, d->name, err);
 	if (c == NULL || (group == NULL && !daemon_is_bus(d)) ||
@@ -376,6 +429,7 @@ daemon_reload(struct daemon *d, struct buf *err)
 	}
 	reload_ok.value = 1;
 	reload_at.value = clock_wall_ms() / 1000;
+	box_config_hash = conf_hash(d->conf);
 	buf_fini(&diff);
 	return true;
 refused:
@@ -386,6 +440,106 @@ refused:
 	conf_free(c);
 	buf_fini(&diff);
 	return false;
+}
+
+bool
+daemon_reload(struct daemon *d, struct buf *err)
+{
+	struct conf *c = NULL;
+	struct stat st;
+
+	/* The bus sends it by itself; what it sent is in force or refused. */
+	if (d->bus != NULL) {
+		buf_add(err, buf_data(&d->last_lines), buf_len(&d->last_lines));
+		return d->last_good;
+	}
+	/* What is waited for at the start would stop the loop here. */
+	if (stat(d->file, &st) == 0 && !S_ISREG(st.st_mode))
+		buf_printf(err, "%s: is no regular file\n", d->file);
+	else
+		c = conf_load(d->file, err);
+	return daemon_apply(d, c, err);
+}
+
+/* ---------------------------------------------------------------- remote */
+
+/* box_config: another one has come while we run. */
+static void
+daemon_on_config(const struct buf *text)
+{
+	struct daemon *d = &the_daemon;
+
+	buf_clear(&d->last_lines);
+	d->last_good = true;
+	if (conf_shared_hash(text) == conf_hash(d->conf))
+		return;
+	d->last_good = daemon_apply(d,
+	    conf_load_shared(
+		d->file, buf_data(text), buf_len(text), &d->last_lines),
+	    &d->last_lines);
+}
+
+/* The first one; false: it will not do. */
+static bool
+daemon_take_config(const struct buf *text, void *arg)
+{
+	struct daemon *d = arg;
+	struct buf err;
+	bool good;
+
+	buf_init(&err);
+	d->conf =
+	    conf_load_shared(d->file, buf_data(text), buf_len(text), &err);
+	if (d->conf != NULL)
+		d->group = daemon_find_group(d, d->conf, d->name, &err);
+	good = d->group != NULL && conf_check_secrets(d->conf, d->group, &err);
+	daemon_log_lines(!good, "config.said", &err);
+	if (!good) {
+		conf_free(d->conf);
+		d->conf = NULL;
+		d->group = NULL;
+	}
+	buf_fini(&err);
+	return good;
+}
+
+static void
+daemon_configured_cb(void *arg)
+{
+	struct daemon *d = arg;
+
+	uv_stop(&d->loop);
+}
+
+/* Who we are; -1 to go on, else the exit code. */
+static int
+daemon_identify(struct daemon *d)
+{
+	struct buf why;
+	bool good;
+
+	if (d->certs == NULL)
+		d->certs = REMOTE_CERTS;
+	d->file = d->bus; /* in what is said of the configuration */
+	buf_init(&why);
+	good = remote_identify(d->certs, d->wanted_name, &d->identity, &why);
+	if (good && strcmp(d->identity.name, d->wanted_name) != 0) {
+		good = false;
+		buf_printf(&why, "the certificate of \"%s\" is for \"%s\"\n",
+		    d->wanted_name, d->identity.name);
+	}
+	if (good && !daemon_is_ours(d->box, d->identity.type)) {
+		good = false;
+		buf_printf(&why,
+		    "\"%s\" is of type %s and not for this program\n",
+		    d->identity.name, d->identity.type);
+	}
+	if (!good)
+		fprintf(stderr, "%s: %s", d->box->program, buf_str(&why));
+	buf_fini(&why);
+	snprintf(d->name, sizeof(d->name), "%s", d->identity.name);
+	snprintf(d->type, sizeof(d->type), "%s", d->identity.type);
+	return good ? -1 : 2;
 }
 
 /* --------------------------------------------------------- state and signals */
@@ -445,6 +599,7 @@ daemon_enter_state(struct daemon *d, enum daemon_state next)
 	    daemon_state_names[next]);
 	d->state = next;
 	switch (next) {
+	case DAEMON_WAITING:
 	case DAEMON_STARTING:
 	case DAEMON_RUNNING:
 		break;
@@ -481,6 +636,10 @@ daemon_signal_cb(uv_signal_t *h, int signum)
 	struct daemon *d = h->data;
 
 	switch (d->state) {
+	case DAEMON_WAITING:
+		log_info("daemon.signal", "signal=%d", signum);
+		daemon_stop(d, 0);
+		break;
 	case DAEMON_STARTING:
 	case DAEMON_RUNNING:
 		log_info("daemon.signal", "signal=%d", signum);
@@ -504,6 +663,11 @@ daemon_sighup_cb(uv_signal_t *h, int signum)
 	struct buf err;
 
 	(void)signum;
+	if (d->bus != NULL) {
+		log_info("config.remote", "bus=%s hint=%s", d->bus,
+		    "the bus sends it when it is loaded there");
+		return;
+	}
 	buf_init(&err);
 	/* The result has been logged. */
 	(void)daemon_reload(d, &err);
@@ -670,20 +834,27 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 	d->argv = argv;
 	d->box = box;
 	d->arg = arg;
-	d->file = getenv("HOPYARD_CONFIG");
+	d->wanted_name = getenv("HOPYARD_NAME");
+	buf_init(&d->last_lines);
+	d->last_good = true;
+	code = daemon_options(d, argc, argv);
+	if (d->file == NULL)
+		d->file = getenv("HOPYARD_CONFIG");
 	if (d->file == NULL)
 		d->file = DAEMON_CONFIG;
-	d->wanted_name = getenv("HOPYARD_NAME");
-	code = daemon_options(d, argc, argv);
 	if (code < 0)
-		code = daemon_read_conf(d);
+		code =
+		    d->bus != NULL ? daemon_identify(d) : daemon_read_conf(d);
 	if (code >= 0) {
 		conf_free(d->conf);
 		return code;
 	}
 	stats_init();
 	log_init(d->name);
-	daemon_configure_log(d, d->conf);
+	if (d->bus != NULL)
+		daemon_begin_log(d);
+	else
+		daemon_configure_log(d, d->conf);
 	stat_register(&reload_ok);
 	stat_register(&reload_at);
 	reload_ok.value = 1;
@@ -700,6 +871,17 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 	daemon_block_signals(SIG_UNBLOCK);
 	if (daemon_start_threads(d) != 0)
 		goto out;
+	if (d->bus != NULL) {
+		(void)remote_new(&d->loop, d->bus, d->certs, &d->identity,
+		    daemon_take_config, daemon_configured_cb, d);
+		uv_run(&d->loop, UV_RUN_DEFAULT);
+		if (d->state != DAEMON_WAITING)
+			goto out; /* told to stop */
+		daemon_configure_log(d, d->conf);
+		box_config = daemon_on_config;
+	}
+	daemon_enter_state(d, DAEMON_STARTING);
+	box_config_hash = conf_hash(d->conf);
 	log_info("daemon.started",
 	    "version=%s program=%s type=%s pid=%d config=%s hash=%016" PRIx64,
 	    hopyard_version, box->program, d->type, (int)getpid(), d->file,
@@ -753,6 +935,19 @@ const char *
 daemon_type(struct daemon *d)
 {
 	return d->type;
+}
+
+void
+daemon_box_opts(struct daemon *d, const char *key, struct box_opts *opts)
+{
+	opts->name = d->name;
+	opts->type = d->type;
+	opts->certs = d->certs;
+	opts->address = d->bus != NULL
+	    ? d->bus
+	    : strcmp(key, "connect") == 0
+	    ? conf_bus(d->conf)
+	    : conf_str(conf_section(d->conf, "bus"), key);
 }
 
 bool

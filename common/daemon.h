@@ -7,12 +7,16 @@
  *	-c FILE   configuration (default /etc/hopyard/hopyard.cfg)
  *	-n NAME   which box of the file this is (default: the only one of its type)
  *	-t        check the configuration and exit 0 or 2
+ *	--bus ADDRESS[,ADDRESS]  of a box on another host than the bus: its
+ *	          configuration comes from there, and it needs -n NAME and
+ *	--certs FOLDER  (default /etc/hopyard/certs)
  *	-V        version        --help
  *	--log-level LEVEL
  *
  * SIGTERM, SIGINT: drain() once, and exit when the box calls daemon_stop() or
  * the time-out has passed; a second signal ends at once.  SIGHUP: the file is
- * loaded and handed to reload(), or refused with a log line.
+ * loaded and handed to reload(), or refused with a log line; on another host
+ * that happens when the bus sends another configuration.
  *
  * Environment: HOPYARD_CONFIG, HOPYARD_NAME (for -c and -n, as hopyard(1) sets
  * them for a box of any type), HOPYARD_SUPERVISED=PID (of the supervisor: the box ends with it,
@@ -29,6 +33,7 @@
 
 #include "common/attr.h"
 
+struct box_opts;
 struct buf;
 struct conf;
 struct conf_group;
@@ -68,6 +73,11 @@ const struct conf_group *daemon_group(struct daemon *);
 const char *daemon_name(struct daemon *);
 const char *daemon_type(struct daemon *);
 bool daemon_draining(struct daemon *);
+/*
+ * Name, type, addresses of the bus and certificates of this box.  key: the
+ * setting of the group `bus` that has the address on the bus's own host.
+ */
+void daemon_box_opts(struct daemon *, const char *key, struct box_opts *);
 /* Everything that start() began is there: tells the supervisor. */
 void daemon_ready(struct daemon *);
 /* As SIGTERM does: once, and harmless when it is under way. */

@@ -159,6 +159,16 @@ stats_init(void)
 	started_ms = clock_wall_ms();
 }
 
+void
+stats_process(uint64_t *memory, uint64_t *cpu_ms)
+{
+	struct process p;
+
+	process_read(&p);
+	*memory = p.rss;
+	*cpu_ms = (uint64_t)(p.cpu_s * 1000);
+}
+
 /* ------------------------------------------------------------- Prometheus */
 
 static void

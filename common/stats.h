@@ -46,6 +46,9 @@ struct stat_histogram {
 /* Notes the start time; daemon_run() calls it. */
 void stats_init(void);
 
+/* Resident bytes and milliseconds of CPU of this process. */
+void stats_process(uint64_t *memory, uint64_t *cpu_ms);
+
 /* Registering twice is harmless. */
 void stat_register(struct stat_value *);
 void stat_unregister(struct stat_value *);

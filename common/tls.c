@@ -35,6 +35,8 @@ struct tls_config {
 	bool verify;
 	SSL_CTX *ctx;
 	char *name; /* or NULL */
+	char *uri;  /* or NULL */
+	bool only_13;
 	int64_t expires;
 };
 
@@ -45,7 +47,8 @@ struct tls {
 	const uint8_t *in; /* while in tls_open() */
 	size_t in_len;
 	struct buf wire;
-	char wanted[256]; /* the name that is checked, for the error */
+	char wanted[256];          /* the name that is checked, for the error */
+	struct tls_config *config; /* own reference */
 	char error[TLS_ERROR_MAX];
 };
 
@@ -190,6 +193,63 @@ tls_time(const ASN1_TIME *at, char dst[24])
 		dst[0] = '\0';
 }
 
+static int64_t
+tls_seconds(const ASN1_TIME *at)
+{
+	struct tm tm;
+
+	return ASN1_TIME_to_tm(at, &tm) ? (int64_t)timegm(&tm) : 0;
+}
+
+/* The first URI of this scheme; one with a NUL inside is none. */
+static bool
+tls_uri(X509 *cert, const char *scheme, char *dst, size_t cap)
+{
+	GENERAL_NAMES *names =
+	    X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	bool found = false;
+	int i;
+
+	for (i = 0; i < sk_GENERAL_NAME_num(names) && !found; i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		const ASN1_STRING *s = name->d.ia5;
+		const char *p;
+		size_t len;
+
+		if (name->type != GEN_URI)
+			continue;
+		p = (const char *)ASN1_STRING_get0_data(s);
+		len = (size_t)ASN1_STRING_length(s);
+		if (len >= cap || memchr(p, '\0', len) != NULL ||
+		    len < strlen(scheme) ||
+		    memcmp(p, scheme, strlen(scheme)) != 0)
+			continue;
+		memcpy(dst, p, len);
+		dst[len] = '\0';
+		found = true;
+	}
+	GENERAL_NAMES_free(names);
+	return found;
+}
+
+/* The peer is of the trusted; is it what we mean to talk to? */
+static int
+tls_check_uri(struct tls *t, X509_STORE_CTX *store)
+{
+	char uri[128] = "no such name";
+
+	if (t->config->uri == NULL || X509_STORE_CTX_get_error_depth(store) > 0)
+		return 1;
+	if (tls_uri(X509_STORE_CTX_get_current_cert(store), t->config->uri, uri,
+		sizeof(uri)) &&
+	    strcmp(uri, t->config->uri) == 0)
+		return 1;
+	tls_set_error(t, "the certificate is not that of %s: it has %s",
+	    t->config->uri, uri);
+	X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+	return 0;
+}
+
 /* Says what is wrong with the peer's certificate, as long as it is at hand. */
 static int
 tls_verify_cb(int ok, X509_STORE_CTX *store)
@@ -202,7 +262,7 @@ tls_verify_cb(int ok, X509_STORE_CTX *store)
 	char names[128] = "", issuer[128] = "", at[24];
 
 	if (ok)
-		return 1;
+		return tls_check_uri(t, store);
 	if (cert != NULL) {
 		tls_names(cert, names, sizeof(names));
 		(void)X509_NAME_oneline(
@@ -285,6 +345,14 @@ tls_broken(struct tls *t)
 	unsigned long e = ERR_get_error();
 	const char *reason = tls_reason(ERR_GET_REASON(e));
 
+	if (t->config->only_13) {
+		if (ERR_GET_REASON(e) == SSL_R_UNSUPPORTED_PROTOCOL)
+			reason = "the peer does not offer TLS 1.3";
+		else if (ERR_GET_REASON(e) ==
+		    SSL_R_TLSV1_ALERT_PROTOCOL_VERSION)
+			reason = "the peer does not take TLS 1.3";
+	}
+
 	if (reason == NULL)
 		reason = ERR_reason_error_string(e);
 	tls_set_error(t, "%s", reason == NULL ? "protocol error" : reason);
@@ -339,7 +407,6 @@ static void
 tls_load_own(struct tls_config *c, const struct tls_opts *o, struct buf *why)
 {
 	const char *key = tls_given(o->key) ? o->key : o->cert;
-	struct tm tm;
 	X509 *cert;
 
 	if (!tls_given(o->cert)) {
@@ -354,8 +421,8 @@ tls_load_own(struct tls_config *c, const struct tls_opts *o, struct buf *why)
 		return;
 	}
 	cert = SSL_CTX_get0_certificate(c->ctx);
-	if (cert != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm))
-		c->expires = (int64_t)timegm(&tm);
+	if (cert != NULL)
+		c->expires = tls_seconds(X509_get0_notAfter(cert));
 	/* Says itself whether it belongs to the certificate. */
 	if (SSL_CTX_use_PrivateKey_file(c->ctx, key, SSL_FILETYPE_PEM) != 1)
 		tls_complain_open(why, tls_given(o->key) ? "key" : "cert", key);
@@ -401,8 +468,10 @@ tls_load_peers(struct tls_config *c, const struct tls_opts *o, struct buf *why)
 }
 
 static bool
-tls_set_up(SSL_CTX *ctx)
+tls_set_up(SSL_CTX *ctx, bool only_13)
 {
+	const int least = only_13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+
 	if (SSL_CTX_get_security_level(ctx) < TLS_LEVEL)
 		SSL_CTX_set_security_level(ctx, TLS_LEVEL);
 	SSL_CTX_set_options(
@@ -410,7 +479,7 @@ tls_set_up(SSL_CTX *ctx)
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	/* Nothing that a peer could make grow; tickets keep it with the peer. */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
+	return SSL_CTX_set_min_proto_version(ctx, least) == 1 &&
 	    SSL_CTX_set_cipher_list(ctx,
 		"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:"
 		"ECDHE+AES:!aNULL:!PSK:!SHA1") == 1;
@@ -426,10 +495,12 @@ tls_config_new(bool client, const struct tls_opts *o, struct buf *why)
 	c->refs = 1;
 	c->client = client;
 	c->verify = client ? !o->no_verify : tls_given(o->ca);
+	c->only_13 = o->only_13;
 	c->name = tls_given(o->name) ? xstrdup(o->name) : NULL;
+	c->uri = tls_given(o->uri) ? xstrdup(o->uri) : NULL;
 	c->ctx =
 	    SSL_CTX_new(client ? TLS_client_method() : TLS_server_method());
-	if (c->ctx == NULL || !tls_set_up(c->ctx)) {
+	if (c->ctx == NULL || !tls_set_up(c->ctx, o->only_13)) {
 		buf_addstr(why, "cert: OpenSSL cannot be set up\n");
 		goto fail;
 	}
@@ -479,6 +550,7 @@ tls_config_unref(struct tls_config *c)
 		return;
 	SSL_CTX_free(c->ctx);
 	free(c->name);
+	free(c->uri);
 	free(c);
 }
 
@@ -486,6 +558,15 @@ int64_t
 tls_config_expires(const struct tls_config *c)
 {
 	return c->expires;
+}
+
+bool
+tls_config_uri(
+    const struct tls_config *c, const char *scheme, char *dst, size_t cap)
+{
+	X509 *cert = SSL_CTX_get0_certificate(c->ctx);
+
+	return cert != NULL && tls_uri(cert, scheme, dst, cap);
 }
 
 /* ---------------------------------------------------------- one connection */
@@ -524,6 +605,7 @@ tls_new(struct tls_config *c, const char *host)
 	bio = tls_bio_new(t);
 	SSL_set_bio(t->ssl, bio, bio);
 	SSL_set_app_data(t->ssl, t);
+	t->config = tls_config_ref(c);
 	if (c->client) {
 		SSL_set_connect_state(t->ssl);
 		tls_expect(t, c, host);
@@ -539,6 +621,7 @@ tls_free(struct tls *t)
 	if (t == NULL)
 		return;
 	SSL_free(t->ssl);
+	tls_config_unref(t->config);
 	buf_fini(&t->wire);
 	free(t);
 }
@@ -642,6 +725,50 @@ tls_finish(struct tls *t)
 	(void)SSL_shutdown(t->ssl); /* 0: the peer's is not there yet */
 	ERR_clear_error();
 	return true;
+}
+
+bool
+tls_peer_uri(const struct tls *t, const char *scheme, char *dst, size_t cap)
+{
+	X509 *cert = SSL_get0_peer_certificate(t->ssl);
+
+	return cert != NULL && tls_uri(cert, scheme, dst, cap);
+}
+
+int64_t
+tls_peer_expires(const struct tls *t)
+{
+	X509 *cert = SSL_get0_peer_certificate(t->ssl);
+
+	return cert == NULL ? 0 : tls_seconds(X509_get0_notAfter(cert));
+}
+
+bool
+tls_peer_fits(
+    const struct tls *t, const struct tls_config *c, char *why, size_t cap)
+{
+	X509 *cert = SSL_get0_peer_certificate(t->ssl);
+	X509_STORE_CTX *store = X509_STORE_CTX_new();
+	bool good = false;
+
+	if (store == NULL)
+		abort();
+	/* Of a client its chain begins with the one behind its own. */
+	if (cert == NULL ||
+	    X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(c->ctx), cert,
+		SSL_get_peer_cert_chain(t->ssl)) != 1 ||
+	    X509_STORE_CTX_set_default(
+		store, c->client ? "ssl_server" : "ssl_client") != 1)
+		(void)snprintf(why, cap, "there is no certificate to check");
+	else
+		good = X509_verify_cert(store) == 1;
+	if (!good && cert != NULL)
+		(void)snprintf(why, cap, "%s",
+		    X509_verify_cert_error_string(
+			X509_STORE_CTX_get_error(store)));
+	X509_STORE_CTX_free(store);
+	ERR_clear_error();
+	return good;
 }
 
 struct buf *

@@ -40,6 +40,9 @@ struct tls_opts {
 	 * that is asked for; NULL: the host that is dialled. */
 	const char *name;
 	bool no_verify; /* client only: any certificate will do */
+	bool only_13;   /* nothing older than TLS 1.3 */
+	/* Client only: a URI that must be among the peer's names as well. */
+	const char *uri;
 };
 
 /* NULL with complaints in why, one "key: what" per line, the key as in
@@ -53,6 +56,10 @@ struct tls_config *tls_config_ref(struct tls_config *);
 void tls_config_unref(struct tls_config *);
 /* When our own certificate expires, in wall seconds; 0: we have none. */
 int64_t tls_config_expires(const struct tls_config *);
+/* The first URI that begins with `scheme` among the names of our own
+ * certificate; false: there is none that fits into dst. */
+bool tls_config_uri(
+    const struct tls_config *, const char *scheme, char *dst, size_t cap);
 
 /* ---------------------------------------------------------- one connection */
 
@@ -80,6 +87,14 @@ enum tls_progress tls_seal(
 /* Says that we will send no more (close_notify).  False: it was said before,
  * or there is nobody to say it to. */
 bool tls_finish(struct tls *);
+/* The same of the certificate that the peer has shown. */
+bool tls_peer_uri(
+    const struct tls *, const char *scheme, char *dst, size_t cap);
+/* When that expires, in wall seconds; 0: it has shown none. */
+int64_t tls_peer_expires(const struct tls *);
+/* Would `config` let it in now?  If not, why. */
+bool tls_peer_fits(
+    const struct tls *, const struct tls_config *, char *why, size_t cap);
 /* What is to be written to the socket. */
 struct buf *tls_wire(struct tls *);
 

@@ -299,6 +299,16 @@ process_lives(uint32_t pid)
 	return pid != 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }
 
+/* Of a process on another host only its words tell. */
+static bool
+peer_lives(const struct peer *p)
+{
+	if (!p->remote)
+		return process_lives(p->pid);
+	return clock_mono_ms() - conn_last_read(p->conn) / 1000 <
+	    PING_AFTER + HELLO_TIMEOUT;
+}
+
 static bool
 admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 {
@@ -317,9 +327,26 @@ admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 		return refuse_hello(
 		    p, HOPYARD__V1__NAK__CODE__NOT_CONFIGURED, text);
 	}
-	if (strcmp(h->type, "admin") == 0)
+	if (conf_bool(g, "remote") != p->remote)
 		return refuse_hello(p, HOPYARD__V1__NAK__CODE__DENIED,
-		    "an admin box connects to the control socket");
+		    p->remote ? "the box is not remote = true: it connects by "
+				"the socket of its host"
+			      : "the box is remote = true: it connects by TLS");
+	if (p->remote && !gate_prepare(p, text, sizeof(text)))
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NOT_READY, text);
+	if (h->setup) {
+		p->role = ROLE_SETUP;
+		return true;
+	}
+	if (strcmp(h->type, "admin") == 0) {
+		/* On another host it is its certificate that says so. */
+		if (!p->remote)
+			return refuse_hello(p, HOPYARD__V1__NAK__CODE__DENIED,
+			    "an admin box connects to the control socket");
+		p->role = ROLE_CONTROL;
+		p->control = true;
+		return true;
+	}
 	if (conn_peer_cred(p->conn, &pid, &uid)) {
 		if (uid != 0 && uid != getuid() &&
 		    (!conf_is_set(g, "uid") ||
@@ -346,7 +373,7 @@ admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 		/* The same process comes again before we saw the old
 		 * connection end, or a new one after a kill. */
 		if (memcmp(old->instance, h->instance.data, 16) != 0 &&
-		    process_lives(old->pid))
+		    peer_lives(old))
 			return refuse_hello(p,
 			    HOPYARD__V1__NAK__CODE__NAME_IN_USE,
 			    "a box of this name is connected and alive");
@@ -359,7 +386,9 @@ bool
 broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
 {
 	const Hopyard__V1__Hello *h;
-	char text[160];
+	const char *fault;
+	struct peer *old;
+	char text[320];
 	pid_t pid;
 	uid_t uid;
 
@@ -383,6 +412,13 @@ broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
 		    PROTO_MAX, h->proto_min, h->proto_max);
 		return refuse_hello(p, HOPYARD__V1__NAK__CODE__VERSION, text);
 	}
+	if (p->remote && (fault = gate_fault(p, h, text, sizeof(text))) != NULL)
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__DENIED, fault);
+	if (h->setup && !p->remote)
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__DENIED,
+		    "a box on this host reads the file");
+	if (p->remote && strcmp(h->type, "ctl") == 0)
+		p->control = true;
 	if (p->control) {
 		p->role = ROLE_CONTROL;
 	} else if (strcmp(h->type, "ctl") == 0) {
@@ -396,6 +432,15 @@ broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
 	p->pid = conn_peer_cred(p->conn, &pid, &uid) && pid > 0 ? (uint32_t)pid
 								: h->pid;
 	p->survived = h->has_last_epoch && h->last_epoch != 0;
+	p->config = p->config_sent = h->has_config ? h->config : 0;
+	if (p->role == ROLE_SETUP) {
+		/* It is not the box yet, and has not its name; once is enough. */
+		snprintf(p->name, sizeof(p->name), "%.57s/setup", h->name);
+		old = holder(b, p->name);
+		if (old != NULL)
+			peer_close(old, "replaced by a new connection");
+		p->setup = true;
+	}
 	return true;
 }
 
@@ -464,7 +509,7 @@ broker_welcome(struct broker *b, struct peer *p)
 {
 	uint64_t epoch = b->engine->epoch;
 	Hopyard__V1__Welcome w = HOPYARD__V1__WELCOME__INIT;
-	char version[32];
+	char version[32], cipher[64];
 
 	if (has_target(p->role)) {
 		p->target = engine_target(b->engine, p->name);
@@ -486,11 +531,14 @@ broker_welcome(struct broker *b, struct peer *p)
 	if (p->role != ROLE_STORE && p->role != ROLE_CONTROL)
 		w.has_lease_ms = cell_lease(b, &w.lease_ms);
 	peer_send(p, HOPYARD__V1__FRAME_TYPE__WELCOME, 0, &w.base);
-	if (p->role != ROLE_CONTROL)
+	if (p->role != ROLE_CONTROL || p->remote)
 		log_info("box.connected",
-		    "name=%s type=%s peer=%u pid=%u version=%s from=%s",
+		    "name=%s type=%s peer=%u pid=%u version=%s from=%s tls=%s",
 		    p->name, p->type, p->id, p->pid, p->version,
-		    conn_peer(p->conn));
+		    conn_peer(p->conn),
+		    conn_show_tls(p->conn, cipher, sizeof(cipher)));
+	if (p->remote)
+		gate_tell(p);
 	if (p->role == ROLE_STORE)
 		broker_open_store(b, p);
 	if (peer_is_front(p) && fronts_here(b, p))
@@ -757,6 +805,35 @@ filter_frame(struct broker *b, struct peer *p, const struct frame *f)
 	return NULL;
 }
 
+/* Its answer to our PING, and what it says of itself. */
+static const char *
+take_pong(struct broker *b, struct peer *p, const struct frame *f)
+{
+	const Hopyard__V1__Pong *pong =
+	    unpack(b, f, &hopyard__v1__pong__descriptor);
+	uint64_t us = clock_mono_us(), now = clock_mono_ms();
+
+	if (pong == NULL)
+		return "Pong does not parse";
+	p->pinged_at = 0;
+	if (p->probe != 0 && f->correlation == p->probe && us > p->probe)
+		p->rtt_us = us - p->probe < UINT32_MAX
+		    ? (uint32_t)(us - p->probe)
+		    : UINT32_MAX;
+	p->probe = 0;
+	if (pong->has_cpu_ms && pong->cpu_ms >= p->cpu_ms && p->cpu_at != 0 &&
+	    now > p->cpu_at)
+		p->cpu_permille = (uint32_t)((pong->cpu_ms - p->cpu_ms) * 1000 /
+		    (now - p->cpu_at));
+	p->cpu_at = pong->has_cpu_ms ? now : 0;
+	p->cpu_ms = pong->cpu_ms;
+	p->memory = pong->memory;
+	p->cert_at = pong->certificate_at;
+	if (pong->has_config)
+		p->config = pong->config;
+	return NULL;
+}
+
 const char *
 broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
 {
@@ -767,8 +844,7 @@ broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
 		cell_pong(b, p, f);
 		return NULL;
 	case HOPYARD__V1__FRAME_TYPE__PONG:
-		p->pinged_at = 0;
-		return NULL;
+		return take_pong(b, p, f);
 	case HOPYARD__V1__FRAME_TYPE__BYE:
 		peer_close(p, "box said Bye");
 		return NULL;
@@ -1011,6 +1087,15 @@ work_cb(void *arg)
 		hurry(b);
 }
 
+/* Answered or not, how far away a box is wants to be known all the time. */
+static void
+send_ping(struct peer *p)
+{
+	p->probed_at = clock_mono_ms();
+	p->probe = clock_mono_us();
+	peer_send(p, HOPYARD__V1__FRAME_TYPE__PING, p->probe, NULL);
+}
+
 static void
 tick_peers(struct broker *b)
 {
@@ -1031,7 +1116,10 @@ tick_peers(struct broker *b)
 			peer_close(p, "no answer to PING");
 		} else if (p->pinged_at == 0 && quiet > PING_AFTER) {
 			p->pinged_at = now;
-			peer_send(p, HOPYARD__V1__FRAME_TYPE__PING, 0, NULL);
+			send_ping(p);
+		} else if (now - p->probed_at > PING_AFTER &&
+		    now - p->since > PING_AFTER) {
+			send_ping(p);
 		}
 	}
 }
@@ -1062,6 +1150,7 @@ timer_cb(uv_timer_t *timer)
 		next = cell;
 	tick_peers(b);
 	control_tick(b);
+	gate_tick(&b->gate);
 	if (b->draining && drained(b) && !cell_give_up(b))
 		daemon_stop(b->daemon, 0);
 	uv_timer_start(timer, timer_cb, b->draining ? 20 : next, 0);
@@ -1121,7 +1210,8 @@ broker_start(struct broker *b, struct daemon *d)
 	    conf_duration(conf_section(daemon_conf(d), "bus"), "lease"));
 	broker_configure(b, daemon_conf(d));
 	if ((rc = open_listener(b, "socket", &b->boxes)) != 0 ||
-	    (rc = open_listener(b, "control", &b->control)) != 0)
+	    (rc = open_listener(b, "control", &b->control)) != 0 ||
+	    (rc = gate_open(&b->gate, b, daemon_conf(d))) != 0)
 		return rc;
 	uv_timer_init(b->loop, &b->timer);
 	uv_timer_init(b->loop, &b->ack_timer);
@@ -1143,6 +1233,8 @@ broker_configure(struct broker *b, const struct conf *conf)
 	b->version++;
 	b->engine->notes = conf_bool(log, "messages");
 	engine_configure(b->engine, conf, b->version);
+	if (b->gate.broker != NULL) /* not at the start */
+		gate_configure(&b->gate, conf);
 	c.version = b->version;
 	TAILQ_FOREACH(p, &b->peers, link)
 		if (p->state == PEER_READY &&
@@ -1177,6 +1269,7 @@ void
 broker_fini(struct broker *b)
 {
 	control_fini(b);
+	gate_fini(&b->gate);
 	turn_remove(&b->work);
 	turn_put(b->turn);
 	map_fini(&b->by_id);

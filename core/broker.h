@@ -20,6 +20,7 @@
 #include "common/turn.h"
 #include "core/cell.h"
 #include "core/engine.h"
+#include "core/gate.h"
 #include "core/peer.h"
 
 struct daemon;
@@ -32,6 +33,7 @@ struct broker {
 	uv_loop_t *loop;
 	struct engine *engine;
 	struct listener *boxes, *control;
+	struct gate gate; /* of other hosts */
 	struct peer_list peers;
 	struct map by_id;
 	uint32_t last_id;

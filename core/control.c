@@ -445,6 +445,44 @@ on_queues(struct control *c)
 	reply_json(c, &out);
 }
 
+/* What is known of a box's state: from its answers to PING, and by us. */
+static void
+write_figures(struct json *j, const struct broker *b, const struct peer *p)
+{
+	char cipher[64];
+	uint64_t wanted =
+	    p->remote ? p->config_wanted : conf_hash(b->engine->conf);
+	int64_t expires = p->cert_at != 0 ? (int64_t)(p->cert_at / 1000)
+					  : conn_peer_expires(p->conn);
+
+	json_str(j, "tls", conn_show_tls(p->conn, cipher, sizeof(cipher)));
+	if (p->remote)
+		json_int(j, "cert_seconds_left",
+		    expires - (int64_t)(clock_wall_ms() / 1000));
+	if (p->config != 0) {
+		json_printf(
+		    j, "config_hash", "%016llx", (unsigned long long)p->config);
+		json_bool(j, "config_current", p->config == wanted);
+	}
+	if (p->rtt_us != 0)
+		json_uint(j, "rtt_us", p->rtt_us);
+	if (p->memory != 0) {
+		json_uint(j, "memory", p->memory);
+		json_uint(j, "cpu_ms", p->cpu_ms);
+		json_uint(j, "cpu_permille", p->cpu_permille);
+	}
+	/* What it takes more of ours, and what it may send us more. */
+	if (p->target != NULL)
+		json_uint(j, "credit",
+		    p->target->granted_items > p->target->sent_items
+			? p->target->granted_items - p->target->sent_items
+			: 0);
+	else if (p->role == ROLE_STORE)
+		json_uint(j, "credit", p->credit_items - p->sent_items);
+	else if (p->granted_items > 0)
+		json_uint(j, "credit", p->granted_items - p->last_number);
+}
+
 static void
 on_boxes(struct control *c)
 {
@@ -473,6 +511,7 @@ on_boxes(struct control *c)
 			json_uint(&j, "frames_in", p->frames_in);
 			json_uint(&j, "frames_out", p->frames_out);
 			json_uint(&j, "unsettled", p->last_number - p->settled);
+			write_figures(&j, c->b, p);
 		}
 		json_close_object(&j);
 	}

@@ -66,7 +66,9 @@ peer_close(struct peer *p, const char *reason)
 {
 	if (p->state == PEER_CLOSING)
 		return;
-	if (p->role != ROLE_CONTROL)
+	if (p->remote && p->state == PEER_HELLO)
+		gate_on_refused(p, reason);
+	else if (p->role != ROLE_CONTROL || p->remote)
 		log_info("box.gone", "name=%s peer=%u reason=%s",
 		    p->name[0] != '\0' ? p->name : "?", p->id, reason);
 	broker_peer_gone(p->broker, p);
@@ -79,8 +81,11 @@ peer_close_flush(struct peer *p, const char *reason)
 {
 	if (p->state == PEER_CLOSING)
 		return;
-	log_info("box.refused", "name=%s peer=%u reason=%s",
-	    p->name[0] != '\0' ? p->name : "?", p->id, reason);
+	if (p->remote && p->state == PEER_HELLO)
+		gate_on_refused(p, reason);
+	else
+		log_info("box.refused", "name=%s peer=%u reason=%s",
+		    p->name[0] != '\0' ? p->name : "?", p->id, reason);
 	broker_peer_gone(p->broker, p);
 	peer_enter_state(p, PEER_CLOSING);
 	conn_close_flush(p->conn);
@@ -395,8 +400,7 @@ peer_on_frame(struct peer *p, const struct frame *f)
 		return;
 	}
 	if (!broker_may(p->role, f->type)) {
-		if (f->type <= HOPYARD__V1__FRAME_TYPE__TAPPED &&
-		    protobuf_c_enum_descriptor_get_value(
+		if (protobuf_c_enum_descriptor_get_value(
 			&hopyard__v1__frame_type__descriptor, f->type) != NULL)
 			peer_nak(p, HOPYARD__V1__NAK__CODE__DENIED, f,
 			    "this role may not send that");
@@ -469,7 +473,11 @@ peer_conn_cb(struct conn *c, enum conn_event ev, void *arg)
 		peer_close(p, "connection closed by the box");
 		break;
 	case CONN_EV_ERROR:
-		peer_close(p, uv_strerror(conn_error(c)));
+		/* Who is refused by TLS shall read the alert. */
+		if (p->remote && p->state == PEER_HELLO)
+			peer_close_flush(p, conn_error_text(c));
+		else
+			peer_close(p, conn_error_text(c));
 		break;
 	case CONN_EV_CLOSED:
 		if (p->state != PEER_CLOSING)

@@ -39,6 +39,7 @@ enum peer_role {
 	ROLE_STORE,
 	ROLE_FILTER,
 	ROLE_CONTROL,
+	ROLE_SETUP, /* a box that has no configuration yet */
 };
 
 /* One item of the peer's that is not settled yet. */
@@ -54,7 +55,9 @@ struct peer {
 	enum peer_state state; /* written only by peer_enter_state() */
 	enum peer_role role;
 	uint32_t id;
-	bool control;  /* came in by the control socket */
+	bool control;  /* came in by the control socket, or might have */
+	bool remote;   /* came in by the gate: TLS, from another host */
+	bool setup;    /* only wants its configuration */
 	bool dirty;    /* the broker will flush it */
 	bool survived; /* the process knew a bus before this one */
 	char name[64];
@@ -88,6 +91,15 @@ struct peer {
 
 	uint64_t frames_in, frames_out;
 	uint64_t pinged_at;
+	uint64_t probed_at; /* mono ms of the last PING */
+	uint64_t probe;     /* its correlation: mono us; 0: answered */
+	uint32_t rtt_us;    /* of the last that was answered; 0: none yet */
+	/* What it says of itself in PONG; 0: it does not. */
+	uint64_t memory, cpu_ms, cert_at;
+	uint32_t cpu_permille; /* between the last two */
+	uint64_t cpu_at;       /* mono ms */
+	uint64_t config;       /* hash of what it has */
+	uint64_t config_sent, config_wanted;
 	TAILQ_ENTRY(peer) link;
 };
 

@@ -444,9 +444,7 @@ hook_start(struct hook *h, struct daemon *daemon)
 	uv_prepare_init(h->loop, &h->prepare);
 	h->prepare.data = h;
 	uv_prepare_start(&h->prepare, hook_prepare_cb);
-	opts.name = daemon_name(daemon);
-	opts.type = daemon_type(daemon);
-	opts.address = conf_bus(conf);
+	daemon_box_opts(daemon, "connect", &opts);
 	/* Results not yet on disk: room for several rounds of all slots. */
 	opts.max_items = h->concurrency * 4 < 8192 ? 8192 : h->concurrency * 4;
 	h->box = box_new(h->loop, &opts, &hook_box_ops, h);

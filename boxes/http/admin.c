@@ -606,12 +606,7 @@ admin_start(struct admin *a, struct daemon *daemon)
 		.max_connections = ADMIN_CONNECTIONS,
 		.keepalive_ms = ADMIN_KEEPALIVE,
 	};
-	struct box_opts box = {
-		.name = daemon_name(daemon),
-		.type = daemon_type(daemon),
-		.address = conf_str(
-		    conf_section(daemon_conf(daemon), "bus"), "control"),
-	};
+	struct box_opts box = { 0 };
 
 	a->daemon = daemon;
 	a->loop = daemon_loop(daemon);
@@ -622,6 +617,7 @@ admin_start(struct admin *a, struct daemon *daemon)
 	if (a->has_token)
 		SHA256((const uint8_t *)token, strlen(token), a->token);
 	a->server = server_new(a->loop, &server);
+	daemon_box_opts(daemon, "control", &box);
 	a->box = box_new(a->loop, &box, &admin_box_ops, a);
 	a->gatherer = gatherer_new(a->box, daemon_name(daemon));
 	if (admin_listen(a, conf_str(g, "listen")) != 0)

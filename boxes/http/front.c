@@ -174,7 +174,6 @@ front_listen(struct front *f, const struct conf_group *g)
 int
 front_start(struct front *f, struct daemon *daemon)
 {
-	const struct conf *conf = daemon_conf(daemon);
 	const struct conf_group *g = daemon_group(daemon);
 	struct server_opts server = {
 		.routes = front_routes,
@@ -184,12 +183,7 @@ front_start(struct front *f, struct daemon *daemon)
 		.max_connections = (unsigned)conf_int(g, "max_connections"),
 		.keepalive_ms = conf_duration(g, "keepalive"),
 	};
-	struct box_opts box = {
-		.name = daemon_name(daemon),
-		.type = daemon_type(daemon),
-		.address = conf_bus(conf),
-		.max_items = FRONT_ITEMS,
-	};
+	struct box_opts box = { .max_items = FRONT_ITEMS };
 
 	f->daemon = daemon;
 	f->loop = daemon_loop(daemon);
@@ -206,6 +200,7 @@ front_start(struct front *f, struct daemon *daemon)
 	    auth_new(f->loop, f->accounts, conf_duration(g, "auth_cache"));
 	f->submitter = submitter_new(f->loop, f->hold_ms);
 	f->server = server_new(f->loop, &server);
+	daemon_box_opts(daemon, "connect", &box);
 	f->box = box_new(f->loop, &box, &front_box_ops, f);
 	accounts_set_box(f->accounts, f->box);
 	submitter_set_box(f->submitter, f->box);

@@ -265,13 +265,9 @@ process_connect(struct hop_box *b)
 		.call = process_box_call,
 		.writable = process_box_writable,
 	};
-	struct box_opts opts = {
-		.name = daemon_name(b->daemon),
-		.type = daemon_type(b->daemon),
-		.address = conf_str(
-		    conf_section(daemon_conf(b->daemon), "bus"), "socket"),
-	};
+	struct box_opts opts = { 0 };
 
+	daemon_box_opts(b->daemon, "connect", &opts);
 	b->box = box_new(daemon_loop(b->daemon), &opts, &ops, b);
 	if (b->submitter != NULL)
 		submitter_set_box(b->submitter, b->box);

@@ -772,18 +772,12 @@ link_tick_cb(uv_timer_t *timer)
 /* ------------------------------------------------------------- life of a link */
 
 struct link *
-link_new(uv_loop_t *loop, const char *name, const char *bus_address,
-    struct profile *p)
+link_new(uv_loop_t *loop, const struct box_opts *opts, struct profile *p)
 {
 	struct link *l = xcalloc(1, sizeof(*l));
-	const struct box_opts opts = {
-		.name = name,
-		.type = "smppc",
-		.address = bus_address,
-	};
 
 	l->loop = loop;
-	l->name = name;
+	l->name = opts->name;
 	l->profile = p;
 	l->entered_ms = l->second_ms = l->refilled_ms = clock_mono_ms();
 	l->bus_lost_ms = l->entered_ms;
@@ -793,10 +787,10 @@ link_new(uv_loop_t *loop, const char *name, const char *bus_address,
 	TAILQ_INIT(&l->inbound);
 	map_init(&l->by_ref);
 	buf_init(&l->scratch);
-	meter_init(&l->meter, name);
+	meter_init(&l->meter, l->name);
 	expiry_set(
 	    &l->meter.certificate, p->tls, (int64_t)(clock_wall_ms() / 1000));
-	l->box = box_new(loop, &opts, &link_box_ops, l);
+	l->box = box_new(loop, opts, &link_box_ops, l);
 	link_fit_binds(l);
 	uv_timer_init(loop, &l->tick);
 	l->tick.data = l;

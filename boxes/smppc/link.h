@@ -90,11 +90,10 @@ struct link {
 };
 
 /*
- * Connects to the bus and begins to bind.  Takes the profile.  name and
- * bus_address are borrowed for the life of the link.
+ * Connects to the bus and begins to bind.  Takes the profile.  What the options
+ * point to is borrowed for the life of the link.
  */
-struct link *link_new(
-    uv_loop_t *, const char *name, const char *bus_address, struct profile *);
+struct link *link_new(uv_loop_t *, const struct box_opts *, struct profile *);
 /*
  * Takes the profile.  Binds come and go as it says; if the login has changed
  * they are bound again one after the other, else they stay as they are.

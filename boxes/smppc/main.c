@@ -7,6 +7,7 @@
 
 #include "boxes/smppc/link.h"
 #include "common/buf.h"
+#include "common/box.h"
 #include "common/conf.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -22,6 +23,7 @@ smppc_log_complaints(struct buf *why)
 static int
 smppc_start(struct daemon *d, void *arg)
 {
+	struct box_opts opts = { 0 };
 	struct profile *p;
 	struct buf why;
 
@@ -31,8 +33,8 @@ smppc_start(struct daemon *d, void *arg)
 	if (p == NULL) {
 		smppc_log_complaints(&why);
 	} else {
-		smppc_link = link_new(daemon_loop(d), daemon_name(d),
-		    conf_bus(daemon_conf(d)), p);
+		daemon_box_opts(d, "connect", &opts);
+		smppc_link = link_new(daemon_loop(d), &opts, p);
 		/* The carrier may be away for days; the link says so itself. */
 		daemon_ready(d);
 	}

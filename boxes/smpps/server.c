@@ -580,12 +580,7 @@ int
 server_start(struct server *s, struct daemon *daemon)
 {
 	const struct conf_group *g = daemon_group(daemon);
-	struct box_opts box = {
-		.name = daemon_name(daemon),
-		.type = daemon_type(daemon),
-		.address = conf_bus(daemon_conf(daemon)),
-		.max_items = SERVER_UNACKED,
-	};
+	struct box_opts box = { .max_items = SERVER_UNACKED };
 
 	s->daemon = daemon;
 	s->loop = daemon_loop(daemon);
@@ -606,6 +601,7 @@ server_start(struct server *s, struct daemon *daemon)
 	s->auth =
 	    auth_new(s->loop, s->accounts, conf_duration(g, "auth_cache"));
 	s->submitter = submitter_new(s->loop, s->hold_ms);
+	daemon_box_opts(daemon, "connect", &box);
 	s->box = box_new(s->loop, &box, &server_box_ops, s);
 	accounts_set_box(s->accounts, s->box);
 	submitter_set_box(s->submitter, s->box);

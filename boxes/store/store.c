@@ -456,9 +456,7 @@ store_start(struct store *s, struct daemon *daemon)
 	s->lookup = lookup_new(s);
 	s->query = query_new(s);
 	s->upkeep = upkeep_new(s);
-	opts.name = daemon_name(daemon);
-	opts.type = daemon_type(daemon);
-	opts.address = conf_str(conf_section(conf, "bus"), "socket");
+	daemon_box_opts(daemon, "socket", &opts);
 	s->box = box_new(s->loop, &opts, &store_box_ops, s);
 	uv_timer_init(s->loop, &s->tick);
 	s->tick.data = s;

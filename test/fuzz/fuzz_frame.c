@@ -92,6 +92,8 @@ static const struct {
 	    &hopyard__v1__account_changed__descriptor, NULL, NULL, NULL, NULL },
 	{ HOPYARD__V1__FRAME_TYPE__TAPPED, &hopyard__v1__tapped__descriptor,
 	    NULL, NULL, NULL, NULL },
+	{ HOPYARD__V1__FRAME_TYPE__CONFIG, &hopyard__v1__config__descriptor,
+	    NULL, NULL, NULL, NULL },
 	/* Bodies of Call and Reply, under types that no frame has. */
 	{ 0xff00, &hopyard__v1__account__descriptor, NULL, NULL, NULL, NULL },
 	{ 0xff01, &hopyard__v1__account_query__descriptor, NULL, NULL, NULL,

@@ -54,21 +54,26 @@ class Authority:
         self.cert = os.path.join(self.dir, "ca.crt")
         self.key = os.path.join(self.dir, "ca.key")
         self.config = os.path.join(self.dir, "ca.cnf")
-        with open(self.config, "w") as f:
-            f.write(_CONFIG.format(dir=self.dir))
-        with open(os.path.join(self.dir, "index"), "w"):
-            pass
+        self.configure()
         _key(self.key)
         _openssl("req", "-x509", "-new", "-key", self.key, "-subj",
                  "/CN=Test %s" % name, "-days", "30", "-out", self.cert)
 
-    def issue(self, name, san, from_days=-1, to_days=60, into=None):
-        """(certificate, key), in files of that name."""
+    def configure(self):
+        with open(self.config, "w") as f:
+            f.write(_CONFIG.format(dir=self.dir))
+        with open(os.path.join(self.dir, "index"), "w"):
+            pass
+
+    def issue(self, name, san, from_days=-1, to_days=60, into=None, use=None):
+        """(certificate, key), in files of that name.  use: "clientAuth"..."""
         base = os.path.join(into or self.dir, name)
         request = base + ".csr"
         _key(base + ".key")
         _openssl("req", "-new", "-key", base + ".key", "-subj", "/CN=" + name,
-                 "-addext", "subjectAltName=" + san, "-out", request)
+                 "-addext", "subjectAltName=" + san,
+                 *(("-addext", "extendedKeyUsage=" + use) if use else ()),
+                 "-out", request)
         _openssl("ca", "-batch", "-notext", "-config", self.config, "-cert",
                  self.cert, "-keyfile", self.key, "-startdate",
                  _when(from_days), "-enddate", _when(to_days), "-in", request,

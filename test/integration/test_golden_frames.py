@@ -7,6 +7,7 @@ are read here with today's bus.proto, and in test/unit/proto/golden_test.c with
 the code that bus and boxes use.
 
     test_golden_frames.py make RELEASE      # once, when it is released
+    test_golden_frames.py make next TYPE... # what no release has yet
 """
 import glob
 import os
@@ -22,7 +23,7 @@ FRAMES = os.path.join(ROOT, "test", "data", "frames")
 # Frame type -> class of the payload, or of (envelope, body, report, context).
 PAYLOADS = {
     "HELLO": pb.Hello, "WELCOME": pb.Welcome, "NAK": pb.Nak,
-    "CREDIT": pb.Credit, "BYE": pb.Bye, "PING": None, "PONG": None,
+    "CREDIT": pb.Credit, "BYE": pb.Bye, "PING": None, "PONG": pb.Pong,
     "SUBMIT": (pb.Envelope, pb.Content, pb.Report, None),
     "ACK": pb.Ack,
     "DELIVER": (pb.Envelope, pb.Notice, pb.Report, pb.Dispatch),
@@ -40,6 +41,7 @@ PAYLOADS = {
     "STORE_STATE": pb.StoreState, "RENEW": pb.Renew, "RENEWED": pb.Renewed,
     "CALL": pb.Call, "REPLY": pb.Reply,
     "ACCOUNT_CHANGED": pb.AccountChanged, "TAPPED": pb.Tapped,
+    "CONFIG": pb.Config,
 }
 PARTS = ("envelope", "body", "report", "context")
 
@@ -129,9 +131,9 @@ def test_there_are_some():
     assert names == {name for name, number in pb.FrameType.items() if number}
 
 
-def make(release):
-    os.makedirs(os.path.join(FRAMES, release))
-    for name in PAYLOADS:
+def make(release, names):
+    os.makedirs(os.path.join(FRAMES, release), exist_ok=release == "next")
+    for name in names or PAYLOADS:
         data = encode(pb.FrameType.Value(name), payload(name),
                       0x0102030405060708)
         base = os.path.join(FRAMES, release, name)
@@ -142,4 +144,4 @@ def make(release):
 
 
 if __name__ == "__main__" and sys.argv[1:2] == ["make"]:
-    make(sys.argv[2])
+    make(sys.argv[2], sys.argv[3:])

@@ -16,6 +16,7 @@
 #include "common/conf.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "tools/hopctl/certs.h"
 
 #define BUS_CONNECT_MS 5000
 #define BUS_ANSWER_MS  10000
@@ -26,7 +27,7 @@ struct bus {
 	struct box *box;
 	uv_timer_t timer;
 	uint64_t timeout_ms;
-	char name[32];
+	char name[64];
 	bool ready, lost;
 	struct answer *answer; /* of the call that is waited for */
 	struct buf pieces;     /* of its body */
@@ -151,8 +152,13 @@ probe(const struct request *r, const char *path)
 bool
 bus_present(const struct request *r)
 {
-	char *path = socket_path(r);
-	bool there = path != NULL && try_connect(path) == 0;
+	char *path;
+	bool there;
+
+	if (request_has(r, OPTION_BUS))
+		return true; /* asking tells */
+	path = socket_path(r);
+	there = path != NULL && try_connect(path) == 0;
 
 	free(path);
 	return there;
@@ -253,7 +259,8 @@ bus_on_tap(struct bus *b, bus_tap_cb *cb, void *arg)
 int
 bus_open(const struct request *r, struct bus **bus)
 {
-	char *path = socket_path(r);
+	bool far = request_has(r, OPTION_BUS);
+	char *path = far ? xstrdup(r->value[OPTION_BUS]) : socket_path(r);
 	struct box_opts opts = { .type = "ctl" };
 	struct bus *b;
 	int rc;
@@ -261,15 +268,25 @@ bus_open(const struct request *r, struct bus **bus)
 	*bus = NULL;
 	if (path == NULL)
 		return EXIT_FAILED;
-	rc = probe(r, path);
+	rc = far ? EXIT_OK : probe(r, path);
 	if (rc != EXIT_OK) {
 		free(path);
 		return rc;
 	}
+	if (far) { /* what is wrong with it is known to the box alone */
+		log_configure(LOG_LEVEL_WARN, LOG_FORMAT_TEXT, true);
+		opts.certs = request_has(r, OPTION_CERTS)
+		    ? r->value[OPTION_CERTS]
+		    : CERTS_FOLDER;
+	}
 	b = xcalloc(1, sizeof(*b));
 	buf_init(&b->pieces);
 	b->timeout_ms = r->timeout_ms != 0 ? r->timeout_ms : BUS_ANSWER_MS;
-	snprintf(b->name, sizeof(b->name), "hopctl-%d", (int)getpid());
+	if (far)
+		snprintf(b->name, sizeof(b->name), "%s",
+		    request_has(r, OPTION_AS) ? r->value[OPTION_AS] : "hopctl");
+	else
+		snprintf(b->name, sizeof(b->name), "hopctl-%d", (int)getpid());
 	opts.name = b->name;
 	opts.address = path;
 	rc = uv_loop_init(&b->loop);
@@ -280,8 +297,9 @@ bus_open(const struct request *r, struct bus **bus)
 	bus_run(b, BUS_CONNECT_MS);
 	*bus = b;
 	if (!b->ready) {
-		complain("%s: no welcome in %d s: hop-bus hangs, or this is "
-			 "not its control socket (bus.control)",
+		complain(far ? "%s: no welcome in %d s"
+			     : "%s: no welcome in %d s: hop-bus hangs, or this "
+			       "is not its control socket (bus.control)",
 		    path, BUS_CONNECT_MS / 1000);
 		bus_close(b);
 		*bus = NULL;

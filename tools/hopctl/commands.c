@@ -4,6 +4,7 @@
  */
 #include <stddef.h>
 
+#include "tools/hopctl/certs.h"
 #include "tools/hopctl/config.h"
 #include "tools/hopctl/message.h"
 #include "tools/hopctl/request.h"
@@ -151,6 +152,29 @@ const struct command commands[] = {
 	  "changes nothing.  Says\nwhat has changed, and what takes a "
 	  "restart.",
 	  { OPTION_BUS_ONLY, OPTIONS } },
+
+	{ "certs", "init", "", 0, 0, certs_init,
+	  "a new certificate authority, for boxes on other hosts",
+	  "In the folder of --certs, valid for ten years unless --days says "
+	  "otherwise.  Whoever\nhas its ca.key can make a box: keep it where "
+	  "nothing else runs.",
+	  { OPTION_DAYS, OPTIONS } },
+	{ "certs", "issue", "NAME", 1, 1, certs_issue,
+	  "a key and a certificate for a box, a bus or hopctl",
+	  "NAME is that of the box in the configuration, --type its type; "
+	  "\"bus\" is a bus, which\nneeds --host, and \"ctl\" is hopctl on "
+	  "another host.  Copy NAME.crt, NAME.key and\nca.crt there.",
+	  { OPTION_TYPE, OPTION_HOST, OPTION_DAYS, OPTIONS } },
+	{ "certs", "renew", "NAME...", 1, -1, certs_renew,
+	  "the same name, type, hosts and key, for longer",
+	  "The certificate before it stays valid to its end.  Copy NAME.crt; a "
+	  "box takes it at its\nnext connection, a bus at a reload.",
+	  { OPTION_DAYS, OPTIONS } },
+	{ "certs", "revoke", "NAME...", 1, -1, certs_revoke,
+	  "no certificate of this name is good any more",
+	  "Writes ca.crl: name it in bus.tls_crl and reload.", NONE },
+	{ "certs", "list", "", 0, 0, certs_list,
+	  "all certificates with the days that are left", NULL, NONE },
 
 	{ "password", "hash", "", 0, 0, password_hash,
 	  "a yescrypt hash of a password from standard input", NULL, NONE },

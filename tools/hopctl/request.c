@@ -60,12 +60,23 @@ static const struct option_row {
 	    "what the bus runs with, not the file" },
 	[OPTION_BUS_ONLY] = { "bus-only", 0, NULL,
 	    "leave the boxes as they are" },
+	[OPTION_BUS] = { "bus", 0, "HOST:PORT",
+	    "a bus on another host; several with commas" },
+	[OPTION_CERTS] = { "certs", 0, "FOLDER",
+	    "certificates (/etc/hopyard/certs)" },
+	[OPTION_AS] = { "as", 0, "NAME",
+	    "with --bus: whose certificate to show (hopctl)" },
+	[OPTION_TYPE] = { "type", 0, "TYPE",
+	    "bus, ctl, or the type of the box" },
+	[OPTION_HOST] = { "host", 0, "HOST",
+	    "name or address that boxes dial; several with commas" },
+	[OPTION_DAYS] = { "days", 0, "NUMBER", "how long it is valid" },
 };
 
 /* Those of every command. */
-static const enum option common[] = { OPTION_CONFIG, OPTION_SOCKET,
-	OPTION_OUTPUT, OPTION_TIMEOUT, OPTION_QUIET, OPTION_NO_COLOR,
-	OPTION_HELP, OPTION_VERSION };
+static const enum option common[] = { OPTION_CONFIG, OPTION_SOCKET, OPTION_BUS,
+	OPTION_CERTS, OPTION_AS, OPTION_OUTPUT, OPTION_TIMEOUT, OPTION_QUIET,
+	OPTION_NO_COLOR, OPTION_HELP, OPTION_VERSION };
 
 /* ------------------------------------------------------------------ options */
 

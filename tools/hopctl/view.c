@@ -67,6 +67,51 @@ put_box_state(struct buf *b, const json_t *row, const char *key)
 		buf_addstr(b, word(row, key));
 }
 
+/* "84cb3f7b", and whether it is what the bus has. */
+static void
+put_box_config(struct buf *b, const json_t *row, const char *key)
+{
+	const char *hash = word(row, "config_hash");
+
+	(void)key;
+	if (hash[0] != '\0')
+		buf_printf(b, "%.8s%s", hash,
+		    json_is_true(json_object_get(row, "config_current"))
+			? ""
+			: " old");
+}
+
+static void
+put_micros(struct buf *b, const json_t *row, const char *key)
+{
+	if (json_object_get(row, key) != NULL)
+		text_micros(b, (uint64_t)number(row, key));
+}
+
+static void
+put_mebibytes(struct buf *b, const json_t *row, const char *key)
+{
+	if (json_object_get(row, key) != NULL)
+		buf_printf(b, "%.1f MiB", (double)number(row, key) / 1048576);
+}
+
+static void
+put_cpu(struct buf *b, const json_t *row, const char *key)
+{
+	(void)key;
+	if (json_object_get(row, "cpu_permille") != NULL)
+		buf_printf(
+		    b, "%.1f%%", (double)number(row, "cpu_permille") / 10);
+}
+
+static void
+put_days(struct buf *b, const json_t *row, const char *key)
+{
+	if (json_object_get(row, key) != NULL)
+		buf_printf(
+		    b, "%" JSON_INTEGER_FORMAT "d", number(row, key) / 86400);
+}
+
 static const struct column link_columns[] = {
 	{ "LINK", "link", NULL, false, false },
 	{ "STATE", "state", NULL, false, true },
@@ -95,12 +140,15 @@ static const struct column box_columns[] = {
 	{ "TYPE", "type", NULL, false, false },
 	{ "STATE", "state", put_box_state, false, true },
 	{ "UP", "up_ms", put_duration, true, false },
-	{ "PID", "pid", NULL, true, false },
 	{ "VERSION", "version", NULL, false, false },
 	{ "HOST", "host", NULL, false, false },
-	{ "FRAMES-IN", "frames_in", NULL, true, false },
-	{ "FRAMES-OUT", "frames_out", NULL, true, false },
+	{ "CONFIG", NULL, put_box_config, false, false },
+	{ "RTT", "rtt_us", put_micros, true, false },
+	{ "CREDIT", "credit", NULL, true, false },
 	{ "UNSETTLED", "unsettled", NULL, true, false },
+	{ "MEMORY", "memory", put_mebibytes, true, false },
+	{ "CPU", NULL, put_cpu, true, false },
+	{ "CERT", "cert_seconds_left", put_days, true, false },
 };
 
 static const struct column route_columns[] = {

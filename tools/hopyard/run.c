@@ -17,6 +17,7 @@
 #include "common/buf.h"
 #include "common/conf.h"
 #include "common/log.h"
+#include "common/remote.h"
 #include "common/xalloc.h"
 #include "tools/hopyard/supervisor.h"
 
@@ -160,11 +161,19 @@ signal_cb(uv_signal_t *h, int signum)
 		supervisor_stop(&r->sup);
 }
 
+/* What there is in place of a file on another host than the bus. */
+struct far {
+	const char *bus, *certs;
+};
+
 static const char *
-option_file(int argc, char **argv, const char *usage, int *code)
+option_file(
+    int argc, char **argv, const char *usage, struct far *far, int *code)
 {
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
+		{ "bus", required_argument, NULL, 'b' },
+		{ "certs", required_argument, NULL, 'd' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -175,6 +184,10 @@ option_file(int argc, char **argv, const char *usage, int *code)
 	while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
 		if (c == 'c') {
 			file = optarg;
+			continue;
+		}
+		if (far != NULL && (c == 'b' || c == 'd')) {
+			*(c == 'b' ? &far->bus : &far->certs) = optarg;
 			continue;
 		}
 		(void)fputs(usage, c == 'h' ? stdout : stderr);
@@ -201,7 +214,7 @@ run_main(int argc, char **argv)
 	char err[1024];
 	int code;
 
-	file = option_file(argc, argv, usage, &code);
+	file = option_file(argc, argv, usage, NULL, &code);
 	if (file == NULL)
 		return code;
 	if (optind < argc) {
@@ -252,21 +265,61 @@ say_names(const struct conf *conf)
 	(void)fputs("\n", stderr);
 }
 
+static int
+become(char **args)
+{
+	execv(args[0], args);
+	(void)fprintf(
+	    stderr, "hopyard: cannot run %s: %s\n", args[0], strerror(errno));
+	return 1;
+}
+
+/* The certificate says which program it takes. */
+static int
+exec_far(const char *name, const struct far *far)
+{
+	struct identity id;
+	struct buf why;
+	char err[1024], **args;
+	bool good;
+
+	buf_init(&why);
+	good = remote_identify(far->certs, name, &id, &why);
+	if (!good)
+		(void)fprintf(stderr, "hopyard: %s", buf_str(&why));
+	buf_fini(&why);
+	if (!good)
+		return 2;
+	args = supervisor_remote_argv(
+	    id.type, name, far->bus, far->certs, err, sizeof(err));
+	if (args == NULL) {
+		(void)fprintf(stderr, "hopyard: %s\n", err);
+		return 1;
+	}
+	return become(args);
+}
+
 int
 exec_main(int argc, char **argv)
 {
 	static const char usage[] =
-	    "usage: hopyard exec NAME [-c FILE]\n\n"
-	    "  NAME      a box of the file, or \"bus\"\n"
-	    "  -c FILE   configuration (" DEFAULT_FILE ")\n\n"
+	    "usage: hopyard exec NAME [-c FILE]\n"
+	    "       hopyard exec NAME --bus ADDRESS,... [--certs FOLDER]\n\n"
+	    "  NAME              a box of the file, or \"bus\"\n"
+	    "  -c FILE           configuration (" DEFAULT_FILE ")\n"
+	    "  --bus ADDRESS,... the bus is on another host and has the "
+	    "configuration\n"
+	    "  --certs FOLDER    NAME.crt, NAME.key and ca.crt (" REMOTE_CERTS
+	    ")\n\n"
 	    "Becomes that box, as systemd and containers want it.\n";
 	const struct conf_group *box = NULL;
 	const char *file, *name;
 	struct conf *conf;
+	struct far far = { NULL, REMOTE_CERTS };
 	char err[1024], **args, **env;
 	int code;
 
-	file = option_file(argc, argv, usage, &code);
+	file = option_file(argc, argv, usage, &far, &code);
 	if (file == NULL)
 		return code;
 	if (optind + 1 != argc) {
@@ -274,6 +327,8 @@ exec_main(int argc, char **argv)
 		return 2;
 	}
 	name = argv[optind];
+	if (far.bus != NULL)
+		return exec_far(name, &far);
 	conf = load(file);
 	if (conf == NULL)
 		return 2;
@@ -294,8 +349,5 @@ exec_main(int argc, char **argv)
 		(void)fprintf(stderr, "hopyard: %s\n", err);
 		return 1;
 	}
-	execv(args[0], args);
-	(void)fprintf(
-	    stderr, "hopyard: cannot run %s: %s\n", args[0], strerror(errno));
-	return 1;
+	return become(args);
 }

@@ -87,7 +87,7 @@ supervisor_name(const struct conf *conf, const struct conf_group *box)
 	for (size_t i = 0; box != NULL && i < conf_count(conf, "boxes"); i++) {
 		const struct conf_group *g = conf_item(conf, "boxes", i);
 
-		same += conf_bool(g, "enabled") &&
+		same += conf_bool(g, "enabled") && !conf_bool(g, "remote") &&
 		    strcmp(conf_str(g, "type"), type) == 0;
 	}
 	if (box != NULL && (same > 1 || conf_str(box, "exec") != NULL))
@@ -151,6 +151,36 @@ supervisor_argv(const struct conf *conf, const struct conf_group *box,
 		argv[n++] = name;
 	}
 	argv[n] = NULL;
+	return argv;
+}
+
+char **
+supervisor_remote_argv(const char *type, const char *name, const char *bus,
+    const char *certs, char *err, size_t len)
+{
+	static char path[PATH_MAX];
+	static char minus_n[] = "-n", d_bus[] = "--bus", d_certs[] = "--certs";
+	static char who[128], where[4096], folder[PATH_MAX];
+	static char *argv[] = { path, minus_n, who, d_bus, where, d_certs,
+		folder, NULL };
+	int k;
+
+	k = snprintf(path, sizeof(path), "%s/hop-%s", supervisor_bin(),
+	    program_of(type));
+	if (k < 0 || (size_t)k >= sizeof(path) || access(path, X_OK) != 0) {
+		snprintf(err, len,
+		    "%s/%s.crt is for a box of type %s, and there is no "
+		    "program %s",
+		    certs, name, type, path);
+		return NULL;
+	}
+	if (strlen(bus) >= sizeof(where) || strlen(certs) >= sizeof(folder)) {
+		snprintf(err, len, "--bus or --certs is too long");
+		return NULL;
+	}
+	snprintf(who, sizeof(who), "%s", name);
+	snprintf(where, sizeof(where), "%s", bus);
+	snprintf(folder, sizeof(folder), "%s", certs);
 	return argv;
 }
 
@@ -322,7 +352,8 @@ supervisor_add_conf(
 	for (size_t i = 0; i < conf_count(conf, "boxes"); i++) {
 		const struct conf_group *g = conf_item(conf, "boxes", i);
 
-		if (conf_bool(g, "enabled") && !add_box(s, conf, g, err, len))
+		if (conf_bool(g, "enabled") && !conf_bool(g, "remote") &&
+		    !add_box(s, conf, g, err, len))
 			return false;
 	}
 	return true;

@@ -54,7 +54,8 @@ void supervisor_init(struct supervisor *, uv_loop_t *);
 /* Takes name, argv, env, phase, signals and `once` from the options; the rest
  * is the supervisor's.  NULL: too many.  Does not start it. */
 struct child *supervisor_add(struct supervisor *, const struct child_opts *);
-/* hop-bus and every enabled box of the file; not started yet. */
+/* hop-bus and every enabled box of the file that is of this host; not started
+ * yet. */
 bool supervisor_add_conf(
     struct supervisor *, const struct conf *, char *err, size_t);
 struct child *supervisor_find(struct supervisor *, const char *name);
@@ -77,6 +78,9 @@ const char *supervisor_name(const struct conf *, const struct conf_group *box);
  */
 char **supervisor_argv(
     const struct conf *, const struct conf_group *box, char *err, size_t);
+/* The same of a box on another host than the bus. */
+char **supervisor_remote_argv(const char *type, const char *name,
+    const char *bus, const char *certs, char *err, size_t);
 /* What a box of an integrator finds in its environment: where the bus is and
  * who it is itself.  NULL-ended, in static memory. */
 char **supervisor_env(const struct conf *, const struct conf_group *box);

@@ -34,7 +34,7 @@ static const struct {
 	{ TYPE(CREDIT), OF(credit), NULL, NULL, NULL },
 	{ TYPE(BYE), OF(bye), NULL, NULL, NULL },
 	{ TYPE(PING), NULL, NULL, NULL, NULL },
-	{ TYPE(PONG), NULL, NULL, NULL, NULL },
+	{ TYPE(PONG), OF(pong), NULL, NULL, NULL },
 	{ TYPE(SUBMIT), NULL, OF(envelope), OF(content), NULL },
 	{ TYPE(ACK), OF(ack), NULL, NULL, NULL },
 	{ TYPE(DELIVER), NULL, OF(envelope), OF(notice), OF(dispatch) },
@@ -61,6 +61,7 @@ static const struct {
 	{ TYPE(REPLY), OF(reply), NULL, NULL, NULL },
 	{ TYPE(ACCOUNT_CHANGED), OF(account_changed), NULL, NULL, NULL },
 	{ TYPE(TAPPED), OF(tapped), NULL, NULL, NULL },
+	{ TYPE(CONFIG), OF(config), NULL, NULL, NULL },
 };
 
 static uint8_t memory[256 * 1024];

@@ -27,7 +27,7 @@ static const ProtobufCMessageDescriptor *const kinds[] = { OF(hello),
 	OF(result), OF(in_hand), OF(link_state), OF(recall), OF(attach),
 	OF(open), OF(opened), OF(record), OF(horizon), OF(page), OF(paged),
 	OF(store_state), OF(call), OF(reply), OF(account_changed), OF(account),
-	OF(account_query) };
+	OF(account_query), OF(pong), OF(config) };
 
 static uint8_t memory[1024 * 1024];
 static size_t memory_used;
