@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * conn_bench.c - what TLS costs: PDU-sized requests and answers over loopback
- * in the clear and over TLS, handshakes, and the memory of idle connections.
+ * in the clear and over TLS, frames of the bus over its Unix socket and over
+ * TLS, handshakes, and the memory of idle connections.
  * Both ends are in this process, so each figure but the last is of two ends.
  *
  *	conn_bench CERT KEY CA
@@ -21,7 +22,9 @@
 #include "common/tls.h"
 
 #define REQUEST  160 /* a submit_sm with some text */
-#define ANSWER   33  /* its response */
+#define ANSWER   33  /* its response, or about an Ack */
+#define ITEM     250 /* of a frame: envelope, body and report */
+#define FRAMES   20000
 #define REQUESTS 200000
 #define SHAKES   1000
 #define IDLE     1000
@@ -37,6 +40,8 @@ static struct listener *listener;
 static struct conn_opts client_opts;
 static enum mode mode;
 static unsigned window;
+static size_t request_size = REQUEST;
+static uint8_t request[128 * 1024];
 static size_t wanted, connected, answered, gone;
 
 static void dial(void);
@@ -49,7 +54,7 @@ server_cb(struct conn *c, enum conn_event ev, void *arg)
 	(void)arg;
 	switch (ev) {
 	case CONN_EV_DATA:
-		for (; conn_len(c) >= REQUEST; conn_drop(c, REQUEST))
+		for (; conn_len(c) >= request_size; conn_drop(c, request_size))
 			conn_send(c, answer, sizeof(answer));
 		break;
 	case CONN_EV_EOF:
@@ -75,14 +80,13 @@ accept_cb(struct listener *l, struct conn *c, void *arg)
 static void
 client_on_connected(struct conn *c)
 {
-	static const uint8_t request[REQUEST];
 	unsigned i;
 
 	connected++;
 	switch (mode) {
 	case MODE_ECHO:
 		for (i = 0; i < window; i++)
-			conn_send(c, request, sizeof(request));
+			conn_send(c, request, request_size);
 		break;
 	case MODE_SHAKE:
 		conn_close_flush(c);
@@ -97,12 +101,10 @@ client_on_connected(struct conn *c)
 static void
 client_on_data(struct conn *c)
 {
-	static const uint8_t request[REQUEST];
-
 	for (; conn_len(c) >= ANSWER; conn_drop(c, ANSWER))
 		if (++answered < wanted)
-			conn_send(c, request, sizeof(request));
-	if (answered == wanted)
+			conn_send(c, request, request_size);
+	if (answered >= wanted) /* more than one may be in this turn */
 		conn_close(c);
 }
 
@@ -195,13 +197,48 @@ idle_kib(size_t n)
 }
 
 static void
-listen_with(struct tls_config *tls)
+listen_at(const char *address, struct tls_config *tls)
 {
 	const struct conn_opts opts = { .tls = tls };
 
-	if (listener_open(&loop, "127.0.0.1:0", 0, 0, &opts, accept_cb, NULL,
+	if (listener_open(&loop, address, 0600, 0, &opts, accept_cb, NULL,
 		&listener) != 0)
 		abort();
+}
+
+static void
+listen_with(struct tls_config *tls)
+{
+	listen_at("127.0.0.1:0", tls);
+}
+
+/* Frames with so many items, one after the other and four at a time. */
+static void
+bench_frames(struct tls_config *server, struct tls_config *client)
+{
+	static const size_t items[] = { 1, 16, 256 };
+	char path[64];
+	size_t i, k;
+
+	snprintf(path, sizeof(path), "/tmp/conn_bench.%d", (int)getpid());
+	for (i = 0; i < ARRAY_LEN(items); i++) {
+		double us[3];
+
+		request_size = 16 + ITEM * items[i];
+		for (k = 0; k < ARRAY_LEN(us); k++) {
+			client_opts.tls = k == 2 ? client : NULL;
+			listen_at(k == 0 ? path : "127.0.0.1:0",
+			    k == 2 ? server : NULL);
+			us[k] = run(MODE_ECHO, FRAMES, 4);
+			listener_close(listener);
+		}
+		(void)printf("frame of %3zu items: %.2f us CPU by the Unix "
+			     "socket, %.2f by TCP, %.2f by TLS (%.2f times, "
+			     "%.2f us an item more)\n",
+		    items[i], us[0], us[1], us[2], us[2] / us[0],
+		    (us[2] - us[0]) / (double)items[i]);
+	}
+	request_size = REQUEST;
 }
 
 int
@@ -232,6 +269,8 @@ main(int argc, char **argv)
 	setrlimit(RLIMIT_NOFILE, &files);
 	uv_loop_init(&loop);
 
+	bench_frames(server, client);
+	client_opts.tls = NULL;
 	listen_with(NULL);
 	for (i = 0; i < ARRAY_LEN(windows); i++)
 		clear[i] = run(MODE_ECHO, REQUESTS, windows[i]);
