@@ -792,11 +792,9 @@ exec_start(struct exec *x, struct daemon *d)
 	const char *const env[] = { "PATH=/usr/local/bin:/usr/bin:/bin",
 		"LANG=C.UTF-8", name, NULL };
 	static const char *const none[] = { NULL };
-	struct box_opts opts = { .name = daemon_name(d),
-		.type = daemon_type(d),
-		.address =
-		    conf_str(conf_section(daemon_conf(d), "bus"), "socket") };
+	struct box_opts opts = { 0 };
 
+	daemon_box_opts(d, "connect", &opts);
 	x->daemon = d;
 	TAILQ_INIT(&x->waiting);
 	map_init(&x->by_key);
