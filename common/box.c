@@ -58,8 +58,8 @@
 #define BOX_RETRY_ONE_MS  400
 #define BOX_STANDBY_MS    200 /* after a bus that says that it stands by */
 #define BOX_LEASE_TICK_MS 500 /* of a bus with a lease: how often it is asked */
-#define BOX_MAX_CONFIG   (16 * 1024 * 1024)
-#define BOX_CERTS_MS     60000 /* certificates are looked at so often */
+#define BOX_MAX_CONFIG    (16 * 1024 * 1024)
+#define BOX_CERTS_MS      60000 /* certificates are looked at so often */
 
 #define BOX_UNPACK(box, name, f)                                               \
 	box_unpack(box, &hopyard__v1__##name##__descriptor, f)

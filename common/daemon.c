@@ -943,8 +943,7 @@ daemon_box_opts(struct daemon *d, const char *key, struct box_opts *opts)
 	opts->name = d->name;
 	opts->type = d->type;
 	opts->certs = d->certs;
-	opts->address = d->bus != NULL
-	    ? d->bus
+	opts->address = d->bus != NULL ? d->bus
 	    : strcmp(key, "connect") == 0
 	    ? conf_bus(d->conf)
 	    : conf_str(conf_section(d->conf, "bus"), key);
