@@ -116,6 +116,12 @@ daemon_stop(struct daemon *d, int code)
 	(void)code;
 }
 
+void
+daemon_again(struct daemon *d)
+{
+	(void)d;
+}
+
 bool
 daemon_reload(struct daemon *d, struct buf *err)
 {
