@@ -77,6 +77,7 @@ class Pair:
             os.mkdir(os.path.join(self.dir, node))
             self.configure(node, node)
         self.process = {}
+        self.programs, self.env = "", {}    # in another folder than BIN
         # For the ledger.
         self.sink_journal = os.path.join(self.folder, "sink.journal")
         self.link_deaths = []
@@ -101,7 +102,8 @@ class Pair:
 
     def spawn(self, name, program, *args):
         self.process[name] = Process(
-            program, args, os.path.join(self.folder, name + ".log"))
+            os.path.join(self.programs, program), args,
+            os.path.join(self.folder, name + ".log"), self.env)
 
     def start_bus(self, node):
         self.spawn("bus-" + node, "hop-bus", "-c", self.config(node))

@@ -18,6 +18,9 @@ from hopbus import ROOT
 from neighbours import find_program, node_modules
 from pgcluster import Cluster
 
+# None of ours runs there.
+foreign = pytest.mark.skipif("HOPYARD_SANITIZED" in os.environ,
+                             reason="not about our programs")
 KIT = os.path.join(ROOT, "tools", "conform", "hop-conform")
 BOXES = os.path.join(ROOT, "test", "boxes")
 ECHO = os.path.join(BOXES, "echo_connector.py")
@@ -51,12 +54,14 @@ def configured(tmp_path, text, program, name):
                 shlex.quote(os.path.join(BIN, program)), name)]
 
 
+@foreign
 def test_python_box():
     said = conforms("connector",
                     [sys.executable, ECHO, "{dir}/journal"], "-T", "pager", "-j", "4")
     assert "# conforms: 25 of 25 cases of profile connector" in said
 
 
+@foreign
 @pytest.mark.peers
 def test_node_box():
     node = find_program("node", "nodejs")
@@ -147,6 +152,7 @@ def wrong_with(box):
     return "%s: %d: %s" % (fault, status, said)
 
 
+@foreign
 def test_broken_boxes():
     """Each fails where it is meant to, and the rule is named."""
     boxes = broken_boxes()

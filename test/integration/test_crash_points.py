@@ -164,7 +164,7 @@ class Campaign:
         try:
             self.flows([0, 0])
             for _ in range(hits):
-                todo = crash.points()
+                todo = [p for p in crash.points() if p.when != "handover"]
                 while todo:
                     self.die(self.next_point(todo))
             for l in self.ledgers:

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+import crash
 import test_pg_failover
 from busclient import BusClient
 from harness import wait_until
@@ -258,6 +259,31 @@ def test_owner_and_database_lost_together(tmp_path, figures):
     finally:
         pair.stop()
         db.close()
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.parametrize("point", [
+    p for p in crash.points() if p.when == "handover"], ids=lambda p: p.name)
+def test_dies_while_it_hands_over(fresh, tmp_path, point, figures):
+    """Nobody starts it again but for the one who has just taken the cell."""
+    pair = fresh
+    pair.programs = crash.PROGRAMS
+    page = crash.Page(str(tmp_path / "page"))
+    pair.env = {"HOPYARD_CRASH": page.path}
+
+    def dies(pair, node):
+        page.arm(point.name, 0)
+        pair.hopctl(node, "bus", "handover")    # perhaps without an answer
+        wait_until(page.died, 30, "a death at " + point.name)
+        if point.name == "store.cell_claimed":
+            pair.process["store-" + other(node)].wait()
+            pair.start_store(other(node))
+    pair.start()
+    pair.owner = "a"
+    s = Switches(pair).run([dies])
+    figures("%s\n%s" % (point.name, s.table()))
+    assert s.worst("dies") < TAKEN_OVER
 
 
 # ---------------------------------------------------------------- single things

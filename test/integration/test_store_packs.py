@@ -212,7 +212,9 @@ def as_before(store):
     """The tables as version 2 had them."""
     with open(os.path.join(ROOT, "boxes/store/schema/001_log.sql")) as f:
         views = f.read().partition("CREATE VIEW event_log")
-    store.sql("DROP VIEW event_log; DROP TABLE pack;"
+    store.sql("DROP VIEW event_log; DROP TABLE pack, standby;"
+              " ALTER TABLE cell DROP beat, DROP lease_ms, DROP released,"
+              " DROP boot, DROP renewed;"
               " DELETE FROM version WHERE version >= 3; " +
               "".join(views[1:]))
 

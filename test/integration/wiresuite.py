@@ -88,11 +88,11 @@ class WireSuite(Suite):
         return self.pg.sql("SET search_path = hopyard; " + text, self.real_dsn)
 
     def open_messages(self):
-        """Those that have no outcome yet; a RETRY_EV (3) is none."""
+        """Those that have no outcome yet; a retry is none."""
         return int(self.sql(
-            "SELECT count(*) FROM message m WHERE NOT EXISTS (SELECT FROM"
-            " event k WHERE k.ref = m.seq AND k.closes"
-            " AND k.type::int <> 3)")[0][0])
+            "SELECT count(*) FROM message WHERE seq NOT IN (SELECT ref FROM"
+            " event_log WHERE closes AND ref IS NOT NULL"
+            " AND event IS DISTINCT FROM 'retry')")[0][0])
 
     def ids(self):
         """{destination: id}"""
