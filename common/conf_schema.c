@@ -510,7 +510,7 @@ static const struct conf_row conf_table_store_rows[] = {
 	{ "witness", CONF_STR, CONF_ANY, CONF_RESTART,
 	  .help = "File in which is noted how far records were confirmed, so "
 	      "that a database without the last of them is found out by a bus "
-	      "that was started since; on a disk of this host. Without it "
+	      "that was started since; on a disk of this host; empty: "
 	      "NAME.witness beside the socket of the bus, where that is a Unix "
 	      "socket, and none elsewhere." },
 };
@@ -674,10 +674,10 @@ static const struct conf_row conf_table_filter_rows[] = {
 	{ "from", CONF_LIST, CONF_PREFIX, .dflt = "",
 	  .help = "Senders, likewise." },
 	{ "account", CONF_LIST, CONF_NAME, .dflt = "",
-	  .help = "Accounts; empty: any. One from a handset has none." },
+	  .help = "Accounts; empty: any; a message from a handset has none." },
 	{ "class", CONF_LIST, CONF_CHOICE, .dflt = "",
 	  .choices = "otp|alert|txn|bulk",
-	  .help = "Traffic classes; empty: any. One from a handset has none." },
+	  .help = "Classes; empty: any; a message from a handset has none." },
 	{ "deadline", CONF_DURATION, .dflt = "100ms", .min = MS(5),
 	  .max = SEC(10),
 	  .help = "How long a message waits for the verdict." },

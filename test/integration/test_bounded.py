@@ -18,6 +18,8 @@ from ledger import Demo, children_of
 from suite import run_hopctl
 
 WINDOW = 500
+# What the sanitizers keep is not the bus.
+SANITIZED = bool(os.environ.get("HOPYARD_SANITIZED"))
 
 
 def memory_of(pid):
@@ -182,17 +184,19 @@ def bus_memory(deep):
     return memory_of(deep.demo.pid("hop-bus"))
 
 
-def test_pages(tmp_path):
+def test_pages(tmp_path, figures):
     """30,000 messages through a bus that holds 1,000 in memory."""
     deep = Deep(tmp_path, "--set", "bus.ready_items=1000", "--set",
                 "bus.queue_items=500")
     try:
         deep.accept(30000)
         assert deep.depth() == 30000
-        assert bus_memory(deep) < 48
+        full = bus_memory(deep)
         assert deep.killed_while_sending(after=5000) < 5
         deep.drained()
-        assert bus_memory(deep) < 48
+        figures("bus with 30,000 queued %.0f MiB, drained %.0f" % (
+            full, bus_memory(deep)))
+        assert max(full, bus_memory(deep)) < 48 or SANITIZED
     finally:
         code = deep.stop()
     assert code == 0

@@ -235,7 +235,8 @@ static void
 print_cell(struct buf *b, const json_t *cell)
 {
 	const json_t *age = json_object_get(cell, "lease_age_ms");
-	const json_t *list = json_object_get(cell, "standby"), *node;
+	const json_t *list = json_object_get(cell, "standby");
+	const char *node;
 	size_t i;
 
 	if (cell == NULL)
@@ -250,8 +251,10 @@ print_cell(struct buf *b, const json_t *cell)
 		text_duration(b, (uint64_t)json_integer_value(age));
 		buf_addstr(b, " ago");
 	}
-	json_array_foreach(list, i, node) buf_printf(
-	    b, "%s%s", i == 0 ? ", standby " : " ", json_string_value(node));
+	for (i = 0; i < json_array_size(list); i++) {
+		node = json_string_value(json_array_get(list, i));
+		buf_printf(b, "%s%s", i == 0 ? ", standby " : " ", node);
+	}
 	buf_addc(b, '\n');
 }
 
