@@ -105,7 +105,6 @@ struct box {
 	void *arg;
 	const char *name, *type;
 	const char *certs; /* or NULL */
-	bool setup;
 	char **addresses;
 	size_t address_count;
 	size_t address; /* the one to try next */
@@ -124,6 +123,10 @@ struct box {
 	uint64_t complained;  /* last warning about the bus being away */
 	uint64_t last_ping;   /* clock_mono_ms(), 0 = none outstanding */
 	unsigned ping_ticks;  /* of the timer since then */
+	bool setup;           /* asked for its configuration */
+	bool had_epoch;
+	bool grant_changed; /* the bus is to be told */
+	bool was_full;      /* writable() is owed */
 	/* The bus is sure of its cell until then; 0: it has no lease. */
 	uint64_t lease_until; /* clock_mono_ms() */
 	uint64_t lease_asked; /* clock_mono_ms(), when we last looked */
@@ -133,7 +136,6 @@ struct box {
 	Hopyard__V1__Welcome welcome; /* strings point to the two below */
 	char bus_version[64], bus_node[64];
 	uint64_t epoch;
-	bool had_epoch;
 	struct buf config;      /* what has come of it */
 	struct tls_config *tls; /* of this connection or the last; or NULL */
 	struct expiry expiry;   /* of its certificate */
@@ -144,10 +146,8 @@ struct box {
 	/* What we granted. */
 	uint64_t granted_items, granted_bytes;
 	uint64_t got_items;
-	bool grant_changed;
 
 	struct outbox outbox;
-	bool was_full;      /* writable() is owed */
 	size_t resend_left; /* entries up to the last RESULT of before */
 
 	struct map calls; /* correlation -> struct box_ask */

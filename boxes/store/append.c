@@ -82,6 +82,13 @@ struct append {
 	int gather_fd;
 	int handles;
 	bool was_up;
+	bool conflict;    /* flying hit a unique violation */
+	bool may_lock;    /* no other can have the cell */
+	bool may_end;     /* and whoever has the lock is to be ended */
+	bool open_wanted; /* OPEN waits for a free session */
+	bool opening;
+	bool accept;  /* the operator accepts a rewind to accept_seq */
+	bool rewound; /* a bus that knows nothing of the loss was not opened */
 	uint64_t epoch;      /* of the bus that is open here */
 	uint64_t cell_epoch; /* as the table had it when we settled */
 	uint64_t durable;    /* highest seq committed */
@@ -91,30 +98,23 @@ struct append {
 	uint64_t last_done;  /* mono us of the last end of a commit */
 	struct batch batch[2];
 	struct batch *open, *flying; /* flying: NULL, or the other one */
-	bool conflict;               /* flying hit a unique violation */
 	struct poison poison;        /* a search in flying */
 	unsigned missed;             /* partitions, in a row */
 	unsigned step;               /* of settling */
-	int old_backend; /* of the session that had our lock last, or 0 */
+	int old_backend;    /* of the session that had our lock last, or 0 */
+	unsigned open_link; /* connection to the bus that wants to open */
 	uint64_t lock_since;
 	struct standby standby;
-	bool may_lock; /* no other can have the cell */
-	bool may_end;  /* and whoever has the lock is to be ended */
 	struct rows_forms forms;
 	struct guard guard;
 	long version;
 	struct again again[2];
 	struct again *repeated, *asked; /* asked: NULL, or the other one */
 	struct batch answer; /* what the database says about `asked` */
-	bool open_wanted;    /* OPEN waits for a free session */
-	bool opening;
-	unsigned open_link; /* connection to the bus that wants to open */
 	uint8_t instance[64];
 	size_t instance_len;
 	char node[128];
-	bool accept; /* the operator accepts a rewind to accept_seq */
 	uint64_t accept_seq;
-	bool rewound; /* a bus that knows nothing of the loss was not opened */
 };
 
 static struct stat_value stat_batches = { .name = "store_batches_total",
