@@ -14,7 +14,8 @@ import pytest
 from certs import Authority
 from harness import free_port, wait_until
 from hook import Server
-from neighbours import Gateway, Kannel, Simulator, find_program
+from neighbours import (Gateway, Kannel, Simulator, find_program,
+                        node_modules)
 from test_peers_smpp import NODE_SMPP, Talker, net_smpp
 
 pytestmark = pytest.mark.peers
