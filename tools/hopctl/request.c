@@ -214,7 +214,9 @@ find_command(const char **word, int words, int *used, struct buf *err)
 			word[1], next_verb, word[0], hint, sizeof(hint)));
 	if (words > 1 && hint[0] != '\0')
 		return NULL;
-	if (words > 1)
+	if (next_verb(word[0], 0) == NULL)
+		buf_printf(err, "; say hopctl %s alone", word[0]);
+	else if (words > 1)
 		buf_addstr(err, "; there are");
 	for (size_t i = 0; next_verb(word[0], i) != NULL; i++)
 		buf_printf(

@@ -128,6 +128,7 @@ test_faults(void **state)
 		{ { "xyzzy", NULL }, "no command \"xyzzy\"" },
 		{ { "xyzzy", "--help", NULL }, "no command \"xyzzy\"" },
 		{ { "links", "dran", "a", NULL }, "did you mean \"drain\"" },
+		{ { "boxes", "list", NULL }, "say hopctl boxes alone" },
 		{ { "links", "xyzzy", NULL }, "show, drain, ready, maint" },
 		{ { "messages", NULL }, "find, show, cancel, replay" },
 		{ { "status", "--sokcet", "x", NULL },
