@@ -62,6 +62,13 @@ def test_python_box():
 
 
 @foreign
+def test_python_filter():
+    conforms("filter", [sys.executable,
+                        os.path.join(BOXES, "blacklist_filter.py"), "123"],
+             "-j", "4")
+
+
+@foreign
 @pytest.mark.peers
 def test_node_box():
     node = find_program("node", "nodejs")

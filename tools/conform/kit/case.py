@@ -16,6 +16,7 @@ import shlex
 import sys
 import time
 
+from kit.filtersteps import FilterSteps
 from kit.storesteps import StoreSteps
 from kit.wire import HEADER, MAY_SKIP, MESSAGES, contains, parse_text, pb
 from kit.wire import type_name
@@ -74,7 +75,7 @@ def frame_type(word):
     return pb.FrameType.Value(word)
 
 
-class Case(StoreSteps):
+class Case(StoreSteps, FilterSteps):
     def __init__(self, script, bus, box, trigger, a):
         self.script, self.bus, self.box = script, bus, box
         self.trigger, self.a = trigger, a

@@ -22,6 +22,8 @@ PROFILES = {
                  pb.REPLY},
         [pb.IN_HAND, pb.CREDIT]),
     "front": Profile("http", {pb.SUBMIT, pb.CALL, pb.REPLY}, []),
+    "filter": Profile("filter", {pb.VERDICT, pb.CREDIT, pb.REPLY},
+                      [pb.CREDIT]),
     "store": Profile(
         "store", {pb.OPENED, pb.HORIZON, pb.PAGED, pb.NOTICE, pb.OVERDUE,
                   pb.STORE_STATE, pb.CREDIT, pb.REPLY},

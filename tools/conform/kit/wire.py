@@ -61,7 +61,8 @@ MESSAGES = {getattr(pb, name.upper()): getattr(pb, cls) for name, cls in (
     ("credit", "Credit"), ("bye", "Bye"), ("submit", "Items"), ("ack", "Ack"),
     ("deliver", "Items"), ("result", "Items"), ("inbound", "Items"),
     ("in_hand", "InHand"), ("link_state", "LinkState"), ("recall", "Recall"),
-    ("attach", "Attach"), ("open", "Open"), ("opened", "Opened"),
+    ("attach", "Attach"), ("filter", "Items"), ("verdict", "Verdict"),
+    ("open", "Open"), ("opened", "Opened"),
     ("record", "Items"), ("horizon", "Horizon"), ("page", "Page"),
     ("paged", "Items"), ("notice", "Items"), ("overdue", "Items"),
     ("store_state", "StoreState"), ("call", "Call"), ("reply", "Reply"))}
