@@ -27,7 +27,6 @@ class Delivery:
 
     def __init__(self, ref, item):
         self.ref, self.item = ref, item
-        self.link = None            # the connection that has it now
         self.times = 0
         self.code = None            # of its result
         self.settled = None         # instance of the process that knows
@@ -90,7 +89,7 @@ class Link:
             self.given += len(some)
             self.given_bytes += sum(size_of(d.item) for d in some)
             for d in some:
-                d.link, d.times, d.again_at = self, d.times + 1, None
+                d.times, d.again_at = d.times + 1, None
 
     def room(self, size):
         """How many items of that size the box takes now."""

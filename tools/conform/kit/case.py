@@ -18,8 +18,8 @@ import time
 
 from kit.filtersteps import FilterSteps
 from kit.storesteps import StoreSteps
-from kit.wire import HEADER, MAY_SKIP, MESSAGES, contains, parse_text, pb
-from kit.wire import type_name
+from kit.wire import (HEADER, MAY_SKIP, MESSAGES, contains, parse_text, pb,
+                      size_of, type_name)
 
 DEADLINE = 10.0                     # of a step that says nothing else
 
@@ -80,19 +80,23 @@ class Case(StoreSteps, FilterSteps):
         self.script, self.bus, self.box = script, bus, box
         self.trigger, self.a = trigger, a
         self.link = None
+        self.refusal = None             # payload of the NAK that it got
         self.epoch, self.next_epoch = 1, False
         self.base_memory = 0
         self.within = DEADLINE
         self.sent_correlation = 100
 
     def run(self):
-        self.box.start()
+        try:
+            self.box.start()
+        except OSError as e:
+            raise Failed("the box does not start: %s" % e) from e
         for where, line in self.script.steps:
             if self.a.verbose:
                 print("# " + line, flush=True)
             try:
                 self.step(line)
-            except Failed as e:
+            except (Failed, OSError) as e:
                 raise Failed("%s: %s: %s" % (os.path.basename(where), line,
                                              e)) from e
             except (ValueError, IndexError, TypeError) as e:
@@ -175,8 +179,8 @@ class Case(StoreSteps, FilterSteps):
                 " ".join(map(type_name, have)),
                 " ".join(map(type_name, want))))
         if link.owed:
-            self.wait(lambda: not link.owed, lambda: "%d items that were not settled "
-                      "are not repeated" % len(link.owed))
+            self.wait(lambda: not link.owed, lambda: "%d items that were not "
+                      "settled are not repeated" % len(link.owed))
         if pb.LINK_STATE in want:
             self.wait(lambda: link.link_up, "LINK_STATE never says UP")
         if pb.CREDIT in want:
@@ -188,20 +192,24 @@ class Case(StoreSteps, FilterSteps):
         self.do_ready()
 
     def do_refuse(self, code, text="no"):
-        """NAK instead of WELCOME."""
-        self.link.send(pb.NAK, pb.Nak(code=pb.Nak.Code.Value(code),
-                                      text=text, type=pb.HELLO))
-        self.link.flush()
-        self.link.gone()
+        """NAK instead of WELCOME, and in `attempts` the same again."""
+        self.refusal = pb.Nak(code=pb.Nak.Code.Value(code), text=text,
+                              type=pb.HELLO)
+        self.turn_away(self.link)
+
+    def turn_away(self, link):
+        link.send(pb.NAK, self.refusal)
+        link.flush()
+        link.gone()
 
     def do_attempts(self, least, most, _in, time_):
-        """How often it connects, when nobody welcomes it."""
+        """How often it connects, when it is refused each time."""
         before = len(self.bus.links)
 
         def refuse():
             for k in self.bus.links:
                 if k.open and k.hello is not None:
-                    k.gone()
+                    self.turn_away(k)
         end = time.monotonic() + duration(time_)
         while time.monotonic() < end:
             self.bus.watch(lambda: any(k.open and k.hello
@@ -288,6 +296,8 @@ class Case(StoreSteps, FilterSteps):
         """So many numbered items on this connection, no more."""
         self.wait(lambda: self.link.number >= int(n),
                   lambda: "%d items" % self.link.number)
+        if self.link.number > int(n):
+            raise Failed("%d items" % self.link.number)
 
     def do_settled(self):
         """All that came is settled, and the box knows."""
@@ -311,6 +321,10 @@ class Case(StoreSteps, FilterSteps):
         """Of the item that was handed out last."""
         last = max(d.ref for d in self.bus.deliveries.values() if d.times)
         self.link.send(pb.RECALL, pb.Recall(ref=last))
+
+    def do_pause(self, time_):
+        """Nothing is asked; the bus goes on."""
+        self.bus.watch(lambda: False, duration(time_))
 
     # ----------------------------------------------------------- front end
 
@@ -422,11 +436,13 @@ class Case(StoreSteps, FilterSteps):
         self.wait(lambda: not self.link.pinged, "no PONG")
 
     def do_slices(self, n):
-        """What waits to be sent leaves n octets at a time."""
+        """What waits to be sent leaves n octets at a time, slowly enough that
+        the box gets it so."""
         data, self.link.out = bytes(self.link.out), bytearray()
         for i in range(0, len(data), int(n)):
             self.link.out += data[i:i + int(n)]
             self.link.flush()
+            time.sleep(0.002)
 
     def do_unknown_fields(self, n):
         """New items with fields of a protocol yet to come at each level."""
@@ -437,7 +453,8 @@ class Case(StoreSteps, FilterSteps):
             d.item.context += extra
             frame = pb.Items(first=self.link.given + 1, item=[d.item])
             self.link.given += 1
-            d.link, d.times = self.link, 1
+            self.link.given_bytes += size_of(d.item)
+            d.times = 1
             self.link.send(pb.DELIVER, frame.SerializeToString() + extra)
 
     def do_closed(self):
@@ -461,8 +478,9 @@ class Case(StoreSteps, FilterSteps):
     def do_kill(self):
         self.box.kill()
         self.bus.until(lambda: not self.link.open, 1)
-        # What it had said before it died has come; what was not settled is
-        # handed out again.
+        # What it had said before it died has come: horizons bind the next
+        # store, and what was not settled is handed out again.
+        self.horizon()
         for d in self.bus.deliveries.values():
             if d.settled is None:
                 d.code = None

@@ -4,22 +4,23 @@ from kit.wire import MAX_ITEMS, pb, size_of
 
 
 class FilterSteps:
-    asked = ()          # refs, on this connection
-    looked = 0          # frames of it that were counted
-    answers = ()        # refs of its verdicts
+    asking = None           # the connection; the others are about it
+    asked = frozenset()     # refs
+    looked = 0              # frames that were counted
+    answers = frozenset()   # refs of its verdicts
 
     def do_ask(self, n, deadline="5000"):
         """So many questions, as fast as it takes them."""
-        if not self.asked or self.link is not self.asking:
-            self.asking, self.asked, self.looked = self.link, {}, 0
-            self.answers = []
+        if self.link is not self.asking:
+            self.asking, self.looked = self.link, 0
+            self.asked, self.answers = set(), set()
         left = []
         for d in self.bus.new(int(n)):
             d.item.context = pb.Ask(
                 ref=d.ref, filter=b"rule", deadline_ms=int(deadline)
             ).SerializeToString()
             left.append(d.item)
-            self.asked[d.ref] = pb.Envelope.FromString(d.item.envelope)
+            self.asked.add(d.ref)
         size = max(map(size_of, left))
 
         def more():
@@ -53,7 +54,7 @@ class FilterSteps:
                     v.HasField("to") or v.HasField("body")):
                 self.bus.problem("verdict", "ref %d is refused and changed"
                                  % v.ref)
-            self.answers.append(v.ref)
+            self.answers.add(v.ref)
         return len(self.answers)
 
     def do_verdicts(self, n):

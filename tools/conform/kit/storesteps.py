@@ -13,7 +13,7 @@ class StoreSteps:
     confirmed = 0       # highest horizon, over all its lives
     cell = 0            # epoch
     defined = False     # the queue
-    texts = ()          # seqs of the messages
+    texts = ()          # seq -> (envelope, body) of the messages
 
     def frames_of(self, type_, cls):
         return [cls.FromString(p) for t, _, _, p in self.link.frames
@@ -65,7 +65,9 @@ class StoreSteps:
             self.defined = True
         first = self.seq + len(items) + 1
         items += [self.message() for _ in range(int(n))]
-        self.texts = list(self.texts) + list(range(first, first + int(n)))
+        self.texts = dict(self.texts)
+        self.texts.update((first + i, (m.envelope, m.body))
+                          for i, m in enumerate(items[-int(n):]))
         for i in range(0, len(items), MAX_ITEMS // 2):
             some = items[i:i + MAX_ITEMS // 2]
             size = max(map(size_of, some))
@@ -98,7 +100,7 @@ class StoreSteps:
     def do_page(self):
         """The queue from its start: all that is confirmed, each once."""
         self.horizon()
-        got, after = [], 0
+        got, bodies, after = [], {}, 0
         while True:
             self.sent_correlation += 1
             mine = self.sent_correlation
@@ -109,9 +111,11 @@ class StoreSteps:
                 return [pb.Items.FromString(p) for t, _, c, p
                         in self.link.frames if t == pb.PAGED and c == mine]
             self.wait(lambda: any(not f.more for f in frames()), "no PAGED")
-            seqs = [pb.Paged.FromString(i.context).seq
-                    for f in frames() for i in f.item]
+            items = [(pb.Paged.FromString(i.context).seq, i)
+                     for f in frames() for i in f.item]
+            seqs = [seq for seq, _ in items]
             got += seqs
+            bodies.update((seq, (i.envelope, i.body)) for seq, i in items)
             if not seqs:
                 break
             after = seqs[-1]
@@ -119,7 +123,12 @@ class StoreSteps:
             self.bus.problem("page", "not in the order of their numbers, "
                              "each once")
         missing = [s for s in self.texts if s <= self.confirmed
-                   and s not in set(got)]
+                   and s not in bodies]
         if missing:
             self.bus.problem("durable", "%d messages that were confirmed are "
                              "not there: %s..." % (len(missing), missing[0]))
+        other = [s for s in self.texts if s <= self.confirmed
+                 and bodies.get(s, self.texts[s]) != self.texts[s]]
+        if other:
+            self.bus.problem("page", "%d messages are not as they were "
+                             "recorded: %s..." % (len(other), other[0]))
