@@ -427,14 +427,6 @@ message_flush(struct hop_box *b)
 	process_progress(b);
 }
 
-static void
-message_put_text(
-    protobuf_c_boolean *has, ProtobufCBinaryData *dst, struct hop_bytes src)
-{
-	*has = src.len > 0;
-	*dst = process_pb(src);
-}
-
 /* What the program has told of parts; or the one id that it gave. */
 static size_t
 message_list_parts(const struct hop_message *m, const struct hop_result *r,
@@ -447,15 +439,14 @@ message_list_parts(const struct hop_message *m, const struct hop_result *r,
 		out[i].part = m->part[i].part;
 		out[i].has_status = 1;
 		out[i].status = m->part[i].status;
-		message_put_text(&out[i].has_smsc_id, &out[i].smsc_id,
+		process_put(&out[i].has_smsc_id, &out[i].smsc_id,
 		    hop_data(m->part[i].id, m->part[i].id_len));
 		list[i] = &out[i];
 	}
 	if (n == 0 && r->smsc_id.len > 0) {
 		hopyard__v1__result__part__init(&out[0]);
 		out[0].part = 1;
-		message_put_text(
-		    &out[0].has_smsc_id, &out[0].smsc_id, r->smsc_id);
+		process_put(&out[0].has_smsc_id, &out[0].smsc_id, r->smsc_id);
 		list[n++] = &out[0];
 	}
 	return n;
@@ -473,7 +464,7 @@ message_pack_result(const struct hop_message *m, const struct hop_result *r)
 
 	result.ref = m->ref;
 	result.code = (Hopyard__V1__Result__Code)r->code;
-	message_put_text(&result.has_id, &result.id, m->field[HOP_ID]);
+	process_put(&result.has_id, &result.id, m->field[HOP_ID]);
 	result.has_attempt = 1;
 	result.attempt = (uint32_t)m->number[HOP_ATTEMPT];
 	result.part = list;
@@ -484,8 +475,8 @@ message_pack_result(const struct hop_message *m, const struct hop_result *r)
 				     : 1;
 	result.has_status = r->status != 0;
 	result.status = r->status;
-	message_put_text(&result.has_detail, &result.detail, r->detail);
-	message_put_text(&result.has_reason, &result.reason, r->reason);
+	process_put(&result.has_detail, &result.detail, r->detail);
+	process_put(&result.has_reason, &result.reason, r->reason);
 	result.pause_ms = r->code == HOP_THROTTLED && r->pause_ms == 0
 	    ? MESSAGE_PAUSE_MS
 	    : r->pause_ms;
@@ -537,12 +528,12 @@ hop_sent(struct hop_message *m, struct hop_bytes smsc_id)
 		.smsc_id = smsc_id,
 	};
 
-	if (hop_finish(m, &r) == 0)
-		return;
 	/* The carrier has it: an id that we cannot keep costs its receipt. */
-	log_error("sdk.bad_result", "len=%zu what=\"smsc_id is too long\"",
-	    smsc_id.len);
-	r.smsc_id = hop_str(NULL);
+	if (smsc_id.len > UINT8_MAX) {
+		log_error("sdk.bad_result",
+		    "len=%zu what=\"smsc_id is too long\"", smsc_id.len);
+		r.smsc_id = hop_str(NULL);
+	}
 	if (hop_finish(m, &r) != 0)
 		fatal("sdk.bad_result", "what=\"finished twice\"");
 }

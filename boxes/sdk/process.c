@@ -314,18 +314,15 @@ process_reload(
 	json_t *old = b->settings;
 	char where[sizeof(b->where)];
 
-	json_incref(old);
 	memcpy(where, b->where, sizeof(where));
 	if (!process_role_fits(b, g) || !settings_load(b, g)) {
 		buf_addstr(why, "the settings of this box do not fit\n");
 	} else if (b->opts.reload == NULL || b->opts.reload(b, b->opts.arg)) {
-		json_decref(old);
 		return true;
 	} else {
 		buf_printf(
 		    why, "%s: this box refuses its new settings\n", b->where);
 	}
-	json_decref(b->settings);
 	b->settings = old;
 	memcpy(b->where, where, sizeof(where));
 	return false;

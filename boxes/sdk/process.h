@@ -72,7 +72,8 @@ struct hop_box {
 	struct late_answers late;
 
 	/* settings.c */
-	json_t *settings; /* an object */
+	json_t *loaded;   /* all that there were, as the program has texts */
+	json_t *settings; /* the object of `loaded` that counts */
 	json_t *known;    /* paths that were asked for; as an object */
 	char where[256];  /* file:line of the group */
 	unsigned wrong;   /* complaints about types */
@@ -126,6 +127,15 @@ static inline ProtobufCBinaryData
 process_pb(struct hop_bytes b)
 {
 	return (ProtobufCBinaryData){ b.len, (uint8_t *)(uintptr_t)b.p };
+}
+
+/* An optional field; no octets: it is absent. */
+static inline void
+process_put(
+    protobuf_c_boolean *has, ProtobufCBinaryData *dst, struct hop_bytes src)
+{
+	*has = src.len > 0;
+	*dst = process_pb(src);
 }
 
 #endif

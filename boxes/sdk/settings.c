@@ -21,15 +21,21 @@ settings_load(struct hop_box *b, const struct conf_group *g)
 	json_t *settings =
 	    text == NULL ? json_object() : json_loads(text, 0, &error);
 
-	/* A name that stands there twice, or a text that is no UTF-8. */
+	/* common/conf has written it: a fault of ours. */
 	if (settings == NULL) {
 		log_error("config.bad", "where=%s reason=%s",
 		    conf_where(g, "settings"), error.text);
 		return false;
 	}
-	json_decref(b->settings);
+	if (b->loaded == NULL)
+		b->loaded = json_array();
+	if (json_equal(settings, b->settings))
+		json_decref(settings);
+	else if (json_array_append_new(b->loaded, settings) != 0)
+		fatal("sdk.settings", "error=%s", "out of memory");
+	else
+		b->settings = settings;
 	json_decref(b->known);
-	b->settings = settings;
 	b->known = json_object();
 	(void)snprintf(b->where, sizeof(b->where), "%s",
 	    conf_where(g, text == NULL ? NULL : "settings"));
@@ -40,9 +46,9 @@ settings_load(struct hop_box *b, const struct conf_group *g)
 void
 settings_free(struct hop_box *b)
 {
-	json_decref(b->settings);
+	json_decref(b->loaded);
 	json_decref(b->known);
-	b->settings = b->known = NULL;
+	b->loaded = b->settings = b->known = NULL;
 }
 
 /* The value under a path, or NULL; notes that it was asked for. */

@@ -107,22 +107,14 @@ submit_on_turn(struct hop_box *b)
 }
 
 static void
-submit_put(
-    protobuf_c_boolean *has, ProtobufCBinaryData *dst, struct hop_bytes src)
-{
-	*has = src.len > 0;
-	*dst = process_pb(src);
-}
-
-static void
 submit_fill_envelope(Hopyard__V1__Envelope *e, const struct hop_submit *s)
 {
 	e->kind = HOPYARD__V1__KIND__MT;
-	submit_put(&e->has_account, &e->account, s->account);
-	submit_put(&e->has_to, &e->to, s->to);
-	submit_put(&e->has_from, &e->from, s->from);
-	submit_put(&e->has_client_ref, &e->client_ref, s->client_ref);
-	submit_put(&e->has_reply_to, &e->reply_to, s->reply_to);
+	process_put(&e->has_account, &e->account, s->account);
+	process_put(&e->has_to, &e->to, s->to);
+	process_put(&e->has_from, &e->from, s->from);
+	process_put(&e->has_client_ref, &e->client_ref, s->client_ref);
+	process_put(&e->has_reply_to, &e->reply_to, s->reply_to);
 	e->has_class_ = s->traffic_class != 0;
 	e->class_ = (Hopyard__V1__Class)s->traffic_class;
 	e->has_validity_ms = s->validity_ms != 0;
@@ -136,9 +128,9 @@ submit_fill_envelope(Hopyard__V1__Envelope *e, const struct hop_submit *s)
 static void
 submit_fill_content(Hopyard__V1__Content *c, const struct hop_submit *s)
 {
-	submit_put(&c->has_text, &c->text, s->text);
-	submit_put(&c->has_data, &c->data, s->data);
-	submit_put(&c->has_udh, &c->udh, s->udh);
+	process_put(&c->has_text, &c->text, s->text);
+	process_put(&c->has_data, &c->data, s->data);
+	process_put(&c->has_udh, &c->udh, s->udh);
 	c->has_coding = s->coding != HOP_AUTO;
 	c->coding = (Hopyard__V1__Content__Coding)s->coding;
 }
@@ -148,14 +140,14 @@ submit_fill_report(Hopyard__V1__Report *r, const struct hop_submit *s)
 {
 	r->has_mask = 1;
 	r->mask = s->report_mask;
-	submit_put(&r->has_url, &r->url, s->report_url);
+	process_put(&r->has_url, &r->url, s->report_url);
 	/* The hook asks the bus where that is. */
 	if (s->webhook)
-		submit_put(&r->has_webhook, &r->webhook, hop_str("account"));
-	submit_put(&r->has_account, &r->account, s->account);
-	submit_put(&r->has_to, &r->to, s->to);
-	submit_put(&r->has_from, &r->from, s->from);
-	submit_put(&r->has_client_ref, &r->client_ref, s->client_ref);
+		process_put(&r->has_webhook, &r->webhook, hop_str("account"));
+	process_put(&r->has_account, &r->account, s->account);
+	process_put(&r->has_to, &r->to, s->to);
+	process_put(&r->has_from, &r->from, s->from);
+	process_put(&r->has_client_ref, &r->client_ref, s->client_ref);
 }
 
 /* to becomes digits, in `digits`. */
@@ -209,8 +201,8 @@ hop_submit(struct hop_box *b, const struct hop_submit *submit,
 		    : HOP_E_INVALID;
 	env.has_parts = 1;
 	env.parts = plan->segments;
-	submit_put(&origin.has_source, &origin.source, s.source);
-	submit_put(&origin.has_credential, &origin.credential, s.credential);
+	process_put(&origin.has_source, &origin.source, s.source);
+	process_put(&origin.has_credential, &origin.credential, s.credential);
 	env.origin = &origin;
 	if (s.id != NULL)
 		memcpy(id, s.id, sizeof(id));

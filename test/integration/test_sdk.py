@@ -202,6 +202,20 @@ def test_results(probe):
     assert r.code == RESULT.RETRY and r.status == 88
     r = probe.answer(box, "bad")
     assert r.code == RESULT.OK and r.part[0].smsc_id == b"after all"
+    assert "sdk.bad_result" not in probe.process.output()
+    r = probe.answer(box, "long id")
+    assert r.code == RESULT.OK and not r.part
+    assert "smsc_id is too long" in probe.process.output()
+
+
+def test_twice(probe):
+    """Its result has no room and waits here, so that nothing is freed: the log
+    says what it was."""
+    box = probe.start().up()
+    probe.bus.auto_ack = set()
+    probe.tell(box, "twice")
+    assert probe.process.wait() != 0
+    assert "finished twice" in probe.process.output()
 
 
 def test_fields(probe):
@@ -426,8 +440,10 @@ def test_settings_and_reload(probe):
         reply = box.call("reload")
         assert reply.code == 422, reply
         probe.wait_log(why)
-    # It goes on, with the settings that were good.
+    # It goes on, with the settings that were good, and a text that it has kept
+    # from the first ones is still there.
     assert probe.answer(box, "ok x").code == RESULT.OK
+    assert probe.answer(box, "first").part[0].smsc_id == b"one"
 
 
 def test_bad_settings_at_start(probe):

@@ -10,6 +10,7 @@
 #include <hopyard/box.h>
 
 static struct hop_message *held;
+static const char *first_word; /* of the settings at the start */
 static struct hop_metric *seen;
 
 static void
@@ -248,6 +249,8 @@ on_message(struct hop_box *box, struct hop_message *m, void *arg)
 		hop_refuse(m, atoi(word + 5), "as asked");
 	} else if (strcmp(word, "all") == 0) {
 		finish_with_all(m);
+	} else if (strcmp(word, "first") == 0) {
+		hop_sent(m, hop_str(first_word));
 	} else if (strcmp(word, "parts") == 0) {
 		finish_parts(m);
 	} else if (strcmp(word, "bad") == 0) {
@@ -261,6 +264,13 @@ on_message(struct hop_box *box, struct hop_message *m, void *arg)
 		give_mo(box, m, word + 3);
 	} else if (strcmp(word, "flood") == 0) {
 		flood(box, m);
+	} else if (strcmp(word, "long id") == 0) {
+		memset(word, 'x', sizeof(word));
+		hop_sent(m, hop_data(word, sizeof(word)));
+	} else if (strcmp(word, "twice") == 0) {
+		flood(box, m);
+		hop_sent(m, hop_str("once"));
+		hop_sent(m, hop_str("twice"));
 	} else if (strcmp(word, "hold") == 0) {
 		hop_message_set_user(m, box);
 		held = m;
@@ -321,6 +331,7 @@ on_start(struct hop_box *box, void *arg)
 	(void)arg;
 	if (!read_settings(box))
 		return -1;
+	first_word = hop_setting_str(box, "word", "none");
 	seen = hop_metric_new("probe_seen_total", "Messages seen", "by=\"me\"");
 	hop_metric_set(hop_metric_new("probe_level", "A gauge", NULL), 42);
 	hop_log(HOP_LOG_INFO, "probe.start", "name=%s version=%s",

@@ -178,7 +178,8 @@ HOP_API void hop_box_set_up(struct hop_box *, bool up, const char *why);
 /*
  * The group `settings` of this box in the configuration.  path is "url", or
  * "tls.verify" for one in a group.  What is absent is `dflt`; what has another
- * type is, too, and hop_settings_ok() says so.
+ * type is, too, and hop_settings_ok() says so.  A text is borrowed for as long as
+ * the process lives, whatever is loaded after it.
  */
 HOP_API const char *hop_setting_str(
     struct hop_box *, const char *path, const char *dflt);
@@ -316,7 +317,8 @@ struct hop_result {
  * Takes the message, and tells the bus.  The result is repeated until the bus
  * has it.  Of a HOP_E_INVALID nothing was taken.
  */
-HOP_API int hop_finish(struct hop_message *, const struct hop_result *);
+HOP_API int hop_finish(
+    struct hop_message *, const struct hop_result *) HOP_MUST_CHECK;
 /* The same for HOP_OK and one part. */
 HOP_API void hop_sent(struct hop_message *, struct hop_bytes smsc_id);
 /* The same for any other code (which must be valid) and a word to people, or
