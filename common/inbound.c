@@ -151,3 +151,9 @@ inbound_keyword(const void *text, size_t len, uint8_t *dst, size_t cap)
 	}
 	return n;
 }
+
+struct bytes
+inbound_address(struct bytes a)
+{
+	return a.len > 1 && a.p[0] == '+' ? bytes_of(a.p + 1, a.len - 1) : a;
+}

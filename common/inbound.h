@@ -58,4 +58,8 @@ bool inbound_fits(const char *pattern, struct bytes value, bool fold);
  */
 size_t inbound_keyword(const void *text, size_t len, uint8_t *dst, size_t cap);
 
+/* An address of a carrier's as it is written inside the suite: international
+ * numbers without '+'.  A part of what it is given. */
+struct bytes inbound_address(struct bytes);
+
 #endif

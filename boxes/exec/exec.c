@@ -441,6 +441,14 @@ box_acked_cb(struct box *box UNUSED, uint64_t cookie,
 	exec_progress(x);
 }
 
+static ProtobufCBinaryData
+address(ProtobufCBinaryData a)
+{
+	struct bytes in = inbound_address(bytes_of(a.data, a.len));
+
+	return (ProtobufCBinaryData){ in.len, (uint8_t *)(uintptr_t)in.p };
+}
+
 static void
 on_inbound(struct exec *x, struct copy *c, const struct line *l)
 {
@@ -462,6 +470,8 @@ on_inbound(struct exec *x, struct copy *c, const struct line *l)
 	e.link =
 	    (ProtobufCBinaryData){ strlen(link), (uint8_t *)(uintptr_t)link };
 	if (l->kind == LINE_MESSAGE) {
+		e.to = address(e.to);
+		e.from = address(e.from);
 		e.has_keyword = true;
 		e.keyword.data = word;
 		e.keyword.len = inbound_keyword(l->content.text.data,

@@ -63,14 +63,6 @@ SAME(HOP_ACK_DENIED_SENDER, ACK__CODE__DENIED_SENDER);
 SAME(HOP_ACK_DENIED_DESTINATION, ACK__CODE__DENIED_DESTINATION);
 SAME(HOP_ACK_REFUSED, ACK__CODE__REFUSED);
 
-static void
-incoming_put(
-    protobuf_c_boolean *has, ProtobufCBinaryData *dst, struct hop_bytes src)
-{
-	*has = src.len > 0;
-	*dst = process_pb(src);
-}
-
 /* False: box.c has no room. */
 static bool
 incoming_send(struct hop_box *b, struct pending *p)
@@ -80,10 +72,8 @@ incoming_send(struct hop_box *b, struct pending *p)
 		.body = bytes_of(p->octets + p->envelope, p->body),
 	};
 
-	if (box_send_item(b->box, HOPYARD__V1__FRAME_TYPE__INBOUND, &item,
-		(uint64_t)(uintptr_t)p) != 0)
-		return false;
-	return true;
+	return box_send_item(b->box, HOPYARD__V1__FRAME_TYPE__INBOUND, &item,
+		   (uint64_t)(uintptr_t)p) == 0;
 }
 
 static void
@@ -184,7 +174,7 @@ incoming_pass_on(struct hop_box *b, const Hopyard__V1__Envelope *envelope,
 		return HOP_E_FULL;
 	uuid_new(id);
 	env.id = process_pb(hop_data(id, sizeof(id)));
-	incoming_put(&env.has_link, &env.link, hop_str(name));
+	process_put(&env.has_link, &env.link, hop_str(name));
 	env_len = hopyard__v1__envelope__get_packed_size(&env);
 	body_len = protobuf_c_message_get_packed_size(body);
 	if (env_len + body_len > INCOMING_ITEM_BYTES)
@@ -236,13 +226,13 @@ hop_receipt(struct hop_box *b, const struct hop_receipt *receipt,
 	env.kind = HOPYARD__V1__KIND__RECEIPT;
 	n.has_state = 1;
 	n.state = (Hopyard__V1__State)r.state;
-	incoming_put(&n.has_smsc_id, &n.smsc_id, r.smsc_id);
-	incoming_put(&n.has_link, &n.link, hop_str(daemon_name(b->daemon)));
-	incoming_put(&n.has_to, &n.to, r.to);
-	incoming_put(&n.has_from, &n.from, r.from);
-	incoming_put(&n.has_error, &n.error, r.error);
-	incoming_put(&n.has_reason, &n.reason, r.reason);
-	incoming_put(&n.has_text, &n.text, r.text);
+	process_put(&n.has_smsc_id, &n.smsc_id, r.smsc_id);
+	process_put(&n.has_link, &n.link, hop_str(daemon_name(b->daemon)));
+	process_put(&n.has_to, &n.to, r.to);
+	process_put(&n.has_from, &n.from, r.from);
+	process_put(&n.has_error, &n.error, r.error);
+	process_put(&n.has_reason, &n.reason, r.reason);
+	process_put(&n.has_text, &n.text, r.text);
 	n.has_done_at = r.done_at != 0;
 	n.done_at = r.done_at;
 	rc = incoming_pass_on(b, &env, &n.base, cb, arg);
@@ -250,13 +240,12 @@ hop_receipt(struct hop_box *b, const struct hop_receipt *receipt,
 	return rc;
 }
 
-/* International numbers are written without '+' inside the suite. */
 static struct hop_bytes
 incoming_address(struct hop_bytes a)
 {
-	const char *p = a.p;
+	struct bytes in = inbound_address(bytes_of(a.p, a.len));
 
-	return a.len > 1 && p[0] == '+' ? hop_data(p + 1, a.len - 1) : a;
+	return hop_data(in.p, in.len);
 }
 
 int
@@ -281,8 +270,8 @@ hop_incoming(struct hop_box *b, const struct hop_incoming *incoming,
 		    in.segment_total > UINT8_MAX)))
 		return HOP_E_INVALID;
 	env.kind = HOPYARD__V1__KIND__MO;
-	incoming_put(&env.has_to, &env.to, incoming_address(in.to));
-	incoming_put(&env.has_from, &env.from, incoming_address(in.from));
+	process_put(&env.has_to, &env.to, incoming_address(in.to));
+	process_put(&env.has_from, &env.from, incoming_address(in.from));
 	if (in.segment_total > 1) {
 		segment.kind = INCOMING_SEGMENT_16;
 		segment.ref = in.segment_ref;
@@ -292,13 +281,13 @@ hop_incoming(struct hop_box *b, const struct hop_incoming *incoming,
 	}
 	/* A message has one keyword, and its first part tells it. */
 	if (in.segment_number <= 1)
-		incoming_put(&env.has_keyword, &env.keyword,
+		process_put(&env.has_keyword, &env.keyword,
 		    hop_data(word,
 			inbound_keyword(
 			    in.text.p, in.text.len, word, sizeof(word))));
-	incoming_put(&c.has_text, &c.text, in.text);
-	incoming_put(&c.has_data, &c.data, in.data);
-	incoming_put(&c.has_udh, &c.udh, in.udh);
+	process_put(&c.has_text, &c.text, in.text);
+	process_put(&c.has_data, &c.data, in.data);
+	process_put(&c.has_udh, &c.udh, in.udh);
 	if (in.data.len > 0) {
 		c.has_coding = 1;
 		c.coding = HOPYARD__V1__CONTENT__CODING__BINARY;

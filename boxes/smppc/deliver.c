@@ -390,17 +390,6 @@ deliver_segment(Hopyard__V1__Segment *s, const struct segment_key *key)
 	s->number = key->seq;
 }
 
-/* International numbers are written without '+' inside the suite. */
-static struct bytes
-deliver_address(struct bytes a)
-{
-	if (a.len > 1 && a.p[0] == '+') {
-		a.p++;
-		a.len--;
-	}
-	return a;
-}
-
 /* The text is UTF-8 now: what named its tables would be wrong of any other. */
 static void
 deliver_drop_shift(struct segment_user *user)
@@ -510,8 +499,8 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 		deliver_fingerprint(&env, pdu); /* parts are told by others */
 	}
 	env.has_to = env.has_from = 1;
-	env.to = deliver_data(deliver_address(pdu->destination_addr));
-	env.from = deliver_data(deliver_address(pdu->source_addr));
+	env.to = deliver_data(inbound_address(pdu->destination_addr));
+	env.from = deliver_data(inbound_address(pdu->source_addr));
 	if (word_len > 0) {
 		env.has_keyword = 1;
 		env.keyword = deliver_data(bytes_of(word, word_len));
