@@ -22,6 +22,7 @@
 
 #define EXEC_INBOUND 2048
 #define EXEC_BYTES   (4 * 1024 * 1024)
+#define EXEC_UNREAD  (4 * 1024 * 1024)
 #define TICK_MS      50
 #define ARENA        (256 * 1024)
 #define KEYWORD      32
@@ -400,6 +401,11 @@ inbound_tell(struct inbound_wait *w, const char *code)
 	if (w->name[0] == '\0' || w->life != w->copy->life ||
 	    !program_running(w->copy->program))
 		return;
+	/* Questions are bounded by the window, these by nothing else. */
+	if (program_unread(w->copy->program) > EXEC_UNREAD) {
+		program_kill(w->copy->program, "it does not read its input");
+		return;
+	}
 	buf_init(&line);
 	line_put_ack(&line, w->name, code);
 	program_write(w->copy->program, buf_data(&line), buf_len(&line));

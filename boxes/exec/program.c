@@ -40,7 +40,8 @@ struct run {
 	uv_process_t process;
 	uv_pipe_t in, out, err;
 	unsigned handles;
-	bool eof; /* of its output */
+	bool eof;    /* of its output, or the rest of it does not count */
+	bool killed; /* by program_kill() */
 	size_t len, error_len;
 	bool error_cut;
 	char line[PROGRAM_LINE + 1];
@@ -143,14 +144,16 @@ run_out_cb(uv_stream_t *s, ssize_t n, const uv_buf_t *buf UNUSED)
 		uv_read_stop(s);
 		if (r->program->state == PROGRAM_ENDING)
 			program_over(r->program);
-		else
+		else if (!r->program->stopping)
 			program_kill(r->program, "it has closed its output");
 		return;
 	}
 	r->len += (size_t)n;
 	run_lines(r);
 	if (r->len == PROGRAM_LINE && r->program != NULL) {
-		r->len = 0;
+		/* What comes is the rest of this line, and may look like one. */
+		r->eof = true;
+		uv_read_stop(s);
 		program_kill(r->program, "a line of its output is too long");
 	}
 }
@@ -336,6 +339,8 @@ program_new(uv_loop_t *loop, const struct program_opts *opts,
 void
 program_free(struct program *p)
 {
+	if (p->state == PROGRAM_RUNNING)
+		uv_process_kill(&p->run->process, SIGKILL);
 	/* The timer is part of it, and closed by nobody: the loop has ended. */
 	free(p);
 }
@@ -375,11 +380,18 @@ program_write(struct program *p, const void *line, size_t len)
 		free(w);
 }
 
+size_t
+program_unread(const struct program *p)
+{
+	return uv_stream_get_write_queue_size((uv_stream_t *)&p->run->in);
+}
+
 void
 program_kill(struct program *p, const char *why)
 {
-	if (p->state != PROGRAM_RUNNING)
+	if (p->state != PROGRAM_RUNNING || p->run->killed)
 		return;
+	p->run->killed = true;
 	if (!p->stopping)
 		log_warn("program.killed", "number=%u pid=%d reason=%s",
 		    p->opts.number, p->run->process.pid, why);

@@ -36,7 +36,7 @@ struct program_opts {
 
 struct program *program_new(uv_loop_t *, const struct program_opts *,
     const struct program_ops *, void *arg);
-/* Only when it has ended, or the loop does not run any more. */
+/* Only when it has ended, or the loop does not run any more: kill -9. */
 void program_free(struct program *);
 
 bool program_running(const struct program *);
@@ -44,6 +44,9 @@ bool program_running(const struct program *);
 bool program_ended(const struct program *);
 /* Copies the line, which has its end. */
 void program_write(struct program *, const void *line, size_t len);
+/* Octets that were written and that it has not read, but for those in the
+ * kernel; only while it is running. */
+size_t program_unread(const struct program *);
 /* It is stuck: kill -9, and another one. */
 void program_kill(struct program *, const char *why);
 /* Ends its input, later asks by signal, later kills; then gone(), and it stays

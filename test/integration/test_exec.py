@@ -5,16 +5,18 @@ load: nothing is lost, and of what a connector had in hand the outcome is
 unknown."""
 import json
 import os
+import shutil
 import signal
 import stat
+import tempfile
 import time
 
 import pytest
 
 from esmesuite import number
 from filtersuite import FilterSuite
-from harness import wait_until
-from hopbus import ROOT
+from harness import Process, wait_until
+from hopbus import FakeBus, ROOT, pb
 
 EXAMPLES = os.path.join(ROOT, "etc", "examples", "exec")
 
@@ -299,6 +301,119 @@ def test_connector_under_load(s):
         return True
     wait_until(settled, 120, "all that was accepted")
     assert len(set(ids) & set(s.carried())) >= 200
+
+
+# ------------------------------------------------- beside a scripted bus
+
+
+class Alone:
+    """hop-exec as connector "up", and its program."""
+
+    def __init__(self, text, more=""):
+        self.dir = tempfile.mkdtemp(prefix="hexec-", dir="/tmp")
+        self.bus = FakeBus(self.path("bus.sock"))
+        with open(self.path("program.py"), "w", encoding="utf-8") as f:
+            f.write("import json, os, sys, time\n" + text)
+        with open(self.path("hopyard.cfg"), "w", encoding="utf-8") as f:
+            f.write('bus = { socket = "%s"; }; log = { format = "text"; };\n'
+                    'boxes = ( { name = "up"; type = "exec"; '
+                    'role = "connector"; %s program = [ "/usr/bin/python3", '
+                    '"-u", "%s", "%s" ]; } );' % (
+                        self.bus.path, more, self.path("program.py"), self.dir))
+        self.process = Process("hop-exec", ["-c", self.path("hopyard.cfg")],
+                               self.path("log"))
+        self.box = self.bus.wait_box("up")
+        self.box.wait(lambda: self.box.credit() > 0, 20, "credit")
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def read(self, name):
+        if not os.path.exists(self.path(name)):
+            return None
+        with open(self.path(name), encoding="ascii") as f:
+            return f.read()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.bus.stop()
+        print(self.process.output()[-4000:])
+        shutil.rmtree(self.dir)
+
+
+@pytest.fixture
+def alone():
+    made = []
+
+    def start(*args):
+        made.append(Alone(*args))
+        return made[-1]
+    yield start
+    for a in made:
+        a.close()
+
+
+def test_plus(alone):
+    """Numbers of handsets have no '+' inside the suite."""
+    a = alone('print(json.dumps({"op": "message", "to": "+777", '
+              '"from": "+4912", "text": "stop it"}))\nsys.stdin.read()')
+    _, envelope, _ = a.box.wait(lambda: a.box.inbound and a.box.inbound[0])
+    assert (envelope.to, getattr(envelope, "from"), envelope.keyword) == (
+        b"777", b"4912", b"STOP")
+
+
+def test_rest_of_a_long_line(alone):
+    """What follows the first 64 KiB of a line is no answer."""
+    a = alone('for line in sys.stdin:\n'
+              ' m = json.loads(line)\n'
+              ' sys.stdout.write("x" * 65536 + '
+              'json.dumps({"id": m["id"], "result": "ok"}) + "\\n")\n')
+    a.box.deliver(1, text="x")
+    assert a.box.wait_result(1).code == pb.Result.UNKNOWN_OUTCOME
+    assert "a line of its output is too long" in a.process.output()
+
+
+def test_does_not_read(alone):
+    """It says messages without end and reads none of the answers."""
+    a = alone('line = json.dumps({"op": "message", "to": "777", "text": "x", '
+              '"id": "x" * 63}) + "\\n"\n'
+              'while True:\n sys.stdout.write(line * 100)\n')
+    a.process.wait_log("it does not read its input", 60)
+    # Once for each process.
+    wait_until(lambda: a.process.output().count("program.started") > 1, 20)
+    out = a.process.output()
+    assert out.count("program.killed") <= out.count("program.started")
+
+
+def test_ends_in_peace(alone):
+    """Its input has ended: it closes its output, and has time to tidy up."""
+    a = alone('sys.stdin.read()\nos.close(1)\ntime.sleep(0.3)\n'
+              'open(sys.argv[1] + "/tidy", "w").write("yes")\n')
+    assert a.process.stop() == 0
+    assert a.read("tidy") == "yes"
+
+
+@pytest.mark.slow
+def test_nobody_is_left(alone):
+    """The box gives up waiting for an answer: the program ends with it."""
+    a = alone('import signal\n'
+              'signal.signal(signal.SIGTERM, signal.SIG_IGN)\n'
+              'open(sys.argv[1] + "/pid", "w").write(str(os.getpid()))\n'
+              'while True: time.sleep(1)\n', 'timeout = "5m";')
+    a.box.deliver(1, text="x")
+    wait_until(lambda: a.read("pid"), 20, "it runs")
+    pid = int(a.read("pid"))
+    a.process.stop(60)
+
+    def gone():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    wait_until(gone, 20, "it has ended")
 
 
 def test_examples_are_short():
