@@ -6,6 +6,7 @@ Each message that was accepted must have reached the end, and one that reached
 it twice must have been marked as a possible duplicate the second time.
 """
 import os
+import select
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from urllib.parse import parse_qs
 
@@ -297,6 +299,15 @@ class Lines:
         self.sock.sendall(line + b"\n")
         return self.file.readline()
 
+    def stuck(self):
+        """Sends empty lines until there is no room for a second."""
+        end = time.monotonic() + 10
+        while select.select([], [self.sock], [], 1)[1]:
+            self.sock.send(b"\n" * 256)
+            if time.monotonic() >= end:
+                return False
+        return True
+
     def close(self):
         self.sock.close()
 
@@ -346,6 +357,11 @@ def test_line_front(dist):
         assert {g[1:].strip().replace("-", "") for g in got
                 if g[0] == "+" and g.endswith("\n")} <= stored
         assert len(got) >= 50
+
+        # Who does not read his answers is not read any more.
+        rude = Lines(path)
+        assert rude.stuck()
+        rude.close()
 
         # A line without an end costs its writer the connection.
         last = Lines(path)

@@ -39,7 +39,16 @@ def run(folder):
         demo.wait(60)
 
 
+def show_log(path):
+    """Its end: it may say what went wrong."""
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            sys.stdout.write("".join(f.readlines()[-10:]))
+
+
 with tempfile.TemporaryDirectory() as made:
     failed = run(made)
+    if failed:
+        show_log(os.path.join(made, "data", "log", "echo-box.log"))
 print("echo-box:", failed or "ok")
 sys.exit(1 if failed else 0)

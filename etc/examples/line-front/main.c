@@ -25,8 +25,9 @@
 #define CLIENTS_MAX  100
 
 /*
- * One customer.  While a line is with the bus nothing more is read, so that
- * answers have the order of the lines and nobody can pile up work here.
+ * One customer.  While a line is with the bus, or its answer has not left,
+ * nothing more is read, so that answers have the order of the lines and nobody
+ * can pile up work here.
  */
 struct client {
 	uv_pipe_t pipe;
@@ -34,8 +35,9 @@ struct client {
 	uint8_t id[HOP_ID_LEN]; /* of the message that is with the bus */
 	char in[LINE_MAX_LEN];
 	size_t len;
-	int asking;  /* a line is with the bus */
-	int closing; /* freed when both are over */
+	int asking;    /* a line is with the bus */
+	int answering; /* an answer has not left */
+	int closing;   /* freed when it is closed, and not asking */
 	int closed;
 };
 
@@ -80,9 +82,14 @@ client_close(struct client *c)
 static void
 on_written(uv_write_t *w, int status)
 {
-	if (status < 0 && status != UV_ECANCELED)
-		client_close(w->handle->data);
+	struct client *c = w->handle->data;
+
 	free(w); /* the first member of a struct answer */
+	c->answering = 0;
+	if (status < 0)
+		client_close(c);
+	else if (!c->closing)
+		client_work(c);
 }
 
 static void
@@ -92,8 +99,13 @@ client_answer(struct client *c, char sign, const char *a, const char *b)
 	uv_buf_t buf;
 	int n;
 
-	if (c->closing || (answer = malloc(sizeof(*answer))) == NULL)
+	if (c->closing)
 		return;
+	answer = malloc(sizeof(*answer));
+	if (answer == NULL) {
+		client_close(c);
+		return;
+	}
 	n = snprintf(answer->text, sizeof(answer->text), "%c%s%s%s\n", sign, a,
 	    b == NULL ? "" : " ", b == NULL ? "" : b);
 	if (n >= (int)sizeof(answer->text))
@@ -103,7 +115,9 @@ client_answer(struct client *c, char sign, const char *a, const char *b)
 		on_written) != 0) {
 		free(answer);
 		client_close(c);
+		return;
 	}
+	c->answering = 1;
 }
 
 /* The bus has it on disk, or does not take it. */
@@ -121,10 +135,7 @@ on_settled(struct hop_box *box, int ack, const char *text, void *arg)
 		snprintf(word, sizeof(word), "%d", ack);
 		client_answer(c, '-', word, text);
 	}
-	if (c->closing)
-		client_free(c);
-	else
-		client_work(c);
+	client_free(c); /* if it has gone */
 }
 
 static void
@@ -173,7 +184,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	client_work(c);
 }
 
-/* Takes lines until one is with the bus, or there is no whole one. */
+/* Takes the next line when the one before is over. */
 static void
 client_work(struct client *c)
 {
@@ -181,18 +192,17 @@ client_work(struct client *c)
 	size_t n;
 
 	uv_read_stop((uv_stream_t *)&c->pipe);
-	while (!c->asking && !c->closing &&
-	    (end = memchr(c->in, '\n', c->len)) != NULL) {
+	if (c->asking || c->answering || c->closing)
+		return;
+	end = memchr(c->in, '\n', c->len);
+	if (end != NULL) {
 		n = (size_t)(end - c->in);
 		memcpy(line, c->in, n);
 		line[n] = '\0';
 		c->len -= n + 1;
 		memmove(c->in, end + 1, c->len);
 		client_submit(c, line);
-	}
-	if (c->closing || c->asking)
-		return;
-	if (c->len == sizeof(c->in)) {
+	} else if (c->len == sizeof(c->in)) {
 		client_answer(c, '-', "5", "the line is too long");
 		client_close(c);
 	} else {
