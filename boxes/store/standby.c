@@ -103,6 +103,7 @@ standby_claim(struct standby *s, struct pg *pg)
 	struct pg_params p = { .count = 0 };
 
 	s->claimed = 0;
+	witness_claim(&s->store->witness, s->epoch);
 	pg_param_int(&p, set->cell);
 	pg_param_int(&p, (int64_t)s->epoch);
 	pg_param_int(&p, (int64_t)s->beat);

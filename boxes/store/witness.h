@@ -44,6 +44,9 @@ bool witness_is_of(const struct witness *, const uint8_t *instance, size_t len);
  * `accept`, that this is all. */
 void witness_owner(struct witness *, uint64_t epoch, const uint8_t *instance,
     size_t len, uint64_t last_seq, bool accept);
+/* We are about to take the cell over from the owner of that epoch, and what it
+ * lacks is missing after that as well. */
+void witness_claim(struct witness *, uint64_t epoch);
 /* Before the bus is told. */
 void witness_confirm(struct witness *, uint64_t seq);
 

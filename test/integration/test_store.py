@@ -41,6 +41,7 @@ class Store:
         self.bus = StoreBus(os.path.join(self.dir, "bus.sock"))
         self.settings = {"sweep": "250ms"}
         self.links = ""
+        self.lease = None
         self.process = None
         self.runs = 0
 
@@ -54,11 +55,14 @@ class Store:
                                       else str(v).lower())
                        for k, v in self.settings.items())
         with open(path, "w") as f:
-            f.write('bus = { socket = "%s"; };\n'
-                    'log = { level = "debug"; format = "text"; };\n'
+            if self.lease is not None:
+                f.write('node = "here";\n')
+            f.write('bus = { socket = "%s"; %s};\n' % (
+                self.bus.path, "" if self.lease is None
+                else 'lease = "%s"; ' % self.lease))
+            f.write('log = { level = "debug"; format = "text"; };\n'
                     'boxes = ( { name = "store"; type = "store"; dsn = "%s";'
-                    '%s } %s );\n' % (self.bus.path, self.dsn, more,
-                                      self.links))
+                    '%s } %s );\n' % (self.dsn, more, self.links))
         return path
 
     def migrate(self):
@@ -1309,6 +1313,38 @@ def test_a_database_that_another_host_has_had(store):
     r.another_bus()
     bus.wait_open()
     assert bus.last_seq == 3 and bus.cell == 8
+
+
+def test_a_claim_of_our_own_hides_no_rewind(make):
+    """With a lease, and this host was started anew over the old copy."""
+    s = make()
+    s.lease = "2s"
+    s.up()
+    r = Rewound(s)
+    s.sql("UPDATE cell SET boot = 'before'")
+    r.another_bus()
+    r.wait_fenced(3, 6)
+    assert s.output().count("event=cell.claimed") == 1
+    # Nor after that.
+    s.kill()
+    r.another_bus()
+    r.wait_fenced(3, 6)
+    assert s.output().count("event=cell.claimed") == 1
+    s.bus.accept = 3
+    s.bus.ask_for_cell()
+    s.bus.wait_open()
+    assert s.bus.last_seq == 3
+
+
+def test_a_claim_after_another_host_had_it(make):
+    s = make()
+    s.lease = "2s"
+    s.up()
+    r = Rewound(s)
+    s.sql("UPDATE cell SET epoch = epoch + 1, node = 'there'")
+    r.another_bus()
+    s.bus.wait_open()
+    assert s.bus.last_seq == 3
 
 
 @pytest.mark.parametrize("text", [
