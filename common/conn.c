@@ -753,6 +753,8 @@ conn_on_later(void *arg)
 	c->yielded = false;
 	if (c->state == CONN_OPEN && !c->paused && buf_len(&c->in) > 0)
 		c->cb(c, CONN_EV_DATA, c->arg);
+	if (c->state == CONN_OPEN && c->ended)
+		conn_on_ended(c);
 	conn_update_reading(c);
 }
 
@@ -1012,12 +1014,12 @@ conn_say_bye(struct conn *c)
 		conn_try_wire(c);
 }
 
-/* Who has paused has not read what came before the end. */
+/* Who has paused or yielded has not read what came before the end. */
 static void
 conn_on_ended(struct conn *c)
 {
 	c->ended = true;
-	if (!c->paused && !c->eof)
+	if (!c->paused && !c->yielded && !c->eof)
 		conn_on_eof(c);
 }
 

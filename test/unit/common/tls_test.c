@@ -581,6 +581,45 @@ test_pause_at_end(void **state)
 	assert_int_equal(server.bytes, 4);
 }
 
+/* And when it takes one octet in a turn. */
+static void
+sip_cb(struct conn *c, enum conn_event ev, void *arg)
+{
+	struct end *e = arg;
+
+	if (ev == CONN_EV_EOF)
+		assert_int_equal(e->bytes, 4);
+	if (ev != CONN_EV_DATA) {
+		end_cb(c, ev, arg);
+		return;
+	}
+	e->seen[ev]++;
+	e->bytes++;
+	conn_drop(c, 1);
+	if (conn_len(c) > 0)
+		conn_yield(c);
+}
+
+static void
+test_yield_at_end(void **state)
+{
+	struct tls_opts s, c = { .ca = path("ca.crt") };
+	struct conn_opts conn_opts = { 0 };
+
+	(void)state;
+	good_server(&s);
+	listen_tls(&s, &conn_opts);
+	dial(&c);
+	RUN_UNTIL(client_connected);
+	RUN_UNTIL(server_accepted);
+	conn_set_cb(server.conn, sip_cb, &server);
+	conn_send(client.conn, "last", 4);
+	conn_close_flush(client.conn);
+	RUN_UNTIL(both_gone);
+	assert_int_equal(server.seen[CONN_EV_DATA], 4);
+	assert_int_equal(server.seen[CONN_EV_EOF], 1);
+}
+
 /* New certificates for who comes now; who is there notices nothing. */
 static void
 test_swap(void **state)
@@ -1215,6 +1254,7 @@ main(void)
 		TEST(test_pause),
 		TEST(test_pause_end),
 		TEST(test_pause_at_end),
+		TEST(test_yield_at_end),
 		TEST(test_swap),
 		TEST(test_expired),
 		TEST(test_not_yet),
