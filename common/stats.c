@@ -19,7 +19,7 @@ static uint64_t started_ms;
 /* What /proc and getrusage() know about this process. */
 struct process {
 	double cpu_s, start_s;
-	uint64_t rss, fds;
+	uint64_t rss;
 };
 
 void
@@ -128,7 +128,6 @@ process_read(struct process *p)
 	unsigned long long pages = 0;
 	struct rusage ru;
 	FILE *f;
-	DIR *d;
 
 	memset(p, 0, sizeof(*p));
 	if (getrusage(RUSAGE_SELF, &ru) == 0)
@@ -140,17 +139,25 @@ process_read(struct process *p)
 			p->rss = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 		fclose(f);
 	}
-	d = opendir("/proc/self/fd");
-	if (d != NULL) {
-		while (readdir(d) != NULL)
-			p->fds++;
-		closedir(d);
-		/* ".", ".." and the one of opendir() itself. */
-		p->fds = p->fds > 3 ? p->fds - 3 : 0;
-	}
 	if (started_ms == 0)
 		started_ms = clock_wall_ms();
 	p->start_s = (double)started_ms / 1e3;
+}
+
+/* Apart from the rest, for it takes the longer the more there are. */
+static unsigned long long
+process_count_fds(void)
+{
+	unsigned long long n = 0;
+	DIR *d = opendir("/proc/self/fd");
+
+	if (d == NULL)
+		return 0;
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	/* ".", ".." and the one of opendir() itself. */
+	return n > 3 ? n - 3 : 0;
 }
 
 void
@@ -230,7 +237,7 @@ prometheus_process(struct buf *b, const char *box)
 	prometheus_head(b, "process_open_fds", "Open descriptors.", "gauge");
 	buf_addstr(b, "process_open_fds");
 	prometheus_labels(b, box, NULL, NULL);
-	buf_printf(b, "%llu\n", (unsigned long long)p.fds);
+	buf_printf(b, "%llu\n", process_count_fds());
 
 	prometheus_head(b, "process_start_time_seconds",
 	    "Start of the process since the epoch.", "gauge");
@@ -325,7 +332,7 @@ stats_json(struct json *j, const char *key)
 	json_open_object(j, key);
 	json_double(j, "process_cpu_seconds_total", p.cpu_s, 2);
 	json_uint(j, "process_resident_memory_bytes", p.rss);
-	json_uint(j, "process_open_fds", p.fds);
+	json_uint(j, "process_open_fds", process_count_fds());
 	json_double(j, "process_start_time_seconds", p.start_s, 3);
 	for (s = stat_first; s != NULL; s = s->next)
 		json_uint(j, stat_key(name, sizeof(name), s->name, s->labels),
