@@ -681,9 +681,13 @@ daemon_harden(struct daemon *d)
 	const char *supervised = getenv("HOPYARD_SUPERVISED");
 	const char *core = getenv("HOPYARD_CORE");
 	struct rlimit nofile;
+	char name[16]; /* of the kernel's */
 	long parent;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* As daemon_exec() leaves it for ps(1) and pkill(1). */
+	if (prctl(PR_GET_NAME, name, 0, 0, 0) == 0 && strcmp(name, "exe") == 0)
+		(void)prctl(PR_SET_NAME, d->box->program, 0, 0, 0);
 	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 &&
 	    nofile.rlim_cur < nofile.rlim_max) {
 		nofile.rlim_cur = nofile.rlim_max;
@@ -975,8 +979,10 @@ daemon_stop(struct daemon *d, int code)
 void
 daemon_again(struct daemon *d)
 {
+	if (d->state == DAEMON_STOPPING)
+		return;
 	/* Somebody wants it to end for good. */
-	d->again = d->state != DAEMON_DRAINING && d->state != DAEMON_STOPPING;
+	d->again = d->state != DAEMON_DRAINING;
 	daemon_stop(d, 0);
 }
 

@@ -157,6 +157,11 @@ def test_handed_over_under_load(pair, figures):
     figures(s.table())
     assert not s.figures["refused"] and not s.figures["silent"], s.figures
     assert not s.figures["callbacks_repeated"]
+    # Both have started anew in the same process, and are called as before.
+    for node in "ab":
+        for p in pair.both(node):
+            with open("/proc/%d/comm" % p.pid) as f:
+                assert f.read().strip() == p.name
 
 
 def test_owner_killed(pair, figures):
