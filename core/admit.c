@@ -172,6 +172,13 @@ may_send(
 	return HOPYARD__V1__ACK__CODE__ACK_OK;
 }
 
+static bool
+store_lags(struct engine *e)
+{
+	return e->ledger.bytes > LEDGER_BYTES ||
+	    pressure_refuses(&e->pressure, e->ledger.bytes, e->now);
+}
+
 static Hopyard__V1__Ack__Code
 pay(struct engine *e, struct account *a, const Hopyard__V1__Envelope *env,
     const char **say)
@@ -223,8 +230,7 @@ judge(struct engine *e, struct admission *ad, const char **say)
 		*say = "no link of the route is configured";
 		return HOPYARD__V1__ACK__CODE__NO_ROUTE;
 	}
-	if (e->ledger.bytes > LEDGER_BYTES ||
-	    pressure_refuses(&e->pressure, e->ledger.bytes, e->now)) {
+	if (store_lags(e)) {
 		*say = "the store does not keep up";
 		return HOPYARD__V1__ACK__CODE__UNAVAILABLE;
 	}
@@ -458,8 +464,7 @@ engine_permit(
 		return HOPYARD__V1__ACK__CODE__DENIED;
 	}
 	code = may_send(a, env, say);
-	if (code == HOPYARD__V1__ACK__CODE__ACK_OK &&
-	    e->ledger.bytes > LEDGER_BYTES) {
+	if (code == HOPYARD__V1__ACK__CODE__ACK_OK && store_lags(e)) {
 		*say = "the store does not keep up";
 		code = HOPYARD__V1__ACK__CODE__UNAVAILABLE;
 	}

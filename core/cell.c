@@ -111,6 +111,7 @@ cell_send_away(struct broker *b, const char *reason)
 
 	snprintf(copy, sizeof(copy), "%s", reason);
 	bye.reason = copy;
+	filters_forget(b->engine);
 	TAILQ_FOREACH_SAFE(p, &b->peers, link, next) {
 		if (!cell_is_box(p))
 			continue;
@@ -281,6 +282,8 @@ cell_begin_to_give(struct broker *b)
 	/* What is recorded is safe; with a checkpoint the next one opens
 	 * quickly. */
 	cell_enter_state(b, CELL_GIVING);
+	/* No verdict is heard any more. */
+	filters_forget(b->engine);
 	engine_checkpoint(b->engine);
 }
 

@@ -236,9 +236,9 @@ put_bytes(struct engine *e, struct ask *a, const struct item *it)
 	    xmalloc(it->envelope.len + it->body.len + it->report.len + 1);
 
 	item_copy(bytes, it); /* parts of it may be the old ones */
-	free(a->bytes);
-	if (map_get(&e->filters->by_id, a->id, sizeof(a->id)) == a)
+	if (a->bytes != NULL)
 		e->filters->bytes -= ask_bytes(a);
+	free(a->bytes);
 	a->bytes = bytes;
 	a->envelope_len = it->envelope.len;
 	a->body_len = it->body.len;
@@ -1017,6 +1017,17 @@ filters_withdraw(struct engine *e, const uint8_t id[16])
 	if (a != NULL && a->from == NULL)
 		refuse(e, a, HOPYARD__V1__ACK__CODE__UNAVAILABLE,
 		    "it was withdrawn");
+}
+
+void
+filters_forget(struct engine *e)
+{
+	struct filters *fs = e->filters;
+	struct ask *a, *next;
+
+	for (size_t i = 0; i < fs->count; i++)
+		TAILQ_FOREACH_SAFE(a, &fs->filter[i]->asks, link, next)
+			ask_free(e, a);
 }
 
 /* -------------------------------------------------------- configuration */

@@ -133,6 +133,9 @@ bool filters_inbound(struct engine *, struct target *, uint32_t peer,
     uint64_t number, const Hopyard__V1__Envelope *, const struct item *);
 /* Its front end does not want it any more: nobody waits for a verdict. */
 void filters_withdraw(struct engine *, const uint8_t id[16]);
+/* The cell is given up or in doubt: who handed them over does so again, to its
+ * owner, and is not told a default that was nobody's word. */
+void filters_forget(struct engine *);
 /* Deadlines; mono ms of the next one, or UINT64_MAX. */
 uint64_t filters_tick(struct engine *);
 uint64_t filters_due(const struct filters *);

@@ -21,7 +21,9 @@ from harness import Process, wait_until
 from hopbus import HEADER, encode, pb
 
 CONFIG = """
-bus = { socket = "%(dir)s/bus.sock"; control = "%(dir)s/ctl.sock"; };
+node = "a";
+bus = { socket = "%(dir)s/bus.sock"; control = "%(dir)s/ctl.sock";
+  lease = "%(lease)s"; };
 log = { messages = false; };
 boxes = (
   { name = "store"; type = "store"; dsn = "host=/nowhere"; },
@@ -32,15 +34,19 @@ boxes = (
   { name = "hook"; type = "hook"; },
   { name = "gate"; type = "smpps"; listen = "127.0.0.1:3"; },
   { name = "echo"; type = "echo"; exec = "/bin/false"; role = "connector"; },
-  { name = "slow"; type = "echo"; exec = "/bin/false"; role = "connector"; }
+  { name = "slow"; type = "echo"; exec = "/bin/false"; role = "connector"; },
+  { name = "judge"; type = "judge"; exec = "/bin/false"; role = "filter"; }
 );
+filters = ( { name = "f"; box = "judge"; to = "33"; deadline = "10s";
+  default = "reject"; } );
 accounts = ( { id = "demo"; } );
 routes = ( { name = "slow"; to = "44"; via = "slow"; },
            { name = "all"; via = "echo"; } );
 """
 
 ROLES = {"front": ("api", "http"), "connector": ("echo", "echo"),
-         "hook": ("hook", "hook"), "server": ("gate", "smpps")}
+         "hook": ("hook", "hook"), "server": ("gate", "smpps"),
+         "filter": ("judge", "judge")}
 
 # What each role may send, from the protocol page.
 ALLOWED = {
@@ -50,19 +56,20 @@ ALLOWED = {
     "hook": {pb.CREDIT, pb.RESULT, pb.IN_HAND, pb.SUBMIT, pb.CALL, pb.REPLY},
     "server": {pb.CREDIT, pb.RESULT, pb.IN_HAND, pb.ATTACH, pb.SUBMIT, pb.CALL,
                pb.REPLY},
+    "filter": {pb.CREDIT, pb.VERDICT, pb.REPLY},
     "control": {pb.CALL, pb.REPLY},
 }
 EVERYBODY = {pb.HELLO, pb.BYE, pb.PING, pb.PONG, pb.NAK}
 
 
 class Bus:
-    def __init__(self, directory):
+    def __init__(self, directory, lease="0"):
         self.dir = str(directory)
         self.path = self.dir + "/bus.sock"
         self.ctl = self.dir + "/ctl.sock"
         conf = self.dir + "/hopyard.cfg"
         with open(conf, "w", encoding="ascii") as f:
-            f.write(CONFIG % {"dir": self.dir})
+            f.write(CONFIG % {"dir": self.dir, "lease": lease})
         self.process = Process("hop-bus", ["-c", conf], self.dir + "/bus.log")
         wait_for_bus(self.path)
         self.store = None
@@ -170,6 +177,15 @@ def refused(c, code):
     assert nak.code == code, nak
     c.wait_end()
     return nak.text
+
+
+def status(bus):
+    c = connect(bus, "control")
+    try:
+        c.send(pb.CALL, pb.Call(target="bus", method="status"), 1)
+        return c.wait(pb.REPLY).parse(pb.Reply).body.decode().replace(" ", "")
+    finally:
+        c.close()
 
 
 def submit(to=b"4915112345678", id_=None, body=b"", **fields):
@@ -334,7 +350,8 @@ def test_frames_before_the_welcome(bus):
 
 # ------------------------------------------------------------------- rights
 
-@pytest.mark.parametrize("role", ["front", "connector", "hook", "control"])
+@pytest.mark.parametrize("role", ["front", "connector", "hook", "filter",
+                                  "control"])
 def test_each_role_and_each_frame(opened, role):
     c = connect(opened, role)
     types = [v for v in pb.FrameType.values() if v not in EVERYBODY
@@ -467,6 +484,40 @@ def test_frame_that_is_too_long(opened):
     opened.well()
 
 
+# ------------------------------------------------------------ giving it up
+
+class LeaseStore(MemoryStore):
+    """Renews what it is asked to, for a bus that has a successor."""
+
+    def _answer(self, f):
+        super()._answer(f)
+        if f.type == pb.RENEW:
+            renew = f.parse(pb.Renew)
+            self.client.send(pb.RENEWED, pb.Renewed(
+                number=renew.number, release=renew.release, standby=["b"]))
+
+
+def test_handed_over_while_a_filter_is_asked(tmp_path):
+    """Nobody is told the default: the successor asks again."""
+    bus = Bus(tmp_path, lease="10s")
+    try:
+        bus.store = LeaseStore(bus.path)
+        wait_until(lambda: '"owned":true' in status(bus), 20, "the cell")
+        judge = connect(bus, "filter")      # the first to be sent away
+        judge.send(pb.CREDIT, pb.Credit(items=1 << 40, bytes=1 << 50))
+        front = connect(bus, "front")
+        wait_credit(front)
+        front.send_items(pb.SUBMIT, [submit(to=b"33")])
+        judge.wait(pb.FILTER)
+        tool = connect(bus, "control")
+        tool.send(pb.CALL, pb.Call(target="bus", method="bus.handover"), 1)
+        assert tool.wait(pb.REPLY).parse(pb.Reply).code == 0
+        assert front.wait(pb.ACK, pb.BYE).type == pb.BYE
+    finally:
+        bus.drains = False
+        bus.stop()
+
+
 # ------------------------------------------------------------------- garbage
 
 def test_garbage_in_every_frame(opened):
@@ -475,7 +526,7 @@ def test_garbage_in_every_frame(opened):
     messages = [b"", b"\xff", b"\x08", b"\x0a\x7f", b"\x0b\x0c" * 50,
                 b"\x12\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01" + b"x" * 20,
                 b"\x0a\x02\x0a\x00" * 3000]
-    for role in ("front", "connector", "hook"):
+    for role in ("front", "connector", "hook", "filter"):
         for type_ in sorted(ALLOWED[role]):
             for n in range(len(messages) + 10):
                 payload = (messages[n] if n < len(messages)

@@ -461,6 +461,17 @@ not_for_nothing(void **state)
 	assert_int_equal(questions, 1);
 	commit();
 	assert_int_equal(last_code(), ACK(ACK_OK) + ACK(LATER));
+	/* The store does not keep up: only so much waits for it. */
+	engine_filter_credit(e, "box", 1000, 1 << 20);
+	e->pressure.on = true;
+	for (size_t before = 0; before != questions && questions < 200;) {
+		before = questions;
+		submit("a", "491");
+		if (questions > before)
+			say_code(VERDICT(PASS));
+	}
+	assert_in_range(questions, 20, 199);
+	assert_int_equal(last_code(), ACK(UNAVAILABLE));
 }
 
 static void
@@ -808,6 +819,32 @@ handed_again(void **state)
 	assert_int_equal(told[4].code, ACK(REFUSED));
 }
 
+/* The bus has given the cell up: nobody is told what no filter has said. */
+static void
+forgotten(void **state)
+{
+	(void)state;
+	begin("{ name = \"f\"; box = \"box\"; default = \"reject\"; }");
+	filter_up("box", BOX, 1);
+	submit("a", "491");
+	submit("a", "492");
+	filters_forget(e);
+	assert_int_equal(e->filters->by_id.count, 0);
+	assert_int_equal(e->filters->bytes, 0);
+	tick(100);
+	say_code(VERDICT(REJECT));
+	assert_int_equal(e->filters->strays, 1);
+	engine_filter_gone(e, "box", BOX);
+	assert_int_equal(told_count, 0);
+	/* It has it again after all. */
+	filter_up("box", BOX, 10);
+	again(FRONT + 1, "a", "492");
+	say_code(VERDICT(PASS));
+	commit();
+	assert_int_equal(told_count, 1);
+	assert_int_equal(last_code(), ACK(LATER));
+}
+
 static void
 withdrawn(void **state)
 {
@@ -912,7 +949,7 @@ main(void)
 	const struct CMUnitTest tests[] = { T(passed), T(tagged), T(rejected),
 		T(held), T(in_turn), T(not_for_nothing), T(invalid),
 		T(defaults), T(breaker), T(credit), T(kept), T(handed_again),
-		T(withdrawn), T(reloaded), T(from_handsets) };
+		T(forgotten), T(withdrawn), T(reloaded), T(from_handsets) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
