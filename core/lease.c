@@ -43,5 +43,5 @@ lease_left(const struct lease *l, uint64_t now)
 bool
 lease_over(const struct lease *l, uint64_t now)
 {
-	return l->ms != 0 && now >= l->started + l->ms;
+	return l->ms != 0 && l->started != 0 && now >= l->started + l->ms;
 }

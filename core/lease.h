@@ -38,7 +38,7 @@ lease_holds(const struct lease *l, uint64_t now)
 
 /* What is left of it. */
 uint64_t lease_left(const struct lease *, uint64_t now);
-/* Another bus may have the cell by now. */
+/* It was ours, and another bus may have the cell by now. */
 bool lease_over(const struct lease *, uint64_t now);
 
 #endif

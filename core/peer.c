@@ -240,7 +240,7 @@ peer_settle(struct peer *p, uint64_t number, Hopyard__V1__Ack__Code code,
     const char *text)
 {
 	struct peer_item *item;
-	bool result;
+	bool results = true; /* all that this one lets us tell */
 
 	if (p->state != PEER_READY)
 		return;
@@ -248,17 +248,17 @@ peer_settle(struct peer *p, uint64_t number, Hopyard__V1__Ack__Code code,
 	item = &p->ring[number & (p->ring_cap - 1)];
 	assert(!item->done);
 	item->done = true;
-	result = item->result;
 	if (code != HOPYARD__V1__ACK__CODE__ACK_OK)
 		add_exception(p, number, code, text);
 	while (p->settled < p->last_number) {
 		item = &p->ring[(p->settled + 1) & (p->ring_cap - 1)];
 		if (!item->done)
 			break;
+		results &= item->result;
 		p->settled_bytes += item->bytes;
 		p->settled++;
 	}
-	if (!result || !ack_can_ride(p)) {
+	if (!results || !ack_can_ride(p)) {
 		broker_dirty(p->broker, p);
 	} else if (p->ack_since == 0) {
 		p->ack_since = clock_mono_ms();
