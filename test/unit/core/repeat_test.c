@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "core/repeat.h"
 #include "test/unit/core/rig.h"
 
 #define MINUTE 60000u
@@ -249,9 +250,40 @@ proved(void **state)
 	want(4, 0);
 }
 
+static bool
+known(uint64_t fingerprint, uint64_t *seq)
+{
+	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
+	struct item it = { 0 };
+
+	env.fingerprint = fingerprint;
+	env.identified = true;
+	return repeat_judge(e, target("l1"), &env, &it, seq) == REPEAT_SAME;
+}
+
 /* The newest are known, however many there were. */
 static void
 bounded(void **state)
+{
+	uint64_t seq, many = 200000, old = 0;
+
+	(void)state;
+	for (uint64_t i = 1; i <= many; i++) {
+		repeat_remember(e, target("l1"), i << 32, i);
+		tick(i % 2);
+	}
+	for (uint64_t i = 1; i <= many; i++) {
+		bool is = known(i << 32, &seq);
+
+		if (i > many - 1000)
+			assert_true(is && seq == i);
+		old += is;
+	}
+	assert_true(old <= 65536);
+}
+
+static void
+many_records(void **state)
 {
 	(void)state;
 	mo("l1", 1, true);
@@ -278,6 +310,7 @@ main(void)
 		TEST(the_store_is_away),
 		TEST(proved),
 		TEST(bounded),
+		TEST(many_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

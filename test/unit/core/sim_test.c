@@ -2,8 +2,8 @@
 /*
  * sim_test.c - the engine in a world that goes wrong: front ends, connectors, a
  * hook, SMPP servers with customers who come and go, in half of the worlds a
- * filter, and a store around it, all kept here, joined by links that delay and break, each of them and the bus
- * itself killed at any time.
+ * filter, and a store around it, all kept here, joined by links that delay and
+ * break, each of them and the bus itself killed at any time.
  *
  * A seed decides everything, so a run repeats: SEED=17 sim_test runs that one
  * alone, with TRACE=1 it says what happens; SEEDS=n others than the usual
@@ -796,9 +796,8 @@ on_deliver(void *arg, struct target *t, const struct item *it)
 	    d->attempt == r->attempts)
 		fail_run(s, "%s does not wait before attempt %u", hex(r->id),
 		    d->attempt);
-	if (r->kind == HOPYARD__V1__KIND__MT)
-		check_hold(s, r, m);
 	if (r->kind == HOPYARD__V1__KIND__MT) {
+		check_hold(s, r, m);
 		/* Only the SMSC behind l2 waits. */
 		if (WALL(s) < r->at + m->delay_ms && m->came_at >= s->set_at &&
 		    strcmp(t->name, "l2") != 0)
