@@ -525,6 +525,20 @@ def test_exec(tmp_path):
         assert pid_in_log(bus.output(), "hop-bus") == bus.pid
     finally:
         assert bus.stop(20) == 0
+    # All addresses of the bus, however many.
+    many = ",".join("/run/hopyard/bus%d.sock" % i for i in range(40))
+    path.write_text(RUN.format(dir=tmp_path).replace(
+        "bus = {", 'bus = { connect = "%s";' % many))
+    own = subprocess.Popen([HOPYARD, "exec", "own", "-c", str(path)])
+    try:
+        wait_until((tmp_path / "own.env").exists, 20)
+        wait_until(lambda: "HOPYARD_TYPE" in
+                   (tmp_path / "own.env").read_text(), 20)
+        assert "HOPYARD_BUS=" + many in \
+            (tmp_path / "own.env").read_text().splitlines()
+    finally:
+        own.kill()
+        own.wait()
     result = subprocess.run([HOPYARD, "exec", "hok", "-c", str(path)],
                             stderr=subprocess.PIPE, timeout=20)
     assert result.returncode == 2

@@ -187,7 +187,7 @@ supervisor_remote_argv(const char *type, const char *name, const char *bus,
 char **
 supervisor_env(const struct conf *conf, const struct conf_group *box)
 {
-	static char bus[512], name[128], type[128], file[PATH_MAX + 32];
+	static char bus[4096], name[128], type[128], file[PATH_MAX + 32];
 	static char *env[] = { bus, name, type, file, NULL };
 
 	snprintf(bus, sizeof(bus), "HOPYARD_BUS=%s", conf_bus(conf));
