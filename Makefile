@@ -435,7 +435,9 @@ lint: $(PB_C) $(BUILD)/conf_man
 BOXDIR := $(if $(filter /usr,$(PREFIX)),$(PREFIX)/lib/hopyard,$(PREFIX)/bin)
 LIBDIR ?= $(PREFIX)/lib
 DOCDIR := $(PREFIX)/share/doc/hopyard
-EXAMPLES := $(shell git ls-files etc/examples 2>/dev/null || find etc/examples -type f)
+# Without what was built there; git may know nothing of a tree that was unpacked.
+EXAMPLES = $(or $(shell git ls-files etc/examples 2>/dev/null),\
+	$(shell find etc/examples -type f))
 
 install: all install-files
 
