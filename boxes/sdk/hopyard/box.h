@@ -144,10 +144,10 @@ struct hop_box_opts {
 };
 
 /*
- * Runs the process, once: options (-c FILE, -n NAME, -t, -V, --help,
- * --log-level LEVEL), configuration, loop, end.  Returns its exit code: 0 as
- * asked, 1 failed, 2 usage or configuration.  opts is borrowed until then.
- * Under hopyard(1) the environment names file and box.
+ * Runs the process, once: options (--help lists them), configuration, loop,
+ * end.  Returns its exit code: 0 as asked, 1 failed, 2 usage or configuration.
+ * opts is borrowed until then.  Under hopyard(1) the environment names file and
+ * box.
  */
 HOP_API int hop_box_run(
     const struct hop_box_opts *opts, int argc, char **argv) HOP_MUST_CHECK;
