@@ -778,6 +778,12 @@ engine_inbound(struct engine *e, struct target *t, uint32_t peer,
 		    "not an MO or a receipt, or an address is too long");
 		return;
 	}
+	/* So that there is room for what it is marked with. */
+	if (env->n_tag > FILTER_TAGS) {
+		engine_refuse(e, peer, number, env,
+		    HOPYARD__V1__ACK__CODE__INVALID, "too many tags");
+		return;
+	}
 	if (parts_is_part(env) && (fault = parts_fault(t, env)) != NULL) {
 		engine_refuse(e, peer, number, env,
 		    HOPYARD__V1__ACK__CODE__INVALID, fault);

@@ -32,6 +32,7 @@ static const char conf_text[] =
 
 static Hopyard__V1__Ack__Code code[4096]; /* by number; -1: not yet */
 static size_t came, marked;
+static size_t tags; /* of what mo() sends */
 
 static void
 on_settle(void *arg, uint32_t peer, uint64_t n, Hopyard__V1__Ack__Code c,
@@ -90,7 +91,7 @@ static int
 setup(void **state)
 {
 	(void)state;
-	came = marked = 0;
+	came = marked = tags = 0;
 	memset(code, 0xff, sizeof(code));
 	rig_init(conf_text);
 	engine_start(&ops);
@@ -116,6 +117,7 @@ teardown(void **state)
 static uint64_t
 mo(const char *link, uint64_t fingerprint, bool identified)
 {
+	static ProtobufCBinaryData none[4096];
 	Hopyard__V1__Envelope env = HOPYARD__V1__ENVELOPE__INIT;
 	struct item it = { .body = { (const uint8_t *)"body", 5 } };
 	uint8_t id[16];
@@ -132,6 +134,8 @@ mo(const char *link, uint64_t fingerprint, bool identified)
 	env.has_fingerprint = true;
 	env.fingerprint = fingerprint;
 	env.has_identified = env.identified = identified;
+	env.tag = none;
+	env.n_tag = tags;
 	len = hopyard__v1__envelope__get_packed_size(&env);
 	buf_clear(&buf);
 	hopyard__v1__envelope__pack(&env, buf_reserve(&buf, len));
@@ -261,6 +265,22 @@ known(uint64_t fingerprint, uint64_t *seq)
 	return repeat_judge(e, target("l1"), &env, &it, seq) == REPEAT_SAME;
 }
 
+/* One that fits our memory only just would not any more once it is marked. */
+static void
+crowded(void **state)
+{
+	(void)state;
+	for (tags = 4000; tags < 4096; tags++) {
+		mo("l1", 1, false);
+		link_up("l1", 0, tags % 2);
+		assert_int_equal(code[number], ACK(INVALID));
+	}
+	tags = 8;
+	mo("l1", 1, false);
+	commit();
+	assert_int_equal(code[number], ACK(ACK_OK));
+}
+
 /* The newest are known, however many there were. */
 static void
 bounded(void **state)
@@ -309,6 +329,7 @@ main(void)
 		TEST(too_late),
 		TEST(the_store_is_away),
 		TEST(proved),
+		TEST(crowded),
 		TEST(bounded),
 		TEST(many_records),
 	};
