@@ -269,6 +269,24 @@ has_target(enum peer_role role)
 	    role == ROLE_SERVER;
 }
 
+/* Unpack into the engine's arena, or NULL. */
+static const void *
+unpack(struct broker *b, const struct frame *f,
+    const ProtobufCMessageDescriptor *d)
+{
+	arena_reset(&b->engine->arena);
+	return frame_unpack(&b->engine->arena, d, f->payload, f->len);
+}
+
+/* Into one of our own: what the frame brings about uses the engine's. */
+static const void *
+unpack_apart(struct broker *b, const struct frame *f,
+    const ProtobufCMessageDescriptor *d)
+{
+	arena_reset(&b->frame_arena);
+	return frame_unpack(&b->frame_arena, d, f->payload, f->len);
+}
+
 /* ------------------------------------------------------------------ Hello */
 
 static bool
@@ -392,9 +410,7 @@ broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
 	pid_t pid;
 	uid_t uid;
 
-	arena_reset(&b->engine->arena);
-	h = frame_unpack(&b->engine->arena, &hopyard__v1__hello__descriptor,
-	    f->payload, f->len);
+	h = unpack_apart(b, f, &hopyard__v1__hello__descriptor);
 	if (h == NULL || h->instance.len != 16 ||
 	    !clean_name(h->name, sizeof(p->name) - 1) ||
 	    !clean_name(h->type, sizeof(p->type) - 1))
@@ -578,15 +594,6 @@ broker_on_items(
 	}
 }
 
-/* Unpack into the engine's arena, or NULL. */
-static const void *
-unpack(struct broker *b, const struct frame *f,
-    const ProtobufCMessageDescriptor *d)
-{
-	arena_reset(&b->engine->arena);
-	return frame_unpack(&b->engine->arena, d, f->payload, f->len);
-}
-
 /*
  * The database lacks records that it had confirmed, and we have not all of them
  * any more.  To go on would be to lose them without a word: nothing is
@@ -678,10 +685,7 @@ store_frame(struct broker *b, struct peer *p, const struct frame *f)
 	case HOPYARD__V1__FRAME_TYPE__OPENED:
 		return store_opened(b, f);
 	case HOPYARD__V1__FRAME_TYPE__HORIZON:
-		/* In an arena of its own: what it sets free uses the other. */
-		arena_reset(&b->horizon_arena);
-		h = frame_unpack(&b->horizon_arena,
-		    &hopyard__v1__horizon__descriptor, f->payload, f->len);
+		h = unpack_apart(b, f, &hopyard__v1__horizon__descriptor);
 		if (h == NULL)
 			return "Horizon does not parse";
 		CRASH_POINT("bus.horizon_read");
@@ -795,10 +799,7 @@ filter_frame(struct broker *b, struct peer *p, const struct frame *f)
 		engine_filter_credit(b->engine, p->name, c->items, c->bytes);
 		return NULL;
 	}
-	/* In the other arena: the message that it is about uses ours. */
-	arena_reset(&b->horizon_arena);
-	v = frame_unpack(&b->horizon_arena, &hopyard__v1__verdict__descriptor,
-	    f->payload, f->len);
+	v = unpack_apart(b, f, &hopyard__v1__verdict__descriptor);
 	if (v == NULL)
 		return "Verdict does not parse";
 	engine_verdict(b->engine, p->name, v);
@@ -1200,8 +1201,7 @@ broker_start(struct broker *b, struct daemon *d)
 		sizeof(b->instance) ||
 	    getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		fatal("bus.random", "error=%s", "getrandom failed");
-	arena_init(
-	    &b->horizon_arena, b->horizon_memory, sizeof(b->horizon_memory));
+	arena_init(&b->frame_arena, b->frame_memory, sizeof(b->frame_memory));
 	b->engine = engine_new(&broker_ops, b, seed);
 	b->turn = turn_get(b->loop);
 	turn_task_init(&b->work, b->turn, TURN_WORK, work_cb, b);

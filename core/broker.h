@@ -64,8 +64,8 @@ struct broker {
 	uint64_t started;        /* wall ms */
 	uint64_t draining_since; /* mono ms */
 	uint64_t version;
-	struct arena horizon_arena;
-	uint8_t horizon_memory[256 * 1024];
+	struct arena frame_arena; /* see unpack_apart() */
+	uint8_t frame_memory[256 * 1024];
 };
 
 int broker_start(struct broker *, struct daemon *) WARN_UNUSED;

@@ -348,6 +348,27 @@ def test_frames_before_the_welcome(bus):
     refused(c, pb.Nak.BAD_FRAME)
 
 
+def test_filter_comes_again_while_it_is_asked(opened):
+    """What the old connection had gets its default; it is still the same."""
+    front = connect(opened, "front")
+    wait_credit(front)
+    last = None
+    for n in range(1, 4):
+        c = Client(opened.path)
+        c.hello("judge", "judge", instance=b"i" * 16)
+        c.wait(pb.WELCOME)
+        if last is not None:
+            last.wait_end()
+            ack = front.wait(pb.ACK).parse(pb.Ack)
+            assert [(x.number, x.code) for x in ack.exception] == [
+                (n - 1, pb.Ack.REFUSED)]
+        c.send(pb.CREDIT, pb.Credit(items=100, bytes=1 << 30))
+        ping(c)
+        front.send_items(pb.SUBMIT, [submit(to=b"33")])
+        c.wait(pb.FILTER)
+        last = c
+
+
 # ------------------------------------------------------------------- rights
 
 @pytest.mark.parametrize("role", ["front", "connector", "hook", "filter",
