@@ -48,7 +48,7 @@ PROTOS  := $(wildcard proto/hopyard/v1/*.proto)
 PB_C    := $(PROTOS:proto/%.proto=$(GEN)/%.pb-c.c)
 PB_O    := $(PB_C:$(GEN)/%.c=$(O)/gen/%.o)
 
-BOXES   := $(filter-out smpp front sdk,$(patsubst boxes/%/,%,$(wildcard boxes/*/)))
+BOXES   := $(filter-out smpp front filter sdk,$(patsubst boxes/%/,%,$(wildcard boxes/*/)))
 TOOLS   := $(patsubst tools/%/,%,$(wildcard tools/*/))
 objs     = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c))
 HAVE_BOXES := $(foreach b,$(BOXES),$(if $(wildcard boxes/$(b)/main.c),$(b)))
@@ -61,6 +61,7 @@ LIB_COMMON := $(O)/common.a
 LIB_PROTO  := $(O)/proto.a
 LIB_SMPP   := $(O)/boxes/smpp.a
 LIB_FRONT  := $(O)/boxes/front.a
+LIB_FILTER := $(O)/boxes/filter.a
 LIB_SDK    := $(O)/boxes/sdk.a
 LIB_LLHTTP := $(O)/llhttp.a
 BASE       := $(LIB_COMMON) $(LIB_PROTO)
@@ -94,6 +95,9 @@ $(LIB_SMPP): $(call objs,boxes/smpp)
 $(LIB_FRONT): $(call objs,boxes/front)
 	@rm -f $@
 	@$(archive)
+$(LIB_FILTER): $(call objs,boxes/filter)
+	@rm -f $@
+	@$(archive)
 $(LIB_SDK): $(call objs,boxes/sdk)
 	@rm -f $@
 	@$(archive)
@@ -117,9 +121,10 @@ LIBS_boxes/smppc  := $(LIB_SMPP) $(BASE)
 LIBS_boxes/smpps  := $(LIB_SMPP) $(LIB_FRONT) $(BASE)
 LIBS_boxes/http   := $(LIB_FRONT) $(BASE) $(LIB_LLHTTP)
 LIBS_boxes/front  := $(BASE)
-LIBS_boxes/sdk    := $(LIB_FRONT) $(BASE)
+LIBS_boxes/filter := $(LIB_FRONT) $(BASE)
+LIBS_boxes/sdk    := $(LIB_FILTER) $(LIB_FRONT) $(BASE)
 LIBS_boxes/hook   := $(BASE) $(LIB_LLHTTP)
-LIBS_boxes/exec   := $(LIB_FRONT) $(BASE)
+LIBS_boxes/exec   := $(LIB_FILTER) $(LIB_FRONT) $(BASE)
 LIBS_tools/hopsim := $(BASE) $(LIB_LLHTTP)
 LIBS_tools/hopctl := $(BASE)
 LIBS_tools/hopyard := $(BASE)
@@ -164,8 +169,8 @@ endif
 pic      = $(1:$(O)/%=$(O)/pic/%)
 SDK_OBJS := $(call pic,$(call objs,boxes/sdk))
 SDK_BASE := $(O)/pic/base.a
-$(SDK_BASE): $(call pic,$(call objs,boxes/front) $(call objs,common) \
-    $(call objs,proto) $(PB_O))
+$(SDK_BASE): $(call pic,$(call objs,boxes/filter) $(call objs,boxes/front) \
+    $(call objs,common) $(call objs,proto) $(PB_O))
 	@rm -f $@
 	@$(archive)
 $(SDK_SO): $(SDK_OBJS) $(SDK_BASE) boxes/sdk/hopyard.map
@@ -213,7 +218,8 @@ $(O)/pic/%.o: %.c $(PB_C)
 
 # Files that the assembler takes in are in no .d file.
 $(O)/boxes/http/openapi.o: boxes/http/openapi.json
-$(O)/tools/hopyard/template.o: $(wildcard etc/examples/echo-box/* etc/examples/line-front/*)
+$(O)/tools/hopyard/template.o: $(wildcard etc/examples/echo-box/* etc/examples/line-front/* \
+    etc/examples/mnp-filter/*)
 
 # Quick check of one file: make syntax F=core/engine.c
 syntax: $(PB_C)

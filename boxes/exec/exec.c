@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "boxes/exec/line.h"
-#include "boxes/front/plan.h"
+#include "boxes/filter/question.h"
 #include "common/attr.h"
 #include "common/box.h"
 #include "common/buf.h"
@@ -191,63 +191,26 @@ tell_link(struct exec *x)
 static void
 exec_grant(struct exec *x)
 {
-	uint64_t want = x->running * x->window, have, bytes = 0;
-
-	have = x->by_key.count + x->open_items + box_unacked(x->box);
-	if (x->state != EXEC_RUNNING || !box_ready(x->box) || have >= want)
-		return;
-	if (x->open_bytes < EXEC_BYTES) {
-		bytes = EXEC_BYTES - x->open_bytes;
-		x->open_bytes = EXEC_BYTES;
-	}
-	box_grant(x->box, want - have, bytes);
-	x->open_items += want - have;
+	if (x->state == EXEC_RUNNING)
+		credit_grant(&x->credit, x->box,
+		    x->by_key.count + box_unacked(x->box),
+		    x->running * x->window, EXEC_BYTES);
 }
 
 static void
-take_credit(struct exec *x, const struct item *it)
+on_question(const struct question *q, void *arg)
 {
-	size_t bytes = item_bytes(it);
-
-	x->open_items -= x->open_items > 0;
-	x->open_bytes -= bytes < x->open_bytes ? bytes : x->open_bytes;
-}
-
-static const Hopyard__V1__Content *
-unpack_content(struct arena *arena, struct bytes b)
-{
-	return b.len == 0 ? NULL
-			  : frame_unpack(arena,
-				&hopyard__v1__content__descriptor, b.p, b.len);
-}
-
-static void
-on_question(struct exec *x, const struct item *it)
-{
-	const Hopyard__V1__Envelope *env;
-	const Hopyard__V1__Ask *ask;
-	struct arena arena;
+	struct exec *x = arg;
+	struct job *j = job_new(x, q->ask->ref, q->envelope);
 	struct buf line;
-	struct job *j;
 
-	arena_init(&arena, exec_memory, sizeof(exec_memory));
-	env = frame_unpack(&arena, &hopyard__v1__envelope__descriptor,
-	    it->envelope.p, it->envelope.len);
-	ask = frame_unpack(&arena, &hopyard__v1__ask__descriptor, it->context.p,
-	    it->context.len);
-	if (env == NULL || ask == NULL || env->id.len != UUID_LEN) {
-		log_error("bus.bad_item", "len=%zu", item_bytes(it));
-		return;
-	}
-	j = job_new(x, ask->ref, env);
-	j->deadline_ms = ask->deadline_ms;
-	if (it->body.len > 0) {
-		j->body = xmemdup(it->body.p, it->body.len);
-		j->body_len = it->body.len;
+	j->deadline_ms = q->ask->deadline_ms;
+	if (q->body.len > 0) {
+		j->body = xmemdup(q->body.p, q->body.len);
+		j->body_len = q->body.len;
 	}
 	buf_init(&line);
-	line_put_filter(
-	    &line, j->key, env, unpack_content(&arena, it->body), ask);
+	line_put_filter(&line, j->key, q->envelope, q->content, q->ask);
 	job_wait(x, j, &line);
 	buf_fini(&line);
 }
@@ -267,7 +230,10 @@ on_message(struct exec *x, const struct item *it)
 	    it->envelope.p, it->envelope.len);
 	d = frame_unpack(&arena, &hopyard__v1__dispatch__descriptor,
 	    it->context.p, it->context.len);
-	c = unpack_content(&arena, it->body);
+	c = it->body.len == 0
+	    ? NULL
+	    : frame_unpack(&arena, &hopyard__v1__content__descriptor,
+		  it->body.p, it->body.len);
 	if (env == NULL || d == NULL || env->id.len != UUID_LEN) {
 		log_error("bus.bad_item", "len=%zu", item_bytes(it));
 		return;
@@ -296,30 +262,11 @@ box_items_cb(
 	struct item it;
 
 	while (items_next(items, &it)) {
-		take_credit(x, &it);
+		credit_take(&x->credit, &it);
 		if (type == HOPYARD__V1__FRAME_TYPE__DELIVER && !x->filter)
 			on_message(x, &it);
 		else
 			log_warn("bus.unexpected", "type=%u", type);
-	}
-	exec_pump(x);
-	exec_grant(x);
-}
-
-/* FILTER is an ordinary frame to box.c: nothing in it is acknowledged. */
-static void
-on_filter_frame(struct exec *x, const struct frame *f)
-{
-	struct items items;
-	struct item it;
-
-	if (!items_open(&items, f->payload, f->len)) {
-		log_error("bus.bad_item", "len=%zu", f->len);
-		return;
-	}
-	while (items_next(&items, &it)) {
-		take_credit(x, &it);
-		on_question(x, &it);
 	}
 	exec_pump(x);
 	exec_grant(x);
@@ -346,10 +293,13 @@ box_frame_cb(struct box *box UNUSED, const struct frame *f, void *arg)
 {
 	struct exec *x = arg;
 
-	if (f->type == HOPYARD__V1__FRAME_TYPE__FILTER && x->filter)
-		on_filter_frame(x, f);
-	else if (f->type == HOPYARD__V1__FRAME_TYPE__RECALL && !x->filter)
+	if (f->type == HOPYARD__V1__FRAME_TYPE__FILTER && x->filter) {
+		questions_read(f, &x->credit, on_question, x);
+		exec_pump(x);
+		exec_grant(x);
+	} else if (f->type == HOPYARD__V1__FRAME_TYPE__RECALL && !x->filter) {
 		on_recall(x, f);
+	}
 }
 
 static void
@@ -361,7 +311,7 @@ box_ready_cb(
 	size_t pos = 0, n = 0;
 	struct job *j;
 
-	x->open_items = x->open_bytes = 0;
+	x->credit = (struct credit){ 0 };
 	if (!x->filter) {
 		refs = xcalloc(x->by_ref.count + 1, sizeof(*refs));
 		while ((j = map_next(&x->by_ref, &pos)) != NULL)
@@ -381,7 +331,7 @@ box_lost_cb(struct box *box UNUSED, void *arg)
 	struct job *j;
 	size_t pos = 0;
 
-	x->open_items = x->open_bytes = 0;
+	x->credit = (struct credit){ 0 };
 	if (!x->filter)
 		return;
 	/* The bus has forgotten what it asked. */
@@ -506,54 +456,13 @@ on_inbound(struct exec *x, struct copy *c, const struct line *l)
 
 /* ------------------------------------------------------------ the answers */
 
-/* The Content of the question with another text.  NULL, or what is wrong. */
-static const char *
-put_text(
-    const struct job *j, struct line *l, struct arena *arena, struct buf *body)
-{
-	const Hopyard__V1__Content *was;
-	const struct segment_plan *plan;
-	Hopyard__V1__Content c = HOPYARD__V1__CONTENT__INIT;
-
-	was = unpack_content(arena, (struct bytes){ j->body, j->body_len });
-	if (was != NULL)
-		c = *was;
-	c.has_text = true;
-	c.text = l->text;
-	c.has_data = c.has_udh = c.has_data_coding = c.has_raw = false;
-	c.has_coding = c.has_compress = false;
-	if (plan_content(&c, 0, &plan) != SEGMENT_OK)
-		return "the text does not fit into a message";
-	l->verdict.has_parts = true;
-	l->verdict.parts = plan->segments;
-	buf_commit(body,
-	    hopyard__v1__content__pack(&c,
-		buf_reserve(body, hopyard__v1__content__get_packed_size(&c))));
-	l->verdict.has_body = true;
-	l->verdict.body =
-	    (ProtobufCBinaryData){ buf_len(body), buf_data(body) };
-	return NULL;
-}
-
 static const char *
 on_verdict(struct exec *x, const struct job *j, struct line *l)
 {
-	const char *fault = NULL;
-	struct arena arena;
-	struct buf body;
-
-	if (!box_ready(x->box) || j->given_up)
+	if (j->given_up)
 		return NULL;
-	buf_init(&body);
-	arena_init(&arena, exec_memory, sizeof(exec_memory));
-	l->verdict.ref = j->ref;
-	if (l->has_text)
-		fault = put_text(j, l, &arena, &body);
-	if (fault == NULL)
-		(void)box_send(x->box, HOPYARD__V1__FRAME_TYPE__VERDICT, 0, 0,
-		    &l->verdict.base);
-	buf_fini(&body);
-	return fault;
+	return question_answer(x->box, j->ref, bytes_of(j->body, j->body_len),
+	    &l->verdict.v, l->verdict.has_text ? &l->verdict.text : NULL);
 }
 
 /* NULL, or what is wrong with it. */

@@ -16,10 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "boxes/exec/program.h"
+#include "common/credit.h"
 #include "common/map.h"
 #include "common/queue.h"
-#include "common/turn.h"
-#include "boxes/exec/program.h"
 
 struct box;
 struct copy;
@@ -42,7 +42,7 @@ struct exec {
 	struct map by_key; /* all jobs, by the id that programs see */
 	struct map by_ref; /* a connector's, by that of the bus */
 	uint64_t last_key;
-	uint64_t open_items, open_bytes; /* granted and not used */
+	struct credit credit;
 	size_t inbound; /* messages and receipts that the bus has not settled */
 	uv_timer_t timer;
 	enum exec_state {

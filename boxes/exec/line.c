@@ -10,13 +10,8 @@
 #include "common/buf.h"
 #include "common/json.h"
 
-/* Durations of a program, in seconds or ms: no longer than a month. */
-#define MS_MAX     (31ll * 24 * 3600 * 1000)
 #define DETAIL_MAX 200
 #define SMSC_ID    64
-
-static const char *const class_names[] = { NULL, "otp", "alert", "txn",
-	"bulk" };
 
 /* --------------------------------------------------------------- writing */
 
@@ -53,7 +48,7 @@ put_message(struct json *j, const Hopyard__V1__Envelope *e,
 	put_bytes(j, "to", e->has_to, e->to);
 	put_bytes(j, "from", e->has_from, e->from);
 	if (e->has_class_ && e->class_ >= 1 && e->class_ <= 4)
-		json_str(j, "class", class_names[e->class_]);
+		json_str(j, "class", verdict_class_names[e->class_]);
 	json_uint(j, "parts", e->parts);
 	put_bytes(j, "client_ref", e->has_client_ref, e->client_ref);
 	if (e->n_tag > 0) {
@@ -195,8 +190,8 @@ read_result(struct line *l)
 	    !get_text(l, "reason", DETAIL_MAX, &r->has_reason, &r->reason) ||
 	    !get_text(l, "smsc_id", SMSC_ID, &l->part.has_smsc_id,
 		&l->part.smsc_id) ||
-	    !get_number(
-		l, "pause_ms", MS_MAX, &r->has_pause_ms, &r->pause_ms) ||
+	    !get_number(l, "pause_ms", VERDICT_MS_MAX, &r->has_pause_ms,
+		&r->pause_ms) ||
 	    !get_number(l, "status", UINT32_MAX, &has, &status))
 		return;
 	r->code = (Hopyard__V1__Result__Code)code;
@@ -214,77 +209,48 @@ read_result(struct line *l)
 	l->kind = LINE_RESULT;
 }
 
-static bool
-read_tags(struct line *l)
+static struct verdict_value
+verdict_of_json(const json_t *v)
 {
-	json_t *tags = json_object_get(l->json, "tags"), *tag;
-	size_t i;
+	struct verdict_value out = { .kind = VERDICT_ODD };
 
-	if (tags == NULL)
-		return true;
-	if (!json_is_array(tags) || json_array_size(tags) > LINE_TAGS) {
-		l->fault = "tags are no list, or too many";
-		return false;
+	if (v == NULL || json_is_null(v)) {
+		out.kind = VERDICT_ABSENT;
+	} else if (json_is_string(v)) {
+		out.kind = VERDICT_TEXT;
+		out.text =
+		    bytes_of(json_string_value(v), json_string_length(v));
+	} else if (json_is_integer(v)) {
+		out.kind = VERDICT_NUMBER;
+		out.number = json_integer_value(v);
+	} else if (json_is_array(v)) {
+		out.kind = VERDICT_LIST;
+		out.count = json_array_size(v);
 	}
-	json_array_foreach(tags, i, tag)
-	{
-		if (!json_is_string(tag)) {
-			l->fault = "a tag is no text";
-			return false;
-		}
-		l->tag[i].data = (uint8_t *)(uintptr_t)json_string_value(tag);
-		l->tag[i].len = json_string_length(tag);
-	}
-	l->verdict.tag = l->tag;
-	l->verdict.n_tag = json_array_size(tags);
-	return true;
+	return out;
+}
+
+static struct verdict_value
+verdict_field(void *json, const char *key)
+{
+	return verdict_of_json(json_object_get(json, key));
+}
+
+static struct verdict_value
+verdict_tag(void *json, size_t i)
+{
+	return verdict_of_json(
+	    json_array_get(json_object_get(json, "tags"), i));
 }
 
 static void
 read_verdict(struct line *l)
 {
-	static const char *const words[] = { NULL, "pass", "reject", "later",
-		"hold" };
-	static const char *const keys[] = { NULL, "number", "account" };
-	static const char *const as[] = { [HOPYARD__V1__ACK__CODE__NO_ROUTE] =
-					      "no_route",
-		[HOPYARD__V1__ACK__CODE__DENIED] = "denied",
-		[HOPYARD__V1__ACK__CODE__DENIED_SENDER] = "denied_sender",
-		[HOPYARD__V1__ACK__CODE__DENIED_DESTINATION] =
-		    "denied_destination" };
-	Hopyard__V1__Verdict *v = &l->verdict;
-	protobuf_c_boolean has;
-	int code, class, key, how;
+	struct verdict_source from = { verdict_field, verdict_tag, l->json };
 
-	hopyard__v1__verdict__init(v);
-	if ((code = get_word(l, "verdict", words, ARRAY_LEN(words))) <= 0 ||
-	    (class = get_word(
-		 l, "class", class_names, ARRAY_LEN(class_names))) < 0 ||
-	    (key = get_word(l, "cache", keys, ARRAY_LEN(keys))) < 0 ||
-	    (how = get_word(l, "as", as, ARRAY_LEN(as))) < 0 ||
-	    !get_text(l, "to", SMSC_ID, &v->has_to, &v->to) ||
-	    !get_text(l, "from", SMSC_ID, &v->has_from, &v->from) ||
-	    !get_text(l, "link", SMSC_ID, &v->has_link, &v->link) ||
-	    !get_text(l, "keyword", SMSC_ID, &v->has_keyword, &v->keyword) ||
-	    !get_text(l, "reason", DETAIL_MAX, &v->has_reason, &v->reason) ||
-	    !get_text(l, "text", LINE_TEXT, &has, &l->text) ||
-	    !get_number(l, "validity_ms", MS_MAX, &v->has_validity_ms,
-		&v->validity_ms) ||
-	    !get_number(
-		l, "delay_ms", MS_MAX, &v->has_delay_ms, &v->delay_ms) ||
-	    !get_number(l, "hold_ms", MS_MAX, &v->has_hold_ms, &v->hold_ms) ||
-	    !get_number(l, "ttl_ms", MS_MAX, &v->has_ttl_ms, &v->ttl_ms) ||
-	    !read_tags(l))
-		return;
-	l->has_text = has;
-	v->code = (Hopyard__V1__Verdict__Code)code;
-	v->has_class_ = class > 0;
-	v->class_ = (Hopyard__V1__Class) class;
-	v->has_key = key > 0;
-	v->key = (Hopyard__V1__Verdict__Key)key;
-	v->has_as = how > 0;
-	v->as = (Hopyard__V1__Ack__Code)how;
-	l->kind = LINE_VERDICT;
+	l->fault = verdict_read(&l->verdict, &from);
+	if (l->fault == NULL)
+		l->kind = LINE_VERDICT;
 }
 
 static bool

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "boxes/filter/verdict.h"
 #include "hopyard/v1/bus.pb-c.h"
-#include "proto/bytes.h"
 
 struct buf;
 
@@ -32,7 +32,6 @@ enum line_kind {
 };
 
 #define LINE_TEXT 65536
-#define LINE_TAGS 8
 #define LINE_ID   64
 
 /* Texts are borrowed from the line's JSON, until line_free(). */
@@ -43,13 +42,10 @@ struct line {
 	char name[LINE_ID]; /* MESSAGE, RECEIPT: what the program calls it */
 	Hopyard__V1__Result result; /* without ref and id */
 	Hopyard__V1__Result__Part part, *parts[1];
-	Hopyard__V1__Verdict verdict; /* without ref, body and parts */
-	ProtobufCBinaryData tag[LINE_TAGS];
+	struct verdict verdict;
 	Hopyard__V1__Envelope envelope; /* MESSAGE, RECEIPT: without id, link */
 	Hopyard__V1__Content content;
 	Hopyard__V1__Notice notice;
-	bool has_text;
-	ProtobufCBinaryData text; /* VERDICT: the new one */
 	void *json;
 };
 

@@ -25,8 +25,6 @@
 #define MESSAGE_PAUSE_MS 1000 /* THROTTLED: so long, unless it is said */
 #define MESSAGE_PARTS    255
 #define MESSAGE_TEXT_MAX 1024 /* of an id, a detail, a reason */
-#define MESSAGE_FIELDS   (HOP_METADATA + 1)
-#define MESSAGE_NUMBERS  (HOP_STATUS + 1)
 #define MESSAGE_CODES    (HOP_RECALLED + 1)
 
 struct message_part {
@@ -36,31 +34,7 @@ struct message_part {
 	char *id; /* owned */
 };
 
-struct hop_message {
-	TAILQ_ENTRY(hop_message) entry; /* in box->finished */
-	struct hop_box *box;
-	uint64_t ref;
-	uint64_t came_ms;
-	void *user;
-	struct hop_bytes field[MESSAGE_FIELDS]; /* octets behind this struct */
-	uint64_t number[MESSAGE_NUMBERS];
-	uint32_t has;     /* bit n: number[n] is said */
-	uint64_t done[4]; /* bit n: part n */
-	struct message_part *part;
-	unsigned n_parts;
-	bool finished;
-	uint8_t *result; /* packed, when it had no room in box.c */
-	size_t result_len;
-};
-
-/* One arena for all of them, as their octets are copied. */
-struct message_input {
-	const Hopyard__V1__Dispatch *dispatch;
-	const Hopyard__V1__Envelope *envelope;
-	const Hopyard__V1__Content *content; /* MT, MO */
-	const Hopyard__V1__Notice *notice;   /* DLR */
-	const Hopyard__V1__Report *report;
-};
+_Static_assert(MESSAGE_NUMBERS <= 32, "bits of hop_message.has");
 
 static struct stat_value message_results[] = {
 #define COUNT(r)                                                               \
@@ -125,7 +99,9 @@ message_list_fields(
 	f[HOP_ID] = e->id;
 	f[HOP_TO] = e->to;
 	f[HOP_FROM] = e->from;
-	f[HOP_ACCOUNT] = e->has_account ? e->account : in->dispatch->account;
+	f[HOP_ACCOUNT] = e->account;
+	if (!e->has_account && in->dispatch != NULL)
+		f[HOP_ACCOUNT] = in->dispatch->account;
 	f[HOP_CLIENT_REF] = e->client_ref;
 	f[HOP_KEYWORD] = e->keyword;
 	f[HOP_LINK] = e->link;
@@ -142,6 +118,8 @@ message_list_fields(
 		if (n->has_link)
 			f[HOP_LINK] = n->link;
 	}
+	if (in->ask != NULL)
+		f[HOP_RULE] = in->ask->filter;
 	if (in->report != NULL) {
 		f[HOP_REPORT_URL] = in->report->url;
 		f[HOP_METADATA] = in->report->metadata;
@@ -159,6 +137,22 @@ message_number(
 }
 
 static void
+message_read_dispatch(struct hop_message *m, const Hopyard__V1__Dispatch *d)
+{
+	message_number(m, HOP_ATTEMPT, true, d->attempt);
+	message_number(m, HOP_POSSIBLE_DUP, d->has_possible_dup,
+	    (uint64_t)d->possible_dup);
+	message_number(
+	    m, HOP_EXPIRES_MS, d->has_expires_in_ms, d->expires_in_ms);
+	message_number(m, HOP_AGE_MS, d->has_age_ms, d->age_ms);
+	message_number(m, HOP_ACCEPTED_AT, d->has_accepted_at, d->accepted_at);
+	for (size_t i = 0; i < d->n_part_done; i++)
+		if (d->part_done[i] <= MESSAGE_PARTS)
+			m->done[d->part_done[i] / 64] |= UINT64_C(1)
+			    << d->part_done[i] % 64;
+}
+
+static void
 message_read_numbers(struct hop_message *m, const struct message_input *in)
 {
 	const Hopyard__V1__Dispatch *d = in->dispatch;
@@ -169,13 +163,17 @@ message_read_numbers(struct hop_message *m, const struct message_input *in)
 	message_number(m, HOP_KIND, true, (uint64_t)e->kind);
 	message_number(m, HOP_CLASS, e->has_class_, (uint64_t)e->class_);
 	message_number(m, HOP_PARTS, true, e->parts);
-	message_number(m, HOP_ATTEMPT, true, d->attempt);
-	message_number(m, HOP_POSSIBLE_DUP, d->has_possible_dup,
-	    (uint64_t)d->possible_dup);
-	message_number(
-	    m, HOP_EXPIRES_MS, d->has_expires_in_ms, d->expires_in_ms);
-	message_number(m, HOP_AGE_MS, d->has_age_ms, d->age_ms);
-	message_number(m, HOP_ACCEPTED_AT, d->has_accepted_at, d->accepted_at);
+	if (d != NULL)
+		message_read_dispatch(m, d);
+	if (in->ask != NULL) {
+		message_number(m, HOP_DEADLINE_MS, true, in->ask->deadline_ms);
+		message_number(
+		    m, HOP_PROBE, in->ask->has_probe, (uint64_t)in->ask->probe);
+	}
+	if (e->segment != NULL) {
+		message_number(m, HOP_SEGMENT, true, e->segment->number);
+		message_number(m, HOP_SEGMENTS, true, e->segment->total);
+	}
 	message_number(m, HOP_REPORT_MASK, e->has_report_mask, e->report_mask);
 	if (c != NULL) {
 		message_number(m, HOP_CODING, true, (uint64_t)c->coding);
@@ -196,9 +194,24 @@ message_read_numbers(struct hop_message *m, const struct message_input *in)
 	}
 }
 
-static struct hop_message *
+/* A copy at *p, which moves on. */
+static struct hop_bytes
+message_put(uint8_t **p, ProtobufCBinaryData b)
+{
+	struct hop_bytes copy = hop_data(*p, b.len);
+
+	if (b.len == 0)
+		return hop_str(NULL);
+	memcpy(*p, b.data, b.len);
+	*p += b.len;
+	return copy;
+}
+
+struct hop_message *
 message_new(struct hop_box *b, const struct message_input *in)
 {
+	size_t tags =
+	    in->envelope->n_tag < HOP_TAGS ? in->envelope->n_tag : HOP_TAGS;
 	ProtobufCBinaryData f[MESSAGE_FIELDS];
 	struct hop_message *m;
 	size_t i, size = sizeof(*m);
@@ -208,34 +221,30 @@ message_new(struct hop_box *b, const struct message_input *in)
 	message_list_fields(in, f);
 	for (i = 1; i < MESSAGE_FIELDS; i++)
 		size += f[i].len;
+	for (i = 0; i < tags; i++)
+		size += in->envelope->tag[i].len;
 	m = xcalloc(1, size);
 	p = (uint8_t *)(m + 1);
-	for (i = 1; i < MESSAGE_FIELDS; i++) {
-		if (f[i].len == 0)
-			continue;
-		memcpy(p, f[i].data, f[i].len);
-		m->field[i] = hop_data(p, f[i].len);
-		p += f[i].len;
-	}
+	for (i = 1; i < MESSAGE_FIELDS; i++)
+		m->field[i] = message_put(&p, f[i]);
+	for (i = 0; i < tags; i++)
+		m->tag[i] = message_put(&p, in->envelope->tag[i]);
 	message_read_numbers(m, in);
-	for (i = 0; i < in->dispatch->n_part_done; i++)
-		if (in->dispatch->part_done[i] <= MESSAGE_PARTS)
-			m->done[in->dispatch->part_done[i] / 64] |= UINT64_C(1)
-			    << in->dispatch->part_done[i] % 64;
 	m->box = b;
-	m->ref = in->dispatch->ref;
+	m->ref = in->dispatch != NULL ? in->dispatch->ref : in->ask->ref;
+	m->key = in->dispatch != NULL ? m->ref : ++b->last_key;
 	m->came_ms = clock_turn_ms();
-	map_put_u64(&b->by_ref, m->ref, m);
+	map_put_u64(&b->by_ref, m->key, m);
 	message_in_hand.value = b->by_ref.count;
 	return m;
 }
 
-static void
+void
 message_free(struct hop_message *m)
 {
 	unsigned i;
 
-	map_del_u64(&m->box->by_ref, m->ref);
+	map_del_u64(&m->box->by_ref, m->key);
 	message_in_hand.value = m->box->by_ref.count;
 	for (i = 0; i < m->n_parts; i++)
 		free(m->part[i].id);
@@ -280,13 +289,10 @@ message_on_item(struct hop_box *b, const struct item *item)
 {
 	struct message_input in;
 	struct hop_message *m;
-	size_t bytes = item_bytes(item);
 
-	if (b->open_items > 0)
-		b->open_items--;
-	b->open_bytes -= bytes < b->open_bytes ? bytes : b->open_bytes;
+	credit_take(&b->credit, item);
 	if (!message_unpack(&in, item)) {
-		log_error("bus.bad_item", "len=%zu", bytes);
+		log_error("bus.bad_item", "len=%zu", item_bytes(item));
 		return;
 	}
 	if (map_get_u64(&b->by_ref, in.dispatch->ref) != NULL)
@@ -339,19 +345,12 @@ message_tell(struct hop_box *b)
 void
 message_grant(struct hop_box *b)
 {
-	uint64_t have = b->by_ref.count + b->open_items, bytes = 0;
-
 	/* No more while results of what was here wait for room. */
 	if (b->opts.message == NULL || b->state != PROCESS_RUNNING || !b->up ||
-	    !box_ready(b->box) || !TAILQ_EMPTY(&b->finished) ||
-	    b->window <= have)
+	    !TAILQ_EMPTY(&b->finished))
 		return;
-	if (b->open_bytes < MESSAGE_BYTES) {
-		bytes = MESSAGE_BYTES - b->open_bytes;
-		b->open_bytes = MESSAGE_BYTES;
-	}
-	box_grant(b->box, b->window - have, bytes);
-	b->open_items += b->window - have;
+	credit_grant(
+	    &b->credit, b->box, b->by_ref.count, b->window, MESSAGE_BYTES);
 }
 
 void
@@ -363,7 +362,7 @@ message_on_ready(struct hop_box *b)
 
 	if (b->opts.message == NULL)
 		return;
-	b->open_items = b->open_bytes = 0;
+	b->credit = (struct credit){ 0 };
 	refs = xcalloc(b->by_ref.count + 1, sizeof(*refs));
 	while ((m = map_next(&b->by_ref, &pos)) != NULL)
 		refs[n++] = m->ref;
@@ -376,7 +375,7 @@ message_on_ready(struct hop_box *b)
 void
 message_on_lost(struct hop_box *b)
 {
-	b->open_items = b->open_bytes = 0;
+	b->credit = (struct credit){ 0 };
 }
 
 void
@@ -498,6 +497,8 @@ hop_finish(struct hop_message *m, const struct hop_result *result)
 	struct hop_result r;
 	struct bytes packed;
 
+	if (b->opts.role == HOP_FILTER)
+		return HOP_E_ROLE;
 	if (!process_take_struct(
 		&r, sizeof(r), result, offsetof(struct hop_result, detail)) ||
 	    r.code < HOP_OK || r.code > HOP_RECALLED || m->finished ||
@@ -612,12 +613,20 @@ hop_message_number(const struct hop_message *m, int number, uint64_t absent)
 	    (m->has & UINT32_C(1) << number) == 0)
 		return absent;
 	passed = clock_turn_ms() - m->came_ms;
-	if (number == HOP_EXPIRES_MS)
+	if (number == HOP_DEADLINE_MS && m->given_up)
+		return 0;
+	if (number == HOP_EXPIRES_MS || number == HOP_DEADLINE_MS)
 		return m->number[number] > passed ? m->number[number] - passed
 						  : 0;
 	if (number == HOP_AGE_MS)
 		return m->number[number] + passed;
 	return m->number[number];
+}
+
+struct hop_bytes
+hop_message_tag(const struct hop_message *m, unsigned i)
+{
+	return i < HOP_TAGS ? m->tag[i] : hop_str(NULL);
 }
 
 bool

@@ -35,6 +35,7 @@ static const char *const process_roles[] = {
 	[HOP_CONNECTOR] = "connector",
 	[HOP_FRONT] = "front",
 	[HOP_HOOK] = "hook",
+	[HOP_FILTER] = "filter",
 };
 
 static void process_closed_cb(void *);
@@ -110,7 +111,10 @@ process_box_ready(
 {
 	struct hop_box *b = arg;
 
-	message_on_ready(b);
+	if (b->opts.role == HOP_FILTER)
+		verdict_on_ready(b);
+	else
+		message_on_ready(b);
 	if (b->submitter != NULL)
 		submitter_on_ready(b->submitter);
 	if (b->opts.bus != NULL)
@@ -122,7 +126,10 @@ process_box_lost(struct box *box UNUSED, void *arg)
 {
 	struct hop_box *b = arg;
 
-	message_on_lost(b);
+	if (b->opts.role == HOP_FILTER)
+		verdict_on_lost(b);
+	else
+		message_on_lost(b);
 	if (b->opts.bus != NULL)
 		b->opts.bus(b, false, b->opts.arg);
 }
@@ -155,7 +162,7 @@ process_box_items(
 	struct item item;
 
 	if (type != HOPYARD__V1__FRAME_TYPE__DELIVER ||
-	    b->opts.message == NULL) {
+	    b->opts.message == NULL || b->opts.role == HOP_FILTER) {
 		log_warn("bus.unexpected", "type=%u", type);
 		return;
 	}
@@ -172,7 +179,13 @@ process_box_frame(struct box *box UNUSED, const struct frame *f, void *arg)
 	Hopyard__V1__Recall *recall;
 	struct arena arena;
 
-	if (f->type != HOPYARD__V1__FRAME_TYPE__RECALL)
+	if (f->type == HOPYARD__V1__FRAME_TYPE__FILTER &&
+	    b->opts.role == HOP_FILTER) {
+		verdict_on_frame(b, f);
+		return;
+	}
+	if (f->type != HOPYARD__V1__FRAME_TYPE__RECALL ||
+	    b->opts.role == HOP_FILTER)
 		return;
 	arena_init(&arena, memory, sizeof(memory));
 	recall = frame_unpack(
@@ -198,7 +211,7 @@ process_show(const struct hop_box *b, struct buf *out)
 	json_str(&j, "detail", b->why[0] == '\0' ? NULL : b->why);
 	json_uint(&j, "window", b->window);
 	json_uint(&j, "in_hand", b->by_ref.count);
-	json_uint(&j, "granted", b->open_items);
+	json_uint(&j, "granted", b->credit.items);
 	json_uint(&j, "unacked", box_unacked(b->box));
 	json_open_array(&j, "hosts");
 	json_close_array(&j);
@@ -285,11 +298,14 @@ process_start(struct daemon *d, void *arg)
 	b->turn = turn_get(daemon_loop(d));
 	turn_task_init(&b->task, b->turn, TURN_WORK, process_turn_cb, b);
 	incoming_init(b);
-	if (b->opts.role != HOP_CONNECTOR)
+	if (b->opts.role == HOP_FRONT || b->opts.role == HOP_HOOK)
 		b->submitter = submitter_new(daemon_loop(d),
 		    b->opts.submit_ms != 0 ? b->opts.submit_ms
 					   : PROCESS_SUBMIT_MS);
-	message_register();
+	if (b->opts.role == HOP_FILTER)
+		verdict_register();
+	else
+		message_register();
 	process_connect(b);
 	if (b->opts.start != NULL && b->opts.start(b, b->opts.arg) < 0)
 		return -1;
@@ -394,7 +410,7 @@ hop_box_run(const struct hop_box_opts *opts, int argc, char **argv)
 		return 1;
 	}
 	if (b->opts.program == NULL || b->opts.type == NULL ||
-	    b->opts.role < HOP_CONNECTOR || b->opts.role > HOP_HOOK ||
+	    b->opts.role < HOP_CONNECTOR || b->opts.role > HOP_FILTER ||
 	    (b->opts.message == NULL && b->opts.role != HOP_FRONT)) {
 		(void)fprintf(stderr,
 		    "hop_box_run: program, type and role are needed, and "

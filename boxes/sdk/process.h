@@ -18,6 +18,7 @@
 #include "boxes/sdk/hopyard/box.h"
 #include "common/attr.h"
 #include "common/buf.h"
+#include "common/credit.h"
 #include "common/map.h"
 #include "common/queue.h"
 #include "common/turn.h"
@@ -53,9 +54,10 @@ struct hop_box {
 	struct buf scratch;
 
 	/* message.c: what the bus has handed out. */
-	struct map by_ref;               /* all struct hop_message */
-	struct hop_messages finished;    /* whose result has no room in box.c */
-	uint64_t open_items, open_bytes; /* granted and not come */
+	struct map by_ref;            /* all struct hop_message */
+	struct hop_messages finished; /* whose result has no room in box.c */
+	struct credit credit;
+	uint64_t last_key; /* of a filter's, see struct hop_message */
 	unsigned window;
 	bool up;
 	char why[128]; /* it is down */
@@ -77,6 +79,43 @@ struct hop_box {
 	json_t *known;    /* paths that were asked for; as an object */
 	char where[256];  /* file:line of the group */
 	unsigned wrong;   /* complaints about types */
+};
+
+#define MESSAGE_FIELDS  (HOP_RULE + 1)
+#define MESSAGE_NUMBERS (HOP_SEGMENTS + 1)
+
+struct message_part;
+
+struct hop_message {
+	TAILQ_ENTRY(hop_message) entry; /* in box->finished */
+	struct hop_box *box;
+	uint64_t ref; /* by which the bus knows it */
+	uint64_t key; /* in by_ref.  A bus that was restarted counts questions
+		       * anew, while those of before may be here. */
+	uint64_t came_ms;
+	void *user;
+	struct hop_bytes field[MESSAGE_FIELDS]; /* octets behind this struct */
+	struct hop_bytes tag[HOP_TAGS];
+	uint64_t number[MESSAGE_NUMBERS];
+	uint32_t has;     /* bit n: number[n] is said */
+	uint64_t done[4]; /* bit n: part n */
+	struct message_part *part;
+	unsigned n_parts;
+	bool finished;
+	bool given_up;   /* of a filter: who has asked is gone */
+	uint8_t *result; /* packed, when it had no room in box.c; of a filter
+			  * the Content that it was asked about */
+	size_t result_len;
+};
+
+/* One arena for all of them, as their octets are copied. */
+struct message_input {
+	const Hopyard__V1__Dispatch *dispatch; /* NULL: it is a question */
+	const Hopyard__V1__Envelope *envelope;
+	const Hopyard__V1__Content *content; /* MT, MO */
+	const Hopyard__V1__Notice *notice;   /* DLR */
+	const Hopyard__V1__Report *report;
+	const Hopyard__V1__Ask *ask;
 };
 
 /*
@@ -101,6 +140,8 @@ void message_on_ready(struct hop_box *);
 void message_on_lost(struct hop_box *);
 void message_on_item(struct hop_box *, const struct item *);
 void message_on_recall(struct hop_box *, uint64_t ref);
+struct hop_message *message_new(struct hop_box *, const struct message_input *);
+void message_free(struct hop_message *);
 /* Results that had no room; then credit. */
 void message_flush(struct hop_box *);
 void message_grant(struct hop_box *);
@@ -108,6 +149,12 @@ void message_grant(struct hop_box *);
 void message_tell(struct hop_box *);
 void message_register(void);
 void message_free_all(struct hop_box *);
+
+/* verdict.c */
+void verdict_on_frame(struct hop_box *, const struct frame *);
+void verdict_on_ready(struct hop_box *);
+void verdict_on_lost(struct hop_box *);
+void verdict_register(void);
 
 /* incoming.c */
 void incoming_init(struct hop_box *);

@@ -75,7 +75,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		reads(&l.result.base);
 		break;
 	case LINE_VERDICT:
-		reads(&l.verdict.base);
+		reads(&l.verdict.v.base);
 		break;
 	case LINE_MESSAGE:
 		comes_back(&l);

@@ -29,7 +29,8 @@ def read(*path):
 
 @pytest.mark.parametrize("type_,name,like", [
     ("connector", "my-carrier", "echo-box"),
-    ("front", "shop_lines", "line-front")])
+    ("front", "shop_lines", "line-front"),
+    ("filter", "fraud", "mnp-filter")])
 def test_new_box(dist, tmp_path, type_, name, like):
     args = [name] if type_ == "connector" else ["--type", type_, name]
     made = new_box(dist, tmp_path, *args)
@@ -64,7 +65,7 @@ def test_refused(dist, tmp_path):
     done = new_box(dist, tmp_path, "x", "--type", "hook")
     assert done.returncode == 2
     assert done.stderr == \
-        'hopyard: --type is connector or front, not "hook"\n'
+        'hopyard: --type is connector, front or filter, not "hook"\n'
     for args in ([], ["a", "b"], ["--what"]):
         done = new_box(dist, tmp_path, *args)
         assert done.returncode == 2 and "usage: hopyard new-box" in done.stderr

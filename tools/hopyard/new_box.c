@@ -21,8 +21,8 @@
 static const char usage[] =
     "usage: hopyard new-box NAME [--type TYPE]\n\n"
     "  NAME          of the box, its type and its folder\n"
-    "  --type TYPE   connector (to a carrier) or front (for customers);\n"
-    "                connector\n\n"
+    "  --type TYPE   connector (to a carrier), front (for customers) or\n"
+    "                filter (has a word on each message); connector\n\n"
     "Makes the folder NAME with a box that works: main.c, Makefile, README, "
     "and a\n"
     "test that runs it in a suite of its own. hopyard-box(3) has the library.\n";
@@ -161,7 +161,7 @@ new_box_main(int argc, char **argv)
 	t = new_box_template(type);
 	if (t == NULL) {
 		(void)fprintf(stderr,
-		    "hopyard: --type is connector or front, not \"%s\"\n",
+		    "hopyard: --type is connector, front or filter, not \"%s\"\n",
 		    type);
 		return 2;
 	}

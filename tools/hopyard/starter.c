@@ -341,6 +341,33 @@ write_routes(struct page *p)
 }
 
 static void
+write_filters(struct page *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->s->with_count; i++) {
+		const struct starter_with *w = &p->s->with[i];
+
+		if (strcmp(w->role, "filter") != 0)
+			continue;
+		if (n++ == 0) {
+			buf_addstr(p->out,
+			    "\n# Who has a word on messages before they are "
+			    "accepted.\nfilters = (\n");
+			p->depth = 1;
+		} else {
+			buf_addstr(p->out, "  ,\n");
+		}
+		open_section(p, "filter-with", "{");
+		put(p, "name", w->name, NULL);
+		put(p, "box", w->name, NULL);
+		close_section(p, "}");
+	}
+	if (n > 0)
+		buf_addstr(p->out, ");\n");
+}
+
+static void
 write_inbound(struct page *p, const struct credentials *c)
 {
 	if (p->s->sink == NULL)
@@ -458,6 +485,7 @@ starter_write(const struct starter *s, const struct credentials *c,
 		    strerror(errno));
 		return false;
 	}
+	write_filters(&p);
 	write_routes(&p);
 	write_inbound(&p, c);
 	if (!all_used(&p, err, len))
@@ -560,7 +588,8 @@ bool
 starter_parse_with(
     struct starter_with *w, const char *text, char *err, size_t len)
 {
-	static const char *const roles[] = { "connector", "front", "hook" };
+	static const char *const roles[] = { "connector", "front", "hook",
+		"filter" };
 	const char *equals = strchr(text, '=');
 	char head[160], *role, *type;
 
@@ -595,7 +624,7 @@ starter_parse_with(
 		return true;
 	snprintf(err, len,
 	    "--with %s: write [NAME[/TYPE][:ROLE]=]COMMAND, where ROLE is "
-	    "connector, front or hook",
+	    "connector, front, hook or filter",
 	    text);
 	return false;
 }

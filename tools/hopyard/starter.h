@@ -25,7 +25,7 @@ struct credentials;
 struct starter_with {
 	char name[64];
 	char type[64];
-	const char *role; /* "connector", "front", "hook" */
+	const char *role; /* "connector", "front", "hook", "filter" */
 	const char *command;
 };
 

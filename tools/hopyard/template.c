@@ -32,11 +32,14 @@
 
 TAKE_IN_ALL(connector, "echo-box");
 TAKE_IN_ALL(front, "line-front");
+TAKE_IN_ALL(filter, "mnp-filter");
 
 const struct template templates[] = {
 	{ "connector", "echo-box", template_connector_files,
 	    ARRAY_LEN(template_connector_files) },
 	{ "front", "line-front", template_front_files,
 	    ARRAY_LEN(template_front_files) },
+	{ "filter", "mnp-filter", template_filter_files,
+	    ARRAY_LEN(template_filter_files) },
 };
 const size_t template_count = ARRAY_LEN(templates);

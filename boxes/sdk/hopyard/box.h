@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * hopyard/box.h - write a box of the hopyard SMS gateway: a connector to a
- * carrier, a front end for customers, or a hook that tells customers what
- * became of their messages.  hopyard-box(3) has the whole story and examples.
+ * carrier, a front end for customers, a hook that tells customers what became
+ * of their messages, or a filter that has a word on each before it is accepted.
+ * hopyard-box(3) has the whole story and examples.
  *
  *	cc mybox.c $(pkg-config --cflags --libs hopyard)
  *
@@ -96,12 +97,13 @@ enum hop_role {
 	HOP_FRONT = 2,     /* has messages from customers */
 	HOP_HOOK = 3,      /* gets reports and messages for customers; may send
 			      answers */
+	HOP_FILTER = 4, /* is asked about messages before they are accepted */
 };
 
 /*
  * Callbacks come from the loop and never from inside a function of this
- * library, unless its comment says so.  All but `message` of a connector or
- * hook may be NULL.
+ * library, unless its comment says so.  All but `message` of a connector, hook
+ * or filter may be NULL.
  */
 struct hop_box_opts {
 	size_t size;         /* sizeof(struct hop_box_opts) */
@@ -115,7 +117,7 @@ struct hop_box_opts {
 	int (*start)(struct hop_box *, void *arg);
 	/*
 	 * A message.  It is this box's until a hop_finish() or the like takes
-	 * it, which may be in here or later.
+	 * it, of a filter hop_judge(), which may be in here or later.
 	 */
 	void (*message)(struct hop_box *, struct hop_message *, void *arg);
 	/*
@@ -246,6 +248,7 @@ enum hop_field {
 	HOP_REASON,     /* DLR: stable word, "expired" */
 	HOP_REPORT_URL, /* DLR: as the customer gave it */
 	HOP_METADATA,   /* DLR */
+	HOP_RULE,       /* of a filter: which rule asks */
 };
 
 /* Numbers of a message. */
@@ -265,9 +268,13 @@ enum hop_number {
 	HOP_MESSAGE_CLASS,
 	HOP_PROTOCOL_ID,
 	HOP_PRIORITY,
-	HOP_STATE,   /* DLR: enum hop_state */
-	HOP_DONE_AT, /* DLR: ms since 1970 */
-	HOP_STATUS,  /* DLR: command_status of the carrier */
+	HOP_STATE,       /* DLR: enum hop_state */
+	HOP_DONE_AT,     /* DLR: ms since 1970 */
+	HOP_STATUS,      /* DLR: command_status of the carrier */
+	HOP_DEADLINE_MS, /* of a filter, from now; 0: nobody waits any more */
+	HOP_PROBE,       /* of a filter, 1: it has gone on already */
+	HOP_SEGMENT,     /* MO: which part of a long message, from 1 */
+	HOP_SEGMENTS,    /* and of how many */
 };
 
 /* Borrowed until the message is finished; p is NULL where there is none. */
@@ -275,6 +282,9 @@ HOP_API struct hop_bytes hop_message_bytes(
     const struct hop_message *, int field);
 HOP_API uint64_t hop_message_number(
     const struct hop_message *, int number, uint64_t absent);
+/* Words that filters have added; p is NULL behind the last. */
+HOP_API struct hop_bytes hop_message_tag(
+    const struct hop_message *, unsigned i);
 /* Whether an earlier attempt has brought this part (from 1) to its end. */
 HOP_API bool hop_message_part_done(const struct hop_message *, unsigned part);
 /* The id as text; dst is returned. */
@@ -330,6 +340,59 @@ HOP_API void hop_refuse(struct hop_message *, int code, const char *detail);
  */
 HOP_API int hop_part(struct hop_message *, unsigned part,
     struct hop_bytes smsc_id, uint32_t status) HOP_MUST_CHECK;
+
+/* ------------------------------------------------------- verdicts of filters */
+
+enum hop_verdict_code {
+	HOP_NO_WORD = 0, /* none: the default of the rule counts, at once */
+	HOP_PASS = 1,    /* it goes on, changed and tagged as said */
+	HOP_REJECT = 2,  /* refused for good */
+	HOP_LATER = 3,   /* refused; its sender may try again */
+	HOP_HOLD = 4,    /* MT: as PASS, and not sent before hold_ms */
+};
+
+enum hop_verdict_key {
+	HOP_KEEP_NOT = 0,
+	HOP_KEEP_NUMBER = 1,  /* for this destination; MO: this sender */
+	HOP_KEEP_ACCOUNT = 2, /* the same of this account alone */
+};
+
+#define HOP_TAGS 8 /* of one message; each has 32 characters at most */
+
+struct hop_verdict {
+	size_t size;             /* sizeof(struct hop_verdict) */
+	int code;                /* enum hop_verdict_code */
+	struct hop_bytes reason; /* REJECT, LATER: for the customer; up to 120
+				    printable characters */
+	int as;           /* REJECT: one of HOP_ACK_NO_ROUTE, HOP_ACK_DENIED,
+		   HOP_ACK_DENIED_SENDER, HOP_ACK_DENIED_DESTINATION; 0: as
+		   refused by a filter */
+	uint64_t hold_ms; /* HOLD */
+	/* PASS, HOLD: what is to be another; as it was where p is NULL or the
+	 * number 0. */
+	struct hop_bytes to, from;
+	struct hop_bytes text;       /* UTF-8; counted and encoded anew */
+	const struct hop_bytes *tag; /* words without blanks, for routes */
+	unsigned tags;
+	int traffic_class;        /* MT: enum hop_class */
+	struct hop_bytes link;    /* MT: the wanted link */
+	uint64_t validity_ms;     /* MT */
+	uint64_t delay_ms;        /* MT */
+	struct hop_bytes keyword; /* MO */
+	/* The bus may say the same of the next such message by itself, for so
+	 * long; not with another text. */
+	int keep; /* enum hop_verdict_key */
+	uint64_t keep_ms;
+};
+
+/*
+ * Of a filter.  Takes the message, and tells the bus; one whose deadline is over
+ * is taken, too.  Of a HOP_E_INVALID or HOP_E_TOO_LARGE nothing was taken.
+ */
+HOP_API int hop_judge(
+    struct hop_message *, const struct hop_verdict *) HOP_MUST_CHECK;
+/* The same for HOP_PASS and nothing changed. */
+HOP_API void hop_pass(struct hop_message *);
 
 /* ------------------------------------- to the bus: connectors and front ends */
 

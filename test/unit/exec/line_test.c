@@ -163,14 +163,14 @@ read_fields(void **state)
 	line_read(&l, s, strlen(s));
 	assert_int_equal(l.kind, LINE_VERDICT);
 	assert_int_equal(l.id, 7);
-	assert_int_equal(l.verdict.code, HOPYARD__V1__VERDICT__CODE__REJECT);
-	assert_int_equal(l.verdict.as, HOPYARD__V1__ACK__CODE__NO_ROUTE);
+	assert_int_equal(l.verdict.v.code, HOPYARD__V1__VERDICT__CODE__REJECT);
+	assert_int_equal(l.verdict.v.as, HOPYARD__V1__ACK__CODE__NO_ROUTE);
 	assert_int_equal(
-	    l.verdict.key, HOPYARD__V1__VERDICT__KEY__ACCOUNT_NUMBER);
-	assert_int_equal(l.verdict.ttl_ms, 60000);
-	assert_memory_equal(l.verdict.reason.data, "why not", 7);
-	assert_true(l.verdict.has_to);
-	assert_false(l.verdict.has_from);
+	    l.verdict.v.key, HOPYARD__V1__VERDICT__KEY__ACCOUNT_NUMBER);
+	assert_int_equal(l.verdict.v.ttl_ms, 60000);
+	assert_memory_equal(l.verdict.v.reason.data, "why not", 7);
+	assert_true(l.verdict.v.has_to);
+	assert_false(l.verdict.v.has_from);
 	line_free(&l);
 	/* A name of the program's own is no question of ours. */
 	s = "{\"id\":\"7a\",\"op\":\"message\",\"to\":\"1\",\"text\":\"x\"}";

@@ -236,6 +236,7 @@ with_boxes(void **arg)
 		{ "a=b c", "a", "a", "connector", "b c" },
 		{ "a/t:hook=b", "a", "t", "hook", "b" },
 		{ "a:front=b=c", "a", "a", "front", "b=c" },
+		{ "a:filter=b", "a", "a", "filter", "b" },
 		{ "b --x=1", "b", "b", "connector", "b --x=1" },
 		{ "a:boss=b", NULL, NULL, NULL, NULL },
 		{ "a=", NULL, NULL, NULL, NULL },
@@ -264,7 +265,11 @@ with_boxes(void **arg)
 	    &s.with[0], "python3 \"a b\"/echo.py", err, sizeof(err)));
 	assert_true(starter_parse_with(
 	    &s.with[1], "two:hook=/bin/two", err, sizeof(err)));
-	s.with_count = 2;
+	assert_true(starter_parse_with(
+	    &s.with[2], "three:filter=/bin/three", err, sizeof(err)));
+	assert_true(starter_parse_with(
+	    &s.with[3], "four:filter=/bin/four", err, sizeof(err)));
+	s.with_count = 4;
 	conf = load(&s, err, sizeof(err));
 	assert_string_equal(err, "");
 	assert_non_null(conf);
@@ -272,6 +277,9 @@ with_boxes(void **arg)
 	assert_string_equal(conf_str(conf_box(conf, "echo"), "exec"),
 	    "python3 \"a b\"/echo.py");
 	assert_int_equal(conf_count(conf, "routes"), 2);
+	assert_int_equal(conf_count(conf, "filters"), 2);
+	assert_string_equal(
+	    conf_str(conf_item(conf, "filters", 1), "box"), "four");
 	conf_free(conf);
 }
 
