@@ -124,6 +124,8 @@ struct box {
 	uint64_t last_ping;   /* clock_mono_ms(), 0 = none outstanding */
 	unsigned ping_ticks;  /* of the timer since then */
 	bool setup;           /* asked for its configuration */
+	bool guest; /* of another cell, whose configuration is not ours */
+	char label[80];
 	bool had_epoch;
 	bool grant_changed; /* the bus is to be told */
 	bool was_full;      /* writable() is owed */
@@ -149,6 +151,7 @@ struct box {
 
 	struct outbox outbox;
 	size_t resend_left; /* entries up to the last RESULT of before */
+	size_t counted;     /* of the outbox, in box_stat_unacked */
 
 	struct map calls; /* correlation -> struct box_ask */
 	struct box_asks asked, failed;
@@ -283,7 +286,7 @@ box_send_hello(struct box *b)
 	h.last_epoch = b->epoch;
 	h.host = host;
 	h.has_setup = h.setup = b->setup;
-	h.has_config = box_config_hash != 0;
+	h.has_config = !b->guest && box_config_hash != 0;
 	h.config = box_config_hash;
 	box_put_message(b, HOPYARD__V1__FRAME_TYPE__HELLO, 0, &h.base);
 	free(name);
@@ -711,6 +714,7 @@ box_timer_close_cb(uv_handle_t *handle)
 
 	turn_remove(&b->task);
 	turn_put(b->turn);
+	box_stat_unacked.value -= b->counted;
 	outbox_fini(&b->outbox);
 	map_fini(&b->calls);
 	for (i = 0; i < b->address_count; i++)
@@ -811,8 +815,12 @@ box_new(uv_loop_t *loop, const struct box_opts *opts, const struct box_ops *ops,
 	b->type = opts->type;
 	b->certs = opts->certs;
 	b->setup = opts->setup;
+	b->guest = opts->cell != NULL;
+	if (b->guest)
+		snprintf(b->label, sizeof(b->label), "cell=\"%s\"", opts->cell);
 	buf_init(&b->config);
-	expiry_init(&b->expiry, "bus_tls_cert_expiry_seconds", NULL);
+	expiry_init(&b->expiry, "bus_tls_cert_expiry_seconds",
+	    b->guest ? b->label : NULL);
 	box_parse_addresses(b, opts->address);
 	if (getrandom(b->instance, sizeof(b->instance), 0) !=
 	    (ssize_t)sizeof(b->instance))
@@ -943,13 +951,21 @@ box_withdraw(struct box *b, uint64_t item)
 	return BOX_SETTLED;
 }
 
+/* All boxes of a process together. */
+static void
+box_count_unacked(struct box *b)
+{
+	box_stat_unacked.value += b->outbox.live - b->counted;
+	b->counted = b->outbox.live;
+}
+
 /* After acks: room for a quarter again, so that it does not come and go. */
 static void
 box_check_room(struct box *b)
 {
 	const struct outbox *o = &b->outbox;
 
-	box_stat_unacked.value = o->live;
+	box_count_unacked(b);
 	if (!b->was_full || o->count > o->max_items - o->max_items / 4 ||
 	    o->bytes > o->max_bytes - o->max_bytes / 4)
 		return;
@@ -1240,7 +1256,8 @@ box_answer_reload(struct box *b, uint64_t correlation)
 
 	buf_init(&lines);
 	buf_init(&out);
-	if (box_reload(&lines)) {
+	/* Another cell has loaded its own. */
+	if (b->guest || box_reload(&lines)) {
 		json_init(&j, &out);
 		json_open_object(&j, NULL);
 		json_bool(&j, "ok", true);
@@ -1463,7 +1480,7 @@ box_on_ping(struct box *b, const struct frame *f)
 
 	stats_process(&pong.memory, &pong.cpu_ms);
 	pong.has_memory = pong.has_cpu_ms = true;
-	pong.has_config = box_config_hash != 0;
+	pong.has_config = !b->guest && box_config_hash != 0;
 	pong.config = box_config_hash;
 	pong.has_certificate_at = b->tls != NULL;
 	pong.certificate_at = (uint64_t)b->expiry.at * 1000;
@@ -1489,7 +1506,7 @@ box_on_config(struct box *b, const struct frame *f)
 		return;
 	if (b->ops->config != NULL)
 		b->ops->config(b, &b->config, b->arg);
-	else if (box_config != NULL)
+	else if (box_config != NULL && !b->guest)
 		box_config(&b->config);
 	if (buf_len(&b->config) > 0) /* there are secrets in it */
 		explicit_bzero(buf_data(&b->config), buf_len(&b->config));
@@ -1673,7 +1690,7 @@ box_turn_cb(void *arg)
 	if (!box_welcomed(b))
 		return;
 	box_advance(b);
-	box_stat_unacked.value = b->outbox.live;
+	box_count_unacked(b);
 	if (b->state == BOX_READY && b->grant_changed) {
 		b->grant_changed = false;
 		credit.items = b->granted_items;

@@ -40,6 +40,9 @@ struct box_opts {
 	 */
 	const char *certs;
 	bool setup; /* only to be told the configuration, see `config` */
+	/* The bus is that of another cell, of this name: its configuration is
+	 * not ours.  NULL: it is our own. */
+	const char *cell;
 };
 
 struct box_ops {

@@ -1027,6 +1027,18 @@ default_group(struct loader *l, const struct conf_table *t)
 }
 
 /* Gives what is not set its default, and says what is missing. */
+/* Where the settings of a box are another cell's, and not missed here. */
+static bool
+load_is_elsewhere(const struct conf_group *g, size_t i)
+{
+	int guest;
+
+	if (g->table->base != &conf_table_box || i < g->table->base->count)
+		return false;
+	guest = conf_table_find(g->table, "guest", strlen("guest"));
+	return g->value[guest].set && g->value[guest].u.number != 0;
+}
+
 static void
 load_finish(struct loader *l, struct conf_group *g)
 {
@@ -1041,7 +1053,8 @@ load_finish(struct loader *l, struct conf_group *g)
 		row = conf_table_row(g->table, i);
 		v = &g->value[i];
 		/* A line without `set`: it is there but wrong, said already. */
-		if (row->required && !v->set && v->line == 0 && !l->shared)
+		if (row->required && !v->set && v->line == 0 && !l->shared &&
+		    !load_is_elsewhere(g, i))
 			load_complain(l, g->line, "%s has no %s",
 			    conf_title(g, title, sizeof(title)), row->key);
 		if (row->type == CONF_GROUP) {
@@ -1607,6 +1620,12 @@ conf_bus(const struct conf *c)
 	const char *connect = conf_str(bus, "connect");
 
 	return connect[0] != '\0' ? connect : conf_str(bus, "socket");
+}
+
+bool
+conf_has(const struct conf_group *g, const char *key)
+{
+	return conf_table_find(g->table, key, strlen(key)) >= 0;
 }
 
 bool

@@ -19,6 +19,9 @@
 
 #include "common/attr.h"
 
+/* With the one that the file is of; a box serves no more. */
+#define CONF_MAX_CELLS 8
+
 struct buf;
 struct conf;
 struct conf_group; /* one { ... } of the file: box, account, route, ... */
@@ -62,8 +65,8 @@ uint64_t conf_hash(const struct conf *);
 
 /*
  * Groups: conf_root() for the settings at the top; conf_section("log"),
- * ("bus"): single groups, never NULL; lists "boxes", "accounts", "routes",
- * "inbound" by index.
+ * ("bus"): single groups, never NULL; lists "boxes", "cells", "accounts",
+ * "routes", "inbound" by index.
  */
 const struct conf_group *conf_root(const struct conf *);
 const struct conf_group *conf_section(const struct conf *, const char *name);
@@ -104,6 +107,8 @@ const struct conf_group *conf_sub_at(
     const struct conf_group *, const char *key, size_t);
 /* Where boxes of this host find the bus: addresses as box.h takes them. */
 const char *conf_bus(const struct conf *);
+/* Has its table such a key? */
+bool conf_has(const struct conf_group *, const char *key);
 bool conf_is_set(const struct conf_group *, const char *key);
 /* A group that is handed on as it is (settings of a box), as JSON; or NULL. */
 const char *conf_unread(const struct conf_group *, const char *key);

@@ -343,7 +343,8 @@ check_listen(struct check *k)
 	for (i = 0; i < count; i++) {
 		g = conf_item(k->conf, "boxes", i);
 		/* On another host it is another place. */
-		if (!conf_bool(g, "enabled") || conf_bool(g, "remote"))
+		if (!conf_bool(g, "enabled") || conf_bool(g, "remote") ||
+		    conf_bool(g, "guest"))
 			continue;
 		check_listen_key(k, g, "listen", &seen);
 		check_listen_key(k, g, "tls_listen", &seen);
@@ -401,6 +402,59 @@ static bool
 box_is_server(const struct conf_group *g)
 {
 	return strcmp(conf_str(g, "type"), "smpps") == 0;
+}
+
+/* The cells that a box serves beside its own. */
+static void
+check_box_cells(struct check *k, const struct conf_group *box)
+{
+	size_t i, n, m = conf_count(k->conf, "cells");
+	const char *name;
+
+	if (!conf_has(box, "cells"))
+		return;
+	for (i = 0; i < conf_list_len(box, "cells"); i++) {
+		name = conf_list_str(box, "cells", i);
+		for (n = 0; n < m; n++)
+			if (strcmp(conf_str(
+				       conf_item(k->conf, "cells", n), "name"),
+				name) == 0)
+				break;
+		if (n == m)
+			check_complain(k, box, "cells",
+			    "box \"%s\": cells at the top level has no \"%s\"",
+			    conf_str(box, "name"), name);
+	}
+}
+
+static void
+check_cells(struct check *k)
+{
+	const struct conf_group *g;
+	const char *fault, *address;
+	size_t i, n;
+
+	check_unique(k, "cells", "name");
+	if (conf_count(k->conf, "cells") >= CONF_MAX_CELLS)
+		check_complain(k, conf_item(k->conf, "cells", 0), NULL,
+		    "there may be %d cells, with the one of this file",
+		    CONF_MAX_CELLS);
+	for (i = 0; i < conf_count(k->conf, "cells"); i++) {
+		g = conf_item(k->conf, "cells", i);
+		for (n = 0; n < conf_list_len(g, "bus"); n++) {
+			address = conf_list_str(g, "bus", n);
+			fault = form_listen(address);
+			if (fault != NULL || strchr(address, ',') != NULL)
+				check_complain(k, g, "bus",
+				    "cell \"%s\": \"%s\": %s",
+				    conf_str(g, "name"), address,
+				    fault != NULL
+					? fault
+					: "write a list of addresses");
+		}
+	}
+	for (i = 0; i < conf_count(k->conf, "boxes"); i++)
+		check_box_cells(k, conf_item(k->conf, "boxes", i));
 }
 
 /* For suggestions: names of the boxes that fit, or ids of the accounts. */
@@ -806,6 +860,7 @@ conf_check(const struct conf *c, struct buf *err, struct buf *warn)
 	check_lease(&k);
 	check_listen(&k);
 	check_remote(&k);
+	check_cells(&k);
 	check_unique(&k, "accounts", "id");
 	check_unique(&k, "accounts", "username");
 	check_unique(&k, "accounts", "api_keys");

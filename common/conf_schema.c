@@ -146,6 +146,10 @@ static const struct conf_row conf_table_box_rows[] = {
 	  .help = "It runs on another host: it is not started here, connects "
 	      "to bus.listen with a certificate, and has its settings from "
 	      "the bus; files are those of its own host." },
+	{ "guest", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "false",
+	  .help = "It belongs to another cell, which starts it and has its "
+	      "settings, and only comes in here as well; a name, a type and, "
+	      "of a connector, the same scope as there are enough." },
 	{ "enabled", CONF_BOOL, CONF_ANY, CONF_RESTART, .dflt = "true",
 	  .help = "false: not started, and refused by the bus." },
 	{ "settings", CONF_UNREAD, CONF_ANY, CONF_RESTART,
@@ -153,6 +157,14 @@ static const struct conf_row conf_table_box_rows[] = {
 	      "the file that HOPYARD_CONFIG names." },
 };
 TABLE(conf_table_box, "box", NULL, "Settings of every box.");
+
+#define CELLS(what)                                                            \
+	{                                                                      \
+		"cells", CONF_LIST, CONF_NAME, CONF_RESTART, .dflt = "",       \
+		    .help = "Further cells " what ", by their names in cells " \
+			    "at the top level; each has an entry of this box " \
+			    "with guest = true in its own configuration."      \
+	}
 
 static const struct conf_row conf_table_http_rows[] = {
 	{ "listen", CONF_LIST, CONF_LISTEN, CONF_RESTART,
@@ -179,6 +191,7 @@ static const struct conf_row conf_table_http_rows[] = {
 	{ "keepalive", CONF_DURATION, CONF_ANY, CONF_RESTART, .dflt = "75s",
 	  .min = SEC(1), .max = HOUR(1),
 	  .help = "An idle connection is closed after this time." },
+	CELLS("whose accounts are served here as well"),
 };
 static TABLE(conf_table_http, "http", &conf_table_box,
     "HTTP front end: Kannel's sendsms and the JSON API.");
@@ -701,6 +714,20 @@ static TABLE(conf_table_filter, "filter", NULL,
     "Which messages a filter is asked about before they are accepted; all that "
     "match, in this order.");
 
+static const struct conf_row conf_table_cell_rows[] = {
+	{ "name", CONF_STR, CONF_NAME, CONF_RESTART, .required = true,
+	  .help = "Unique name, for the boxes that serve it as well." },
+	{ "bus", CONF_LIST, CONF_ANY, CONF_RESTART, .required = true,
+	  .help = "Where its bus is, a Unix socket or \"host:port\"; those of a "
+	      "pair are tried in turn." },
+	{ "certs", CONF_STR, CONF_ANY, CONF_RESTART,
+	  .help = "For a bus on TCP: folder with NAME.crt, NAME.key and ca.crt; "
+	      "without it that of the box, /etc/hopyard/certs." },
+};
+static TABLE(conf_table_cell, "cell", NULL,
+    "Other cells: buses with accounts and a store of their own, which boxes of "
+    "this file serve as well.");
+
 static const struct conf_row conf_table_root_rows[] = {
 	{ "node", CONF_STR, CONF_NAME, CONF_BUS, .dflt = "hop1",
 	  .help = "Name of this installation." },
@@ -713,6 +740,8 @@ static const struct conf_row conf_table_root_rows[] = {
 	  .help = "The message bus." },
 	{ "boxes", CONF_GROUPS, CONF_ANY, CONF_RESTART, .sub = &conf_table_box,
 	  .help = "The processes around the bus." },
+	{ "cells", CONF_GROUPS, CONF_ANY, CONF_RESTART, .sub = &conf_table_cell,
+	  .help = "Other cells, which boxes of this file serve as well." },
 	{ "accounts", CONF_GROUPS, .sub = &conf_table_account,
 	  .help = "Customers who may send messages." },
 	{ "routes", CONF_GROUPS, .sub = &conf_table_route,

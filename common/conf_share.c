@@ -168,6 +168,10 @@ conf_share(const struct conf *c, const struct conf_group *box, struct buf *out,
 	good =
 	    share_boxes(c, box, hook || strcmp(type, "store") == 0, out, err) &&
 	    good;
+	if (conf_has(box, "cells") && conf_list_len(box, "cells") > 0) {
+		v = conf_value(c->root, "cells", &row);
+		good = share_value(c->root, row, v, out, err) && good;
+	}
 	if (hook && conf_count(c, "inbound") > 0) {
 		v = conf_value(c->root, "inbound", &row);
 		good = share_value(c->root, row, v, out, err) && good;

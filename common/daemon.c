@@ -28,6 +28,7 @@
 #include "common/log.h"
 #include "common/remote.h"
 #include "common/stats.h"
+#include "common/xalloc.h"
 
 #define DAEMON_CONFIG     "/etc/hopyard/hopyard.cfg"
 #define DAEMON_DRAIN_MS   30000
@@ -281,13 +282,19 @@ daemon_find_group(const struct daemon *d, const struct conf *c,
 			buf_printf(err, "%s: box \"%s\" is not enabled\n",
 			    conf_where(g, "enabled"), name);
 			g = NULL;
+		} else if (conf_bool(g, "guest")) {
+			buf_printf(err,
+			    "%s: box \"%s\" is a guest; it is started with the "
+			    "configuration of its own cell\n",
+			    conf_where(g, "guest"), name);
+			g = NULL;
 		}
 		return g;
 	}
 	buf_init(&names);
 	for (i = 0; i < conf_count(c, "boxes"); i++) {
 		g = conf_item(c, "boxes", i);
-		if (!conf_bool(g, "enabled") ||
+		if (!conf_bool(g, "enabled") || conf_bool(g, "guest") ||
 		    !daemon_is_ours(d->box, conf_str(g, "type")))
 			continue;
 		buf_printf(
@@ -951,6 +958,50 @@ daemon_box_opts(struct daemon *d, const char *key, struct box_opts *opts)
 	    : strcmp(key, "connect") == 0
 	    ? conf_bus(d->conf)
 	    : conf_str(conf_section(d->conf, "bus"), key);
+}
+
+size_t
+daemon_cells(struct daemon *d)
+{
+	return conf_list_len(d->group, "cells");
+}
+
+static const struct conf_group *
+daemon_cell(const struct daemon *d, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < conf_count(d->conf, "cells"); i++)
+		if (strcmp(conf_str(conf_item(d->conf, "cells", i), "name"),
+			name) == 0)
+			break;
+	/* The configuration was checked. */
+	return conf_item(d->conf, "cells", i);
+}
+
+const struct conf_group *
+daemon_cell_opts(struct daemon *d, size_t i, struct box_opts *opts)
+{
+	const struct conf_group *g =
+	    daemon_cell(d, conf_list_str(d->group, "cells", i));
+	const char *certs = conf_str(g, "certs");
+	struct buf list;
+	size_t n;
+
+	buf_init(&list);
+	for (n = 0; n < conf_list_len(g, "bus"); n++)
+		buf_printf(&list, "%s%s", n > 0 ? "," : "",
+		    conf_list_str(g, "bus", n));
+	opts->name = d->name;
+	opts->type = d->type;
+	/* For the life of the process, beyond a reload. */
+	opts->address = xstrdup(buf_str(&list));
+	opts->certs = xstrdup(certs != NULL ? certs
+		: d->certs != NULL          ? d->certs
+					    : REMOTE_CERTS);
+	opts->cell = xstrdup(conf_str(g, "name"));
+	buf_fini(&list);
+	return g;
 }
 
 bool

@@ -78,6 +78,14 @@ bool daemon_draining(struct daemon *);
  * setting of the group `bus` that has the address on the bus's own host.
  */
 void daemon_box_opts(struct daemon *, const char *key, struct box_opts *);
+/*
+ * The cells that this box serves beside its own; and the options for the bus of
+ * one of them.  Only for a type that has the setting `cells`.  What the options
+ * point to is never freed; the group is the configuration's.
+ */
+size_t daemon_cells(struct daemon *);
+const struct conf_group *daemon_cell_opts(
+    struct daemon *, size_t i, struct box_opts *);
 /* Everything that start() began is there: tells the supervisor. */
 void daemon_ready(struct daemon *);
 /* As SIGTERM does: once, and harmless when it is under way. */

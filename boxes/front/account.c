@@ -7,6 +7,7 @@
 
 #include "common/box.h"
 #include "common/clock.h"
+#include "common/conf.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "common/queue.h"
@@ -20,6 +21,7 @@
 #define ACCOUNTS_ABSENT_MS 5000
 #define ACCOUNTS_TICK_MS   100
 #define ACCOUNT_KEY_MAX    128
+#define ACCOUNT_BIT(cell)  (1u << (cell))
 
 enum entry_state {
 	ENTRY_ASKING = 0, /* account is the old one, or there is none yet */
@@ -40,7 +42,14 @@ TAILQ_HEAD(waiter_list, waiter);
 struct entry {
 	struct accounts *owner;
 	enum entry_state state;
-	bool called; /* a Call is on its way */
+	/* In ASKING; bits of cells: */
+	unsigned called; /* a Call is on its way */
+	unsigned denied; /* it has said that it has no such account */
+	/* What the first of those that have it has said, while others that were
+	 * asked have not answered. */
+	Hopyard__V1__Account *found;
+	unsigned found_cell;
+	uint64_t found_ms;
 	struct account *account;
 	uint64_t until;
 	struct waiter_list waiters;
@@ -52,7 +61,8 @@ struct entry {
 TAILQ_HEAD(entry_list, entry);
 
 struct accounts {
-	struct box *box;
+	struct box *box[CONF_MAX_CELLS];
+	unsigned cells;
 	uv_timer_t timer; /* runs while somebody waits */
 	uint64_t wait_ms;
 	struct map by_key;
@@ -71,12 +81,13 @@ static void accounts_tick_cb(uv_timer_t *);
 /* ------------------------------------------------------------- account */
 
 static struct account *
-account_new(Hopyard__V1__Account *pb)
+account_new(Hopyard__V1__Account *pb, unsigned cell)
 {
 	struct account *a = xcalloc(1, sizeof(*a));
 	size_t i;
 
 	a->pb = pb;
+	a->cell = cell;
 	a->source = xcalloc(pb->n_source + 1, sizeof(*a->source));
 	for (i = 0; i < pb->n_source; i++) {
 		if (network_parse(pb->source[i], &a->source[a->source_count]))
@@ -158,6 +169,26 @@ account_callback_allowed(const struct account *a, struct bytes url)
 /* --------------------------------------------------------------- cache */
 
 static void
+entry_cancel(struct entry *e)
+{
+	struct accounts *as = e->owner;
+	unsigned i;
+
+	for (i = 0; i < as->cells && e->called != 0; i++)
+		if ((e->called & ACCOUNT_BIT(i)) != 0)
+			box_call_cancel(as->box[i], e);
+	e->called = 0;
+}
+
+static void
+entry_forget_found(struct entry *e)
+{
+	if (e->found != NULL)
+		hopyard__v1__account__free_unpacked(e->found, NULL);
+	e->found = NULL;
+}
+
+static void
 entry_unlink(struct entry *e)
 {
 	struct accounts *as = e->owner;
@@ -206,6 +237,7 @@ entry_enter_state(struct entry *e, enum entry_state next)
 {
 	entry_unlink(e);
 	e->state = next;
+	e->denied = 0;
 	entry_link(e);
 }
 
@@ -217,8 +249,8 @@ entry_free(struct entry *e)
 	assert(TAILQ_EMPTY(&e->waiters));
 	entry_unlink(e);
 	map_del(&as->by_key, e->key, e->key_len);
-	if (e->called)
-		box_call_cancel(as->box, e);
+	entry_cancel(e);
+	entry_forget_found(e);
 	account_free(e->account);
 	free(e);
 }
@@ -256,11 +288,15 @@ entry_tell(struct entry *e, enum account_answer answer)
 	}
 }
 
+/* The one that was found is it. */
 static void
-entry_on_account(struct entry *e, Hopyard__V1__Account *pb)
+entry_take_found(struct entry *e)
 {
-	struct account *old = e->account, *a = account_new(pb);
+	struct account *old = e->account;
+	struct account *a = account_new(e->found, e->found_cell);
+	const Hopyard__V1__Account *pb = e->found;
 
+	e->found = NULL;
 	/* A password that did not change need not be checked again. */
 	if (old != NULL && old->pb->has_password_hash &&
 	    pb->has_password_hash &&
@@ -274,46 +310,59 @@ entry_on_account(struct entry *e, Hopyard__V1__Account *pb)
 	}
 	account_free(old);
 	e->account = a;
+	entry_cancel(e);
 	entry_enter_state(e, ENTRY_KNOWN);
 	entry_tell(e, ACCOUNT_KNOWN);
+	accounts_trim(e->owner);
 }
 
+/* No cell has it. */
 static void
-entry_reply_cb(struct box *b UNUSED, const Hopyard__V1__Reply *reply, void *arg)
+entry_absent(struct entry *e)
 {
-	struct entry *e = arg;
-	struct accounts *as = e->owner;
-	Hopyard__V1__Account *pb;
-
-	e->called = false;
-	if (reply->code == 404) {
-		account_free(e->account);
-		e->account = NULL;
-		e->until = clock_mono_ms() + ACCOUNTS_ABSENT_MS;
-		entry_enter_state(e, ENTRY_ABSENT);
-		entry_tell(e, ACCOUNT_ABSENT);
-		accounts_trim(as);
-		return;
-	}
-	if (reply->code != 0 || !reply->has_body) {
-		/* Asked again by the timer or at the next use. */
-		log_debug("account.call", "code=%u error=%s", reply->code,
-		    reply->error != NULL ? reply->error : "");
-		return;
-	}
-	pb = hopyard__v1__account__unpack(
-	    NULL, reply->body.len, reply->body.data);
-	if (pb == NULL) {
-		log_error("account.reply", "reason=%s",
-		    "the bus sent an account that does not parse");
-		return;
-	}
-	entry_on_account(e, pb);
-	accounts_trim(as);
+	account_free(e->account);
+	e->account = NULL;
+	e->until = clock_mono_ms() + ACCOUNTS_ABSENT_MS;
+	entry_enter_state(e, ENTRY_ABSENT);
+	entry_tell(e, ACCOUNT_ABSENT);
+	accounts_trim(e->owner);
 }
 
+/* Nobody will say more for now. */
 static void
-entry_ask(struct entry *e)
+entry_unknown(struct entry *e)
+{
+	entry_enter_state(e, ENTRY_ASKING); /* from the start */
+	entry_tell(e, ACCOUNT_UNKNOWN);
+	if (TAILQ_EMPTY(&e->waiters))
+		entry_free(e);
+}
+
+/*
+ * A cell has spoken.  May free the entry.  One that is away is waited for, as
+ * long as there is room for those that wait: names that nobody has would fill
+ * it.
+ */
+static void
+entry_decide(struct entry *e)
+{
+	struct accounts *as = e->owner;
+
+	if (e->found != NULL) {
+		if (e->called == 0)
+			entry_take_found(e);
+	} else if (e->denied == ACCOUNT_BIT(as->cells) - 1) {
+		entry_absent(e);
+	} else if (e->denied != 0 && e->called == 0 &&
+	    as->asking_count > ACCOUNTS_ASKING / 2) {
+		entry_unknown(e);
+	}
+}
+
+static box_reply_cb entry_reply_cb;
+
+static void
+entry_call(struct entry *e, unsigned cell)
 {
 	struct accounts *as = e->owner;
 	Hopyard__V1__AccountQuery query = HOPYARD__V1__ACCOUNT_QUERY__INIT;
@@ -321,8 +370,6 @@ entry_ask(struct entry *e)
 	uint8_t body[ACCOUNT_KEY_MAX + 16];
 	char target[] = "bus", method[] = "account.get";
 
-	if (e->called || as->box == NULL || !box_ready(as->box))
-		return;
 	if (e->key[0] == ACCOUNT_BY_USERNAME) {
 		query.has_username = 1;
 		query.username.data = e->key + 1;
@@ -337,9 +384,68 @@ entry_ask(struct entry *e)
 	call.has_body = 1;
 	call.body.data = body;
 	call.body.len = hopyard__v1__account_query__pack(&query, body);
-	e->called = true;
+	e->called |= ACCOUNT_BIT(cell);
 	accounts_calls.value++;
-	box_call(as->box, &call, as->wait_ms, entry_reply_cb, e);
+	box_call(as->box[cell], &call, as->wait_ms, entry_reply_cb, e);
+}
+
+/* The cell that has it, or else all that are there and have not answered. */
+static void
+entry_ask(struct entry *e)
+{
+	struct accounts *as = e->owner;
+	unsigned i, bit;
+
+	for (i = 0; i < as->cells; i++) {
+		bit = ACCOUNT_BIT(i);
+		if (((e->called | e->denied) & bit) != 0 ||
+		    !box_ready(as->box[i]))
+			continue;
+		if (e->account == NULL || e->account->cell == i ||
+		    (e->denied & ACCOUNT_BIT(e->account->cell)) != 0)
+			entry_call(e, i);
+	}
+}
+
+static unsigned
+accounts_cell(const struct accounts *as, const struct box *box)
+{
+	unsigned i = 0;
+
+	while (as->box[i] != box)
+		i++;
+	return i;
+}
+
+static void
+entry_reply_cb(struct box *b, const Hopyard__V1__Reply *reply, void *arg)
+{
+	struct entry *e = arg;
+	unsigned cell = accounts_cell(e->owner, b);
+	Hopyard__V1__Account *pb;
+
+	e->called &= ~ACCOUNT_BIT(cell);
+	if (reply->code == 404) {
+		e->denied |= ACCOUNT_BIT(cell);
+		/* Where it was it is no more: perhaps another has it. */
+		entry_ask(e);
+	} else if (reply->code != 0 || !reply->has_body) {
+		/* Asked again by the timer or at the next use. */
+		log_debug("account.call", "code=%u error=%s", reply->code,
+		    reply->error != NULL ? reply->error : "");
+	} else if ((pb = hopyard__v1__account__unpack(
+			NULL, reply->body.len, reply->body.data)) == NULL) {
+		log_error("account.reply", "reason=%s",
+		    "the bus sent an account that does not parse");
+	} else if (e->found != NULL && e->found_cell < cell) {
+		hopyard__v1__account__free_unpacked(pb, NULL);
+	} else {
+		entry_forget_found(e);
+		e->found = pb;
+		e->found_cell = cell;
+		e->found_ms = clock_mono_ms();
+	}
+	entry_decide(e);
 }
 
 static struct entry *
@@ -362,7 +468,10 @@ accounts_peek(struct accounts *as, enum account_by by, struct bytes key,
 
 	if (e == NULL || e->account == NULL)
 		return false;
-	if (e->state != ENTRY_KNOWN && as->box != NULL && box_ready(as->box))
+	/* While its bus is away no message gets past us. */
+	if (e->state != ENTRY_KNOWN &&
+	    (box_ready(as->box[e->account->cell]) ||
+		(e->denied & ACCOUNT_BIT(e->account->cell)) != 0))
 		return false;
 	if (e->state != ENTRY_ASKING &&
 	    e != TAILQ_LAST(&as->known, entry_list)) {
@@ -454,7 +563,9 @@ accounts_tick_cb(uv_timer_t *timer)
 			w->cb(ACCOUNT_UNKNOWN, NULL, w->arg);
 			free(w);
 		}
-		if (TAILQ_EMPTY(&e->waiters))
+		if (e->found != NULL && now - e->found_ms >= ACCOUNTS_TICK_MS)
+			entry_take_found(e);
+		else if (TAILQ_EMPTY(&e->waiters))
 			entry_free(e);
 		else
 			entry_ask(e);
@@ -464,24 +575,31 @@ accounts_tick_cb(uv_timer_t *timer)
 }
 
 void
-accounts_changed(struct accounts *as)
+accounts_changed(struct accounts *as, const struct box *box)
 {
+	unsigned cell = accounts_cell(as, box);
 	struct entry *e, *next;
 
 	TAILQ_FOREACH(e, &as->known, link) {
-		if (e->state == ENTRY_KNOWN)
+		if (e->state == ENTRY_KNOWN && e->account->cell == cell)
 			e->state = ENTRY_STALE; /* the same list */
+	}
+	/* What it has denied it may have now, and what it had be another's. */
+	TAILQ_FOREACH(e, &as->asking, link) {
+		e->denied &= ~ACCOUNT_BIT(cell);
+		if (e->found != NULL && e->found_cell == cell)
+			entry_forget_found(e);
 	}
 	TAILQ_FOREACH_SAFE(e, &as->absent, link, next)
 		entry_free(e);
 }
 
 void
-accounts_ready(struct accounts *as)
+accounts_ready(struct accounts *as, const struct box *box)
 {
 	struct entry *e;
 
-	accounts_changed(as);
+	accounts_changed(as, box);
 	TAILQ_FOREACH(e, &as->asking, link)
 		entry_ask(e);
 }
@@ -503,9 +621,10 @@ accounts_new(uv_loop_t *loop, uint64_t wait_ms)
 }
 
 void
-accounts_set_box(struct accounts *as, struct box *box)
+accounts_add_box(struct accounts *as, struct box *box)
 {
-	as->box = box;
+	assert(as->cells < CONF_MAX_CELLS);
+	as->box[as->cells++] = box;
 }
 
 void
@@ -526,7 +645,7 @@ accounts_free_list(struct entry_list *list)
 
 	while ((e = TAILQ_FIRST(list)) != NULL) {
 		/* The box is gone, and its calls with it. */
-		e->called = false; /* NOLINT(clang-analyzer-unix.Malloc) */
+		e->called = 0; /* NOLINT(clang-analyzer-unix.Malloc) */
 		entry_free(e);
 	}
 }

@@ -8,7 +8,13 @@
  * next login waits for the new answer, so that a password or key that was taken
  * away opens nothing any more.  Only while the bus is away it is still served:
  * no message gets past us then.  "No such account" is believed for five
- * seconds.  At most 65,536 accounts and 4,096 absent names are kept; the least
+ * seconds.
+ *
+ * There may be several cells.  An account that is new here is asked for in all
+ * of them, and is taken from the first that has it, in the order of
+ * accounts_add_box(); from then on only that one is asked, until it has the
+ * account no more.  A cell that is away says nothing: what no other has is
+ * unknown then, and never absent.  At most 65,536 accounts and 4,096 absent names are kept; the least
  * recently used go first.
  *
  * A pointer to an account is valid until the next return to the loop.
@@ -35,6 +41,7 @@ struct account {
 	struct network *source; /* allowed client networks */
 	size_t source_count;
 	bool source_broken; /* one of them does not parse: nobody may */
+	unsigned cell; /* that has it: in the order of accounts_add_box() */
 	/* Digests of the credentials that were checked last (auth.c). */
 	uint8_t good[ACCOUNT_DIGEST], bad[ACCOUNT_DIGEST];
 	uint64_t good_until, bad_until; /* mono ms */
@@ -55,9 +62,10 @@ enum account_answer {
 /* account is NULL unless the answer is ACCOUNT_KNOWN. */
 typedef void account_cb(enum account_answer, struct account *, void *arg);
 
-/* box is borrowed.  wait_ms: how long a callback may have to wait. */
+/* wait_ms: how long a callback may have to wait. */
 struct accounts *accounts_new(uv_loop_t *, uint64_t wait_ms);
-void accounts_set_box(struct accounts *, struct box *);
+/* One more cell, CONF_MAX_CELLS at most; the box is borrowed. */
+void accounts_add_box(struct accounts *, struct box *);
 /* Calls what still waits, with ACCOUNT_UNKNOWN; frees after the loop. */
 void accounts_close(struct accounts *);
 void accounts_free(struct accounts *);
@@ -76,10 +84,10 @@ bool accounts_peek(
  * the account keeps its hash: it was in use until now.
  */
 void accounts_keep(struct accounts *, struct bytes username, uint64_t until_ms);
-/* Everything is stale: ACCOUNT_CHANGED, or a new connection to the bus. */
-void accounts_changed(struct accounts *);
-/* The bus is there: ask again for what is waited for. */
-void accounts_ready(struct accounts *);
+/* Everything of this cell is stale: ACCOUNT_CHANGED. */
+void accounts_changed(struct accounts *, const struct box *);
+/* Its bus is there: likewise, and what is waited for is asked for again. */
+void accounts_ready(struct accounts *, const struct box *);
 
 /* May a client of this address use the account? */
 bool account_source_allowed(const struct account *, const char *address);

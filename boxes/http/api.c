@@ -68,6 +68,7 @@ struct part {
 /* One POST /v1/messages from the moment that it is valid. */
 struct posting {
 	struct front *front;
+	const struct front_cell *cell; /* of the account */
 	struct http_request *request;
 	bool many;  /* asked for with "messages" */
 	bool keyed; /* has an Idempotency-Key */
@@ -334,7 +335,7 @@ posting_batch_cb(struct batch *b, void *arg)
 static void
 posting_submit(struct posting *p)
 {
-	struct batch *b = batch_new(p->front->submitter, p->count, 0);
+	struct batch *b = batch_new(p->cell->submitter, p->count, 0);
 	struct item item;
 	unsigned i;
 
@@ -371,7 +372,7 @@ posting_reply_stored(struct posting *p)
 		posting_free(p);
 		return;
 	}
-	b = batch_new(p->front->submitter, p->count, 0);
+	b = batch_new(p->cell->submitter, p->count, 0);
 	for (i = 0; i < p->count; i++) {
 		if (p->part[i].stored)
 			batch_refuse(b, SUBMIT_ACCEPTED, NULL);
@@ -405,18 +406,18 @@ posting_shown_cb(
 }
 
 static void
-store_call(struct front *f, const char *method, const char *account,
-    const struct buf *body, box_reply_cb *cb, void *arg)
+store_call(const struct posting *p, const char *method, const struct buf *body,
+    box_reply_cb *cb, void *arg)
 {
 	Hopyard__V1__Call call = HOPYARD__V1__CALL__INIT;
 
-	call.target = (char *)(uintptr_t)f->store;
+	call.target = (char *)(uintptr_t)p->front->store;
 	call.method = (char *)(uintptr_t)method;
 	call.has_body = 1;
 	call.body = pack_bytes(bytes_of(buf_data(body), buf_len(body)));
 	call.has_account = 1;
-	call.account = pack_bytes(bytes_str(account));
-	box_call(f->box, &call, API_CALL_MS, cb, arg);
+	call.account = pack_bytes(bytes_str(p->account));
+	box_call(p->cell->box, &call, API_CALL_MS, cb, arg);
 }
 
 /* A repeat of a request that is too old to be handed over again: what is
@@ -432,8 +433,7 @@ posting_show(struct posting *p)
 	json_open_object(&j, NULL);
 	json_uuid(&j, "id", p->part[p->shown].id);
 	json_close_object(&j);
-	store_call(
-	    p->front, "message.show", p->account, &body, posting_shown_cb, p);
+	store_call(p, "message.show", &body, posting_shown_cb, p);
 	buf_fini(&body);
 }
 
@@ -514,8 +514,7 @@ posting_claim(struct posting *p, struct bytes key)
 		json_uuid(&j, NULL, p->part[i].id);
 	json_close_array(&j);
 	json_close_object(&j);
-	store_call(
-	    p->front, "idem.claim", p->account, &body, posting_claimed_cb, p);
+	store_call(p, "idem.claim", &body, posting_claimed_cb, p);
 	buf_fini(&body);
 }
 
@@ -656,6 +655,7 @@ api_post(struct http_request *r, struct front *f, const struct account *a,
 	p = xcalloc(1, sizeof(*p) + count * sizeof(p->part[0]));
 	buf_init(&p->items);
 	p->front = f;
+	p->cell = front_cell(f, a);
 	p->request = r;
 	p->many = list != NULL;
 	problem_list_init(&l);
@@ -772,16 +772,16 @@ api_estimate(struct http_request *r, void *arg)
 /* ------------------------------------------------------- asking the store */
 
 static void
-api_ask(struct http_request *r, struct front *f, const char *method,
-    const char *account, const struct buf *body)
+api_ask(struct http_request *r, const struct front *f, const struct account *a,
+    const char *method, const struct buf *body)
 {
 	struct ask q = { .target = f->store,
 		.method = method,
-		.account = account,
+		.account = a->pb->id,
 		.body = body,
 		.timeout_ms = API_CALL_MS };
 
-	ask(r, f->box, &q);
+	ask(r, front_cell(f, a)->box, &q);
 }
 
 /* The parameters of a search, as message.find takes them. */
@@ -843,7 +843,7 @@ api_find_go(struct http_request *r, struct front *f, const struct account *a)
 	json_str(&j, "account", a->pb->id);
 	if (api_find_query(r, &j)) {
 		json_close_object(&j);
-		api_ask(r, f, "message.find", a->pb->id, &body);
+		api_ask(r, f, a, "message.find", &body);
 	}
 	buf_fini(&body);
 }
@@ -855,20 +855,20 @@ api_find(struct http_request *r, void *arg)
 }
 
 static void
-api_cancel(struct http_request *r, struct front *f, const char *account,
-    const char *id, const struct buf *body)
+api_cancel(struct http_request *r, const struct front *f,
+    const struct account *a, const char *id, const struct buf *body)
 {
 	char done[96];
 	struct ask q = { .target = "bus",
 		.method = "message.cancel",
-		.account = account,
+		.account = a->pb->id,
 		.body = body,
 		.instead = done,
 		.timeout_ms = API_CALL_MS };
 
 	snprintf(done, sizeof(done),
 	    "{\"id\":\"%s\",\"status\":\"canceled\"}\n", id);
-	ask(r, f->box, &q);
+	ask(r, front_cell(f, a)->box, &q);
 }
 
 static void
@@ -892,9 +892,9 @@ api_message_go(struct http_request *r, struct front *f, const struct account *a)
 	json_str(&j, "id", text);
 	json_close_object(&j);
 	if (http_method(r) == HTTP_DELETE)
-		api_cancel(r, f, a->pb->id, text, &body);
+		api_cancel(r, f, a, text, &body);
 	else
-		api_ask(r, f, "message.show", a->pb->id, &body);
+		api_ask(r, f, a, "message.show", &body);
 	buf_fini(&body);
 }
 

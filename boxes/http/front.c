@@ -2,6 +2,7 @@
 #include "boxes/http/front.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <llhttp.h>
@@ -19,6 +20,7 @@
 #include "common/conn.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/xalloc.h"
 
 #define FRONT_ACCOUNT_MS 1000  /* at least, to ask the bus for an account */
 #define FRONT_ITEMS      32768 /* in the hands of the bus */
@@ -46,6 +48,30 @@ static const struct http_route front_routes[] = {
 };
 #define FRONT_KANNEL_ROUTES 2
 
+/* ------------------------------------------------------------------ cells */
+
+static unsigned
+front_pending(const struct front *f)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < f->cells; i++)
+		n += submitter_pending(f->cell[i].submitter);
+	return n;
+}
+
+/* One that is away harms its own accounts only. */
+static bool
+front_any_ready(const struct front *f)
+{
+	unsigned i;
+
+	for (i = 0; i < f->cells; i++)
+		if (box_ready(f->cell[i].box))
+			return true;
+	return false;
+}
+
 /* ------------------------------------------------------------ small routes */
 
 static void
@@ -62,7 +88,7 @@ front_readyz(struct http_request *r, void *arg)
 
 	if (daemon_draining(f->daemon))
 		problem_reply(r, 503, "draining", "This front end stops.");
-	else if (!box_ready(f->box))
+	else if (!front_any_ready(f))
 		problem_reply(r, 503, "bus_away", "The bus is not connected.");
 	else
 		http_reply_text(
@@ -93,44 +119,42 @@ front_refuse(struct http_request *r, unsigned status, const char *text,
 static void
 front_ready_cb(struct box *box, const Hopyard__V1__Welcome *w, void *arg)
 {
-	struct front *f = arg;
+	struct front_cell *c = arg;
 
-	(void)box;
-	log_info("front.ready", "bus=%s version=%s waiting=%u",
+	log_info("front.ready", "bus=%s version=%s cell=%s waiting=%u",
 	    w->node != NULL ? w->node : "", w->version,
-	    submitter_pending(f->submitter));
+	    c->name != NULL ? c->name : "", submitter_pending(c->submitter));
 	/* Accounts may have changed while we were not told. */
-	accounts_ready(f->accounts);
-	submitter_on_ready(f->submitter);
+	accounts_ready(c->front->accounts, box);
+	submitter_on_ready(c->submitter);
 }
 
 static void
 front_acked_cb(struct box *box, uint64_t cookie, Hopyard__V1__Ack__Code code,
     const char *text, void *arg)
 {
-	struct front *f = arg;
+	struct front_cell *c = arg;
 
 	(void)box;
-	submitter_on_acked(f->submitter, cookie, code, text);
+	submitter_on_acked(c->submitter, cookie, code, text);
 }
 
 static void
 front_frame_cb(struct box *box, const struct frame *frame, void *arg)
 {
-	struct front *f = arg;
+	struct front_cell *c = arg;
 
-	(void)box;
 	if (frame->type == HOPYARD__V1__FRAME_TYPE__ACCOUNT_CHANGED)
-		accounts_changed(f->accounts);
+		accounts_changed(c->front->accounts, box);
 }
 
 static void
 front_writable_cb(struct box *box, void *arg)
 {
-	struct front *f = arg;
+	struct front_cell *c = arg;
 
 	(void)box;
-	submitter_on_ready(f->submitter);
+	submitter_on_ready(c->submitter);
 }
 
 static const struct box_ops front_box_ops = {
@@ -171,6 +195,37 @@ front_listen(struct front *f, const struct conf_group *g)
 	return 0;
 }
 
+static void
+front_open_cell(struct front *f, struct box_opts *opts)
+{
+	struct front_cell *c = &f->cell[f->cells++];
+
+	opts->max_items = FRONT_ITEMS;
+	c->front = f;
+	c->name = opts->cell;
+	c->submitter = submitter_new(f->loop, f->hold_ms);
+	c->box = box_new(f->loop, opts, &front_box_ops, c);
+	submitter_set_box(c->submitter, c->box);
+	accounts_add_box(f->accounts, c->box);
+}
+
+static void
+front_open_cells(struct front *f)
+{
+	size_t i, further = daemon_cells(f->daemon);
+	struct box_opts own = { 0 };
+
+	f->cell = xcalloc(1 + further, sizeof(*f->cell));
+	daemon_box_opts(f->daemon, "connect", &own);
+	front_open_cell(f, &own);
+	for (i = 0; i < further; i++) {
+		struct box_opts opts = { 0 };
+
+		(void)daemon_cell_opts(f->daemon, i, &opts);
+		front_open_cell(f, &opts);
+	}
+}
+
 int
 front_start(struct front *f, struct daemon *daemon)
 {
@@ -183,7 +238,6 @@ front_start(struct front *f, struct daemon *daemon)
 		.max_connections = (unsigned)conf_int(g, "max_connections"),
 		.keepalive_ms = conf_duration(g, "keepalive"),
 	};
-	struct box_opts box = { .max_items = FRONT_ITEMS };
 
 	f->daemon = daemon;
 	f->loop = daemon_loop(daemon);
@@ -198,12 +252,8 @@ front_start(struct front *f, struct daemon *daemon)
 	    f->hold_ms > FRONT_ACCOUNT_MS ? f->hold_ms : FRONT_ACCOUNT_MS);
 	f->auth =
 	    auth_new(f->loop, f->accounts, conf_duration(g, "auth_cache"));
-	f->submitter = submitter_new(f->loop, f->hold_ms);
 	f->server = server_new(f->loop, &server);
-	daemon_box_opts(daemon, "connect", &box);
-	f->box = box_new(f->loop, &box, &front_box_ops, f);
-	accounts_set_box(f->accounts, f->box);
-	submitter_set_box(f->submitter, f->box);
+	front_open_cells(f);
 	if (front_listen(f, g) != 0)
 		return -1;
 	daemon_ready(daemon);
@@ -222,7 +272,7 @@ void
 front_drain(struct front *f)
 {
 	log_info("front.drain", "connections=%u waiting=%u",
-	    server_connections(f->server), submitter_pending(f->submitter));
+	    server_connections(f->server), front_pending(f));
 	auth_drain(f->auth);
 	server_drain(f->server, front_drained_cb, f);
 }
@@ -230,16 +280,22 @@ front_drain(struct front *f)
 void
 front_fini(struct front *f)
 {
+	unsigned i;
+
 	if (f->server == NULL)
 		return;
 	server_close(f->server);
 	auth_close(f->auth);
 	accounts_close(f->accounts);
-	submitter_close(f->submitter);
-	box_close(f->box, NULL, NULL);
-	for (int i = 0; i < FRONT_LAST_TURNS; i++)
+	for (i = 0; i < f->cells; i++) {
+		submitter_close(f->cell[i].submitter);
+		box_close(f->cell[i].box, NULL, NULL);
+	}
+	for (i = 0; i < FRONT_LAST_TURNS; i++)
 		uv_run(f->loop, UV_RUN_NOWAIT);
-	submitter_free(f->submitter);
+	for (i = 0; i < f->cells; i++)
+		submitter_free(f->cell[i].submitter);
+	free(f->cell);
 	auth_free(f->auth);
 	accounts_free(f->accounts);
 	server_free(f->server);

@@ -886,7 +886,7 @@ sendsms_go(struct http_request *r, struct front *f, struct sms *s,
 	}
 
 	http_set_arg(r, f);
-	b = batch_new(f->submitter, s->receiver_count, 0);
+	b = batch_new(front_cell(f, a)->submitter, s->receiver_count, 0);
 	batch_bind(b);
 	for (i = 0; i < s->receiver_count; i++) {
 		if (i > 0)

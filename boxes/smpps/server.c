@@ -278,7 +278,7 @@ server_ready_cb(struct box *box, const Hopyard__V1__Welcome *w, void *arg)
 	s->granted_items = s->granted_bytes = 0;
 	server_grant(s);
 	/* Accounts may have changed while we were not told. */
-	accounts_ready(s->accounts);
+	accounts_ready(s->accounts, box);
 	server_check_all(s);
 	submitter_on_ready(s->submitter);
 	deliver_flush(s);
@@ -317,13 +317,13 @@ server_items_cb(
 }
 
 static void
-server_frame_cb(struct box *box UNUSED, const struct frame *f, void *arg)
+server_frame_cb(struct box *box, const struct frame *f, void *arg)
 {
 	struct server *s = arg;
 
 	if (f->type != HOPYARD__V1__FRAME_TYPE__ACCOUNT_CHANGED)
 		return;
-	accounts_changed(s->accounts);
+	accounts_changed(s->accounts, box);
 	server_check_all(s);
 }
 
@@ -603,7 +603,7 @@ server_start(struct server *s, struct daemon *daemon)
 	s->submitter = submitter_new(s->loop, s->hold_ms);
 	daemon_box_opts(daemon, "connect", &box);
 	s->box = box_new(s->loop, &box, &server_box_ops, s);
-	accounts_set_box(s->accounts, s->box);
+	accounts_add_box(s->accounts, s->box);
 	submitter_set_box(s->submitter, s->box);
 	uv_timer_init(s->loop, &s->tick);
 	uv_timer_init(s->loop, &s->pace);

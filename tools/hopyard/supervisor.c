@@ -77,6 +77,14 @@ program_of(const char *type)
 	return strcmp(type, "admin") == 0 ? "http" : type;
 }
 
+/* The boxes of others only come in. */
+static bool
+supervisor_starts(const struct conf_group *box)
+{
+	return conf_bool(box, "enabled") && !conf_bool(box, "remote") &&
+	    !conf_bool(box, "guest");
+}
+
 const char *
 supervisor_name(const struct conf *conf, const struct conf_group *box)
 {
@@ -87,7 +95,7 @@ supervisor_name(const struct conf *conf, const struct conf_group *box)
 	for (size_t i = 0; box != NULL && i < conf_count(conf, "boxes"); i++) {
 		const struct conf_group *g = conf_item(conf, "boxes", i);
 
-		same += conf_bool(g, "enabled") && !conf_bool(g, "remote") &&
+		same += supervisor_starts(g) &&
 		    strcmp(conf_str(g, "type"), type) == 0;
 	}
 	if (box != NULL && (same > 1 || conf_str(box, "exec") != NULL))
@@ -352,8 +360,7 @@ supervisor_add_conf(
 	for (size_t i = 0; i < conf_count(conf, "boxes"); i++) {
 		const struct conf_group *g = conf_item(conf, "boxes", i);
 
-		if (conf_bool(g, "enabled") && !conf_bool(g, "remote") &&
-		    !add_box(s, conf, g, err, len))
+		if (supervisor_starts(g) && !add_box(s, conf, g, err, len))
 			return false;
 	}
 	return true;

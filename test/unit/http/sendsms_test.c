@@ -57,6 +57,7 @@ static struct {
 	char username[64], password[64], key[64];
 } play;
 
+static struct front_cell cell;
 static struct front front;
 
 unsigned
@@ -310,6 +311,8 @@ set_up(void **state)
 		play.result[i] = SUBMIT_ACCEPTED;
 	memset(&front, 0, sizeof(front));
 	front.kannel = true;
+	front.cell = &cell;
+	front.cells = 1;
 	return 0;
 }
 
