@@ -97,6 +97,7 @@ TAILQ_HEAD(box_asks, box_ask);
 
 bool (*box_reload)(struct buf *);
 void (*box_config)(const struct buf *);
+bool (*box_restart)(struct buf *);
 uint64_t box_config_hash;
 
 struct box {
@@ -1272,6 +1273,19 @@ box_answer_reload(struct box *b, uint64_t correlation)
 	buf_fini(&lines);
 }
 
+static void
+box_answer_restart(struct box *b, uint64_t correlation)
+{
+	struct buf why;
+
+	buf_init(&why);
+	if (box_restart(&why))
+		box_reply(b, correlation, 0, NULL, "{\"ok\":true}", 11, false);
+	else
+		box_reply(b, correlation, 409, buf_str(&why), NULL, 0, false);
+	buf_fini(&why);
+}
+
 /* True when the method is one of those that every box has. */
 static bool
 box_answer_common(
@@ -1290,6 +1304,10 @@ box_answer_common(
 		stats_json(&j, NULL);
 	} else if (strcmp(call->method, "reload") == 0 && box_reload != NULL) {
 		box_answer_reload(b, correlation);
+		return true;
+	} else if (strcmp(call->method, "restart") == 0 &&
+	    box_restart != NULL) {
+		box_answer_restart(b, correlation);
 		return true;
 	} else {
 		return false;

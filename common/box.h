@@ -150,16 +150,20 @@ void box_reply(struct box *, uint64_t correlation, unsigned code,
 
 /*
  * Methods that are answered here, before ops->call: "stats" (JSON),
- * "prometheus" (text), "ping" (JSON), and "reload" where box_reload is set.
+ * "prometheus" (text), "ping" (JSON), "reload" and "restart" where box_reload
+ * and box_restart are set.
  */
 
 /*
  * Load the configuration again; true with what has changed, or false with the
- * complaints.  daemon_run() sets this and the two that follow.
+ * complaints.  daemon_run() sets this and those that follow.
  */
 extern bool (*box_reload)(struct buf *lines);
 /* Another configuration has come from the bus. */
 extern void (*box_config)(const struct buf *text);
+/* End in good order, soon after this returns, to be started again; or false
+ * with why not. */
+extern bool (*box_restart)(struct buf *why);
 /* conf_hash() of the one in force, for the bus to know; 0: none. */
 extern uint64_t box_config_hash;
 

@@ -160,15 +160,19 @@ struct listener;
 typedef void listener_cb(struct listener *, struct conn *, void *arg);
 
 /*
- * Same address texts.  For a Unix path a stale socket is removed (under
- * flock) and `mode` is set; a path over 107 bytes is UV_ENAMETOOLONG.
- * Accepts are paused with `max` connections open (0 = no limit of its own)
- * and, for a while, when descriptors run out.
+ * Same address texts.  A socket for this address that the process was started
+ * with is used (inherited.h); else it is made here.  For a Unix path a stale
+ * socket is removed (under flock) and `mode` is set; a path over 107 bytes is
+ * UV_ENAMETOOLONG.  Accepts are paused with `max` connections open (0 = no limit
+ * of its own) and, for a while, when descriptors run out.
  * Returns 0 or UV_E*; on UV_EADDRINUSE listener_who() helps.
  */
 int listener_open(uv_loop_t *, const char *address, mode_t mode, unsigned max,
     const struct conn_opts *, listener_cb *, void *arg,
     struct listener **) WARN_UNUSED;
+/* Such a socket for another process to accept from, also one that this process
+ * was started with: TCP only, listening, closed on exec; or UV_E*. */
+int listener_socket(const char *address) WARN_UNUSED;
 /* For connections that are accepted from now on; takes a reference.  Only for
  * a listener that was opened with TLS. */
 void listener_set_tls(struct listener *, struct tls_config *);

@@ -25,6 +25,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/conf.h"
+#include "common/inherited.h"
 #include "common/log.h"
 #include "common/remote.h"
 #include "common/stats.h"
@@ -80,6 +81,7 @@ struct daemon {
 	uv_prepare_t prepare;
 	uv_idle_t idle;
 	uv_timer_t drain_timer;
+	uv_timer_t restart_timer;
 	uv_signal_t sigterm, sigint, sighup;
 };
 
@@ -741,7 +743,8 @@ daemon_open_loop(struct daemon *d)
 	uv_unref((uv_handle_t *)&d->prepare);
 	uv_idle_init(&d->loop, &d->idle);
 	uv_timer_init(&d->loop, &d->drain_timer);
-	d->drain_timer.data = d;
+	uv_timer_init(&d->loop, &d->restart_timer);
+	d->drain_timer.data = d->restart_timer.data = d;
 	for (i = 0; i < ARRAY_LEN(signals); i++) {
 		/* Ctrl-C reaches the whole group: there the supervisor says
 		 * when to stop. */
@@ -758,6 +761,36 @@ daemon_open_loop(struct daemon *d)
 		signals[i].handle->data = d;
 	}
 	return 0;
+}
+
+/* ---------------------------------------------------- sockets handed to us */
+
+static bool
+daemon_inherit(const struct daemon *d)
+{
+	struct buf why;
+	bool good;
+
+	buf_init(&why);
+	good = inherited_begin(&why);
+	if (!good)
+		fprintf(stderr, "%s: %s", d->box->program, buf_str(&why));
+	buf_fini(&why);
+	return good;
+}
+
+/* A socket that nobody here listens on: its clients would wait for ever. */
+static int
+daemon_check_inherited(void)
+{
+	struct buf why;
+	bool good;
+
+	buf_init(&why);
+	good = inherited_all_taken(&why);
+	daemon_log_lines(true, "daemon.sockets", &why);
+	buf_fini(&why);
+	return good ? 0 : -1;
 }
 
 /* --------------------------------------------------------------- threads */
@@ -831,6 +864,12 @@ daemon_exec(struct daemon *d)
 }
 
 static bool
+daemon_restart_asked(struct buf *why)
+{
+	return daemon_restart(&the_daemon, why);
+}
+
+static bool
 daemon_reload_asked(struct buf *lines)
 {
 	return daemon_reload(&the_daemon, lines);
@@ -849,6 +888,8 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 	buf_init(&d->last_lines);
 	d->last_good = true;
 	code = daemon_options(d, argc, argv);
+	if (code < 0 && !daemon_inherit(d))
+		code = 2;
 	if (d->file == NULL)
 		d->file = getenv("HOPYARD_CONFIG");
 	if (d->file == NULL)
@@ -898,7 +939,10 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 	    hopyard_version, box->program, d->type, (int)getpid(), d->file,
 	    conf_hash(d->conf));
 	box_reload = daemon_reload_asked;
+	box_restart = daemon_restart_asked;
 	rc = box->start(d, arg);
+	if (rc == 0)
+		rc = daemon_check_inherited();
 	if (rc == 0 && d->state == DAEMON_STARTING)
 		daemon_enter_state(d, DAEMON_RUNNING);
 	if (rc == 0) {
@@ -1015,6 +1059,28 @@ daemon_drain(struct daemon *d)
 {
 	if (!daemon_draining(d))
 		daemon_enter_state(d, DAEMON_DRAINING);
+}
+
+static void
+daemon_restart_cb(uv_timer_t *t)
+{
+	daemon_drain(t->data);
+}
+
+bool
+daemon_restart(struct daemon *d, struct buf *why)
+{
+	/* INVOCATION_ID: systemd.exec(5). */
+	if (!d->supervised && getenv("INVOCATION_ID") == NULL) {
+		buf_printf(why,
+		    "neither hopyard(1) nor systemd has started it, so that "
+		    "nobody would start it again");
+		return false;
+	}
+	log_info("daemon.restart", "what=%s", "asked for by an operator");
+	/* The answer leaves first. */
+	uv_timer_start(&d->restart_timer, daemon_restart_cb, 1, 0);
+	return true;
 }
 
 void

@@ -20,8 +20,8 @@
  *
  * Environment: HOPYARD_CONFIG, HOPYARD_NAME (for -c and -n, as hopyard(1) sets
  * them for a box of any type), HOPYARD_SUPERVISED=PID (of the supervisor: the box ends with it,
- * and leaves Ctrl-C to it), NOTIFY_SOCKET (as systemd sets it), HOPYARD_CORE=1
- * (may leave a core file).
+ * and leaves Ctrl-C to it), NOTIFY_SOCKET, LISTEN_PID and LISTEN_FDS (as
+ * systemd sets them), HOPYARD_CORE=1 (may leave a core file).
  * Exit codes: 0 ended as asked, 1 failed, 2 usage or configuration.
  */
 #ifndef COMMON_DAEMON_H
@@ -90,6 +90,9 @@ const struct conf_group *daemon_cell_opts(
 void daemon_ready(struct daemon *);
 /* As SIGTERM does: once, and harmless when it is under way. */
 void daemon_drain(struct daemon *);
+/* The same soon, for somebody to start it again; false with why not: it was
+ * started by nobody who does. */
+bool daemon_restart(struct daemon *, struct buf *why) WARN_UNUSED;
 /* End the loop after a last turn that writes what is waiting. */
 void daemon_stop(struct daemon *, int code);
 /* The same with code 0, and then the program starts anew, in this process: it

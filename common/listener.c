@@ -33,6 +33,7 @@
 #include "common/accept.h"
 #include "common/address.h"
 #include "common/conn.h"
+#include "common/inherited.h"
 #include "common/log.h"
 #include "common/network.h"
 #include "common/queue.h"
@@ -67,7 +68,8 @@ struct listener {
 	uv_timer_t timer;
 	enum listener_state state; /* written only by listener_enter_state() */
 	int fd;
-	int lock; /* -1 for TCP */
+	int lock;       /* -1 for TCP, and when it was inherited */
+	bool inherited; /* others have it as well, and its path is theirs */
 	struct address address;
 	char *text;              /* as bound */
 	struct conn_opts opts;   /* without what it only borrows */
@@ -135,7 +137,7 @@ listener_enter_state(struct listener *l, enum listener_state next)
 	case LISTENER_CLOSED:
 		uv_close((uv_handle_t *)&l->poll, listener_close_cb);
 		uv_close((uv_handle_t *)&l->timer, listener_close_cb);
-		if (l->address.kind == ADDRESS_UNIX)
+		if (l->address.kind == ADDRESS_UNIX && !l->inherited)
 			unlink(l->address.path);
 		close(l->fd);
 		if (l->lock >= 0)
@@ -471,20 +473,20 @@ listener_name_tcp(struct listener *l)
 
 /* Looks a name up in this thread: listeners are opened at the start. */
 static int
-listener_bind_tcp(struct listener *l)
+listener_bind_tcp(const struct address *address)
 {
 	const struct addrinfo hints = {
 		.ai_family = AF_UNSPEC,
 		.ai_socktype = SOCK_STREAM,
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
 	};
-	const char *host = l->address.host[0] != '\0' ? l->address.host : NULL;
+	const char *host = address->host[0] != '\0' ? address->host : NULL;
 	const int families[] = { AF_INET6, AF_INET };
 	struct addrinfo *list, *ai;
 	int rc = UV_EADDRNOTAVAIL;
 	size_t i;
 
-	if (getaddrinfo(host, l->address.port, &hints, &list) != 0)
+	if (getaddrinfo(host, address->port, &hints, &list) != 0)
 		return UV_EADDRNOTAVAIL;
 	if (host != NULL)
 		rc = listener_bind_one(list);
@@ -494,14 +496,44 @@ listener_bind_tcp(struct listener *l)
 			if (ai->ai_family == families[i])
 				rc = listener_bind_one(ai);
 	freeaddrinfo(list);
-	if (rc < 0)
+	return rc;
+}
+
+int
+listener_socket(const char *address)
+{
+	struct address a;
+	int rc = address_parse(&a, address);
+
+	if (rc != 0)
 		return rc;
-	l->fd = rc;
-	listener_name_tcp(l);
-	return 0;
+	if (a.kind != ADDRESS_TCP)
+		return UV_EAFNOSUPPORT;
+	rc = inherited_take(&a);
+	return rc >= 0 ? rc : listener_bind_tcp(&a);
 }
 
 /* ------------------------------------------------------------------------ */
+
+static int
+listener_bind(struct listener *l, mode_t mode)
+{
+	l->fd = inherited_take(&l->address);
+	l->inherited = l->fd >= 0;
+	if (l->address.kind == ADDRESS_UNIX && !l->inherited)
+		return listener_bind_unix(l, mode);
+	if (!l->inherited)
+		l->fd = listener_bind_tcp(&l->address);
+	if (l->fd < 0)
+		return l->fd;
+	if (l->address.kind == ADDRESS_UNIX)
+		l->text = xstrdup(l->address.path);
+	else
+		listener_name_tcp(l);
+	if (l->inherited)
+		log_info("listener.inherited", "address=%s", l->text);
+	return 0;
+}
 
 static void
 listener_set_options(struct listener *l, const struct conn_opts *opts)
@@ -544,10 +576,7 @@ listener_open(uv_loop_t *loop, const char *address, mode_t mode, unsigned max,
 	rc = address_parse(&l->address, address);
 	if (rc != 0)
 		goto fail;
-	if (l->address.kind == ADDRESS_UNIX)
-		rc = listener_bind_unix(l, mode);
-	else
-		rc = listener_bind_tcp(l);
+	rc = listener_bind(l, mode);
 	if (rc != 0)
 		goto fail;
 	l->loop = loop;

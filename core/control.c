@@ -771,6 +771,19 @@ on_reload(struct control *c)
 }
 
 static void
+on_restart(struct control *c)
+{
+	struct buf why;
+
+	buf_init(&why);
+	if (daemon_restart(c->b->daemon, &why))
+		reply_ok(c);
+	else
+		fail(c, 409, buf_str(&why));
+	buf_fini(&why);
+}
+
+static void
 on_link_set(struct control *c)
 {
 	const char *name = arg_str(c, "link"), *state = arg_str(c, "state");
@@ -1365,6 +1378,7 @@ static const struct {
 	{ "config.show", on_config_show, "C", true },
 	{ "config.diff", on_config_diff, "C", true },
 	{ "reload", on_reload, "C", true },
+	{ "restart", on_restart, "C", true },
 	{ "link.set", on_link_set, "C", true },
 	{ "queue.hold", on_queue_hold, "C", true },
 	{ "queue.release", on_queue_release, "C", true },

@@ -94,7 +94,7 @@ def test_help():
     assert r.code == 0 and r.err == ""
     commands = [l.strip() for l in r.lines if l.startswith("  ")]
     nouns = ("status boxes links queues routes accounts messages trace send "
-             "tap config reload password key version").split()
+             "tap config reload restart password key version").split()
     for noun in nouns:
         assert any(c.startswith(noun) for c in commands), noun
         h = run_hopctl(noun, "--help")

@@ -8,6 +8,7 @@
 #include "tools/hopctl/config.h"
 #include "tools/hopctl/message.h"
 #include "tools/hopctl/request.h"
+#include "tools/hopctl/restart.h"
 #include "tools/hopctl/secret.h"
 #include "tools/hopctl/session.h"
 #include "tools/hopctl/tap.h"
@@ -152,6 +153,12 @@ const struct command commands[] = {
 	  "changes nothing.  Says\nwhat has changed, and what takes a "
 	  "restart.",
 	  { OPTION_BUS_ONLY, OPTIONS } },
+
+	{ "restart", NULL, "BOX...", 1, -1, restart,
+	  "end boxes in good order and wait until they are back",
+	  "One after the other, for an upgrade.  \"bus\" is the bus.  Each "
+	  "answers what is under\nway; systemd or hopyard(1) starts it again.  "
+	  "One that does not come back ends it.", NONE },
 
 	{ "certs", "init", "", 0, 0, certs_init,
 	  "a new certificate authority, for boxes on other hosts",

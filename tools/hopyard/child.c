@@ -11,13 +11,18 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "common/attr.h"
 #include "common/clock.h"
+#include "common/inherited.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 
 #define WAIT_MIN 20
 #define WAIT_MAX 30000
 #define GROWN_UP 10000
+#define OF_AGE   1000 /* to end well */
+
+#define CHILD_SOCKETS INHERITED_MAX
 
 enum child_state {
 	CHILD_IDLE = 0, /* never started */
@@ -172,9 +177,22 @@ is_named(const char *entry, const char *other)
 	return strncmp(entry, other, n) == 0 && entry[n] == '=';
 }
 
+/* What systemd, or another supervisor, means for us alone. */
+static bool
+is_ours_alone(const char *entry)
+{
+	static const char *const names[] = { "HOPYARD_SUPERVISED",
+		"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (is_named(entry, names[i]))
+			return true;
+	return false;
+}
+
 /* Ours, but for what the child's own list sets. */
 static char **
-child_env(struct child *c)
+child_env(struct child *c, size_t sockets)
 {
 	size_t n = 0, extra = 0, k = 0, i, j;
 	char **env, **own = c->opts.env;
@@ -183,14 +201,14 @@ child_env(struct child *c)
 		n++;
 	while (own != NULL && own[extra] != NULL)
 		extra++;
-	env = xcalloc(n + extra + 2, sizeof(*env));
+	env = xcalloc(n + extra + 3, sizeof(*env));
 	env[k++] = xasprintf("HOPYARD_SUPERVISED=%d", (int)getpid());
+	if (sockets > 0) /* child_exec() adds LISTEN_PID */
+		env[k++] = xasprintf("LISTEN_FDS=%zu", sockets);
 	for (i = 0; i < extra; i++)
 		env[k++] = xstrdup(own[i]);
 	for (i = 0; i < n; i++) {
-		/* A readiness socket of systemd is meant for us alone. */
-		if (is_named(environ[i], "HOPYARD_SUPERVISED") ||
-		    is_named(environ[i], "NOTIFY_SOCKET"))
+		if (is_ours_alone(environ[i]))
 			continue;
 		for (j = 0; j < extra && !is_named(environ[i], own[j]); j++)
 			continue;
@@ -212,11 +230,12 @@ void
 child_start(struct child *c)
 {
 	uv_process_options_t o = { 0 };
-	uv_stdio_container_t io[3] = { { 0 } };
+	uv_stdio_container_t io[3 + CHILD_SOCKETS] = { { 0 } };
 	/* Also when a build has put another file in our place. */
 	char self[] = "/proc/self/exe", sig[16];
 	char **argv, **env;
-	size_t n = 0;
+	const int *fds = NULL;
+	size_t n = 0, sockets = 0;
 	int rc;
 
 	assert(c->state == CHILD_IDLE || c->state == CHILD_WAITING);
@@ -229,17 +248,24 @@ child_start(struct child *c)
 	argv[2] = sig;
 	for (size_t i = 0; i < n; i++)
 		argv[3 + i] = c->argv[i];
-	env = child_env(c);
+	if (c->opts.sockets != NULL)
+		sockets = c->opts.sockets(c, &fds, c->opts.arg);
+	assert(sockets <= CHILD_SOCKETS);
+	env = child_env(c, sockets);
 	open_log(c);
 	io[0].flags = UV_IGNORE;
 	io[1].flags = io[2].flags = UV_INHERIT_FD;
 	io[1].data.fd = io[2].data.fd = c->log_fd >= 0 ? c->log_fd : 2;
+	for (size_t i = 0; i < sockets; i++) {
+		io[3 + i].flags = UV_INHERIT_FD;
+		io[3 + i].data.fd = fds[i];
+	}
 	o.file = self;
 	o.args = argv;
 	o.env = env;
 	o.flags = UV_PROCESS_DETACHED;
 	o.stdio = io;
-	o.stdio_count = 3;
+	o.stdio_count = 3 + (int)sockets;
 	o.exit_cb = ended_cb;
 	c->process.data = c;
 	rc = uv_spawn(c->loop, &c->process, &o);
@@ -261,15 +287,23 @@ child_start(struct child *c)
 	write_pid(c);
 }
 
+/* As asked, by an operator who wants it started again. */
+static bool
+child_ended_well(const struct child *c)
+{
+	return c->status == 0 && c->signal == 0;
+}
+
 static void
 process_closed_cb(uv_handle_t *h)
 {
 	struct child *c = h->data;
+	uint64_t lived = clock_mono_ms() - c->started;
 
 	if (c->state == CHILD_STOPPING || c->opts.once) {
 		c->state = CHILD_STOPPED;
 	} else {
-		if (clock_mono_ms() - c->started > GROWN_UP)
+		if (lived > GROWN_UP || (lived > OF_AGE && child_ended_well(c)))
 			c->wait = WAIT_MIN;
 		again(c);
 	}
@@ -404,7 +438,13 @@ int
 child_exec(int stop_signal, char **argv)
 {
 	const char *parent = getenv("HOPYARD_SUPERVISED");
+	char pid[16];
 
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	if (getenv("LISTEN_FDS") != NULL && setenv("LISTEN_PID", pid, 1) != 0) {
+		fprintf(stderr, "hopyard: %s\n", strerror(errno));
+		return 1;
+	}
 	/* It may be gone before it could be asked for. */
 	if (prctl(PR_SET_PDEATHSIG, stop_signal) != 0 || parent == NULL ||
 	    getppid() != (pid_t)strtol(parent, NULL, 10)) {

@@ -3,8 +3,8 @@
  * child.h - one process that hopyard starts and keeps running.
  *
  * Owned by the supervisor.  A child that ends unasked is started again after
- * 20 ms, doubling to 30 s while it keeps dying young; a life of ten seconds
- * sets the wait back.  It writes straight into its log file, so that nothing
+ * 20 ms, doubling to 30 s while it keeps dying young; a life of ten seconds, or
+ * of one that ended with 0, sets the wait back.  It writes straight into its log file, so that nothing
  * of ours can hold it up.  It runs in a session of its own, so that Ctrl-C
  * reaches only us, and dies with us.
  */
@@ -30,6 +30,9 @@ struct child_opts {
 	unsigned phase;       /* children are stopped in order of phase */
 	bool once;            /* not started again */
 	bool deaf;            /* knows nothing of SIGHUP */
+	/* Listening sockets for it (inherited.h), NULL: none; asked for before
+	 * each start, and borrowed for it. */
+	size_t (*sockets)(struct child *, const int **fds, void *arg);
 	/* It has ended; child_stopped() says whether for good. */
 	void (*ended)(struct child *, int status, int signal, void *arg);
 	void *arg;
@@ -56,7 +59,8 @@ unsigned child_restarts(const struct child *);
 const char *child_last_line(const struct child *, char *dst, size_t);
 
 /* Run in the child by the hidden subcommand "child": dies with the parent,
- * then becomes argv.  Returns only on failure. */
+ * takes what sockets it was given in its own name, then becomes argv.  Returns
+ * only on failure. */
 int child_exec(int stop_signal, char **argv);
 
 #endif

@@ -16,6 +16,7 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/conf.h"
+#include "common/inherited.h"
 #include "common/log.h"
 #include "common/remote.h"
 #include "common/xalloc.h"
@@ -100,6 +101,9 @@ died_cb(struct child *c, int status, int sig, void *arg)
 	if (sig != 0)
 		log_warn("run.died", "box=%s signal=%d restarts=%u",
 		    child_name(c), sig, child_restarts(c));
+	else if (status == 0)
+		log_info("run.ended", "box=%s restarts=%u", child_name(c),
+		    child_restarts(c));
 	else
 		log_warn("run.died", "box=%s code=%d restarts=%u",
 		    child_name(c), status, child_restarts(c));
@@ -211,6 +215,7 @@ run_main(int argc, char **argv)
 	struct run *r = &run;
 	const char *file;
 	struct conf *conf;
+	struct buf why;
 	char err[1024];
 	int code;
 
@@ -223,6 +228,11 @@ run_main(int argc, char **argv)
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)unsetenv("HOPYARD_SUPERVISED");
+	buf_init(&why);
+	if (!inherited_begin(&why)) {
+		(void)fprintf(stderr, "hopyard: %s", buf_str(&why));
+		return 2;
+	}
 	conf = load(file);
 	if (conf == NULL)
 		return 2;
@@ -240,6 +250,11 @@ run_main(int argc, char **argv)
 		return 1;
 	}
 	conf_free(conf);
+	if (!inherited_all_taken(&why)) {
+		(void)fprintf(stderr, "hopyard: %s", buf_str(&why));
+		return 2;
+	}
+	buf_fini(&why);
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
 		uv_signal_init(&r->loop, &r->signal[i]);
 		r->signal[i].data = r;

@@ -13,6 +13,7 @@
 #include "common/attr.h"
 #include "common/conf.h"
 #include "common/xalloc.h"
+#include "tools/hopyard/sockets.h"
 
 #define LIMIT_MS 12000
 
@@ -281,6 +282,10 @@ supervisor_stop(struct supervisor *s)
 	if (s->stopping)
 		return;
 	s->stopping = true;
+	/* The boxes serve who has connected; nobody comes after them. */
+	for (size_t i = 0; i < s->count; i++)
+		if (s->sockets[i] != NULL)
+			sockets_close(s->sockets[i]);
 	next_phase(s);
 	if (s->phase < PHASE_COUNT)
 		stop_phase(s);
@@ -329,11 +334,26 @@ supervisor_add(struct supervisor *s, const struct child_opts *opts)
 	return s->child[s->count - 1];
 }
 
+static size_t
+give_sockets(struct child *c, const int **fds, void *arg)
+{
+	struct supervisor *s = arg;
+	size_t i = 0;
+
+	while (s->child[i] != c)
+		i++;
+	/* They have just been opened for the first start. */
+	if (!child_idle(c))
+		sockets_refresh(s->sockets[i]);
+	return sockets_get(s->sockets[i], fds);
+}
+
 static bool
 add_box(struct supervisor *s, const struct conf *conf,
     const struct conf_group *box, char *err, size_t len)
 {
 	struct child_opts o = { .phase = PHASE_BUS };
+	struct sockets *sockets;
 
 	o.name = supervisor_name(conf, box);
 	o.env = supervisor_env(conf, box);
@@ -344,10 +364,15 @@ add_box(struct supervisor *s, const struct conf *conf,
 		o.phase = phase_of(conf_str(box, "type"));
 	/* SIGHUP ends a program that does not expect it. */
 	o.deaf = box != NULL && conf_str(box, "exec") != NULL;
+	sockets = sockets_new(conf, box);
+	if (sockets != NULL)
+		o.sockets = give_sockets;
 	if (supervisor_add(s, &o) == NULL) {
+		sockets_free(sockets);
 		snprintf(err, len, "more than %d boxes", SUPERVISOR_MAX);
 		return false;
 	}
+	s->sockets[s->count - 1] = sockets;
 	return true;
 }
 
@@ -394,8 +419,10 @@ supervisor_reload(struct supervisor *s)
 void
 supervisor_fini(struct supervisor *s)
 {
-	for (size_t i = 0; i < s->count; i++)
+	for (size_t i = 0; i < s->count; i++) {
 		child_free(s->child[i]);
+		sockets_free(s->sockets[i]);
+	}
 	s->count = 0;
 	uv_close((uv_handle_t *)&s->deadline, NULL);
 }

@@ -15,6 +15,7 @@
 
 struct conf;
 struct conf_group;
+struct sockets;
 
 /* Children are stopped phase by phase. */
 enum {
@@ -31,6 +32,7 @@ enum {
 struct supervisor {
 	uv_loop_t *loop;
 	struct child *child[SUPERVISOR_MAX];
+	struct sockets *sockets[SUPERVISOR_MAX]; /* of the same; NULL: none */
 	size_t count;
 	bool stopping;
 	unsigned phase;    /* that is being stopped */
