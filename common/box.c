@@ -447,6 +447,17 @@ box_drop(struct box *b, const char *reason, const char *detail)
 		b->ops->lost(b, b->arg);
 }
 
+/* Another address is the better choice. */
+static void
+box_leave(struct box *b, const char *reason, const char *detail)
+{
+	bool was_ready = b->state == BOX_READY;
+
+	box_drop(b, reason, detail);
+	if (was_ready) /* else it is the next one's turn already */
+		box_next_address(b);
+}
+
 /* The bus broke the protocol: say so and start anew. */
 static void
 box_bad_frame(struct box *b, const struct frame *f, const char *why)
@@ -639,8 +650,7 @@ box_check_lease(struct box *b)
 		if (clock_mono_ms() - b->lease_asked >= BOX_LEASE_TICK_MS)
 			box_ping(b);
 	} else if (box_lease_over(b) && b->ping_ticks > 2) {
-		box_drop(b, "silent", "its lease is over");
-		box_next_address(b);
+		box_leave(b, "silent", "its lease is over");
 	}
 }
 
@@ -1485,10 +1495,7 @@ box_on_bye(struct box *b, const struct frame *f)
 		    bye->reconnect_ms < 60000 ? bye->reconnect_ms : 60000;
 	else if (b->address_count > 1)
 		b->retry_at_ms = 1;
-	box_drop(b, "bye", bye->reason != NULL ? bye->reason : "");
-	/* It knows why: another one is the better choice. */
-	if (b->address_count > 1)
-		box_next_address(b);
+	box_leave(b, "bye", bye->reason != NULL ? bye->reason : "");
 }
 
 static void

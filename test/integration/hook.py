@@ -159,6 +159,7 @@ class Hook:
         self.webhooks = {}      # account -> dict, or code
         self.asked = []         # accounts
         self.settings = dict(allow=["127.0.0.1/32"])
+        self.connect = None     # addresses
         self.inbound = []
         self.boxes = []
         self.process = None
@@ -186,7 +187,8 @@ class Hook:
     def configure(self, **settings):
         self.settings.update(settings)
         with open(self.config, "w") as f:
-            f.write('bus = { socket = "%s"; };\n' % self.bus.path)
+            f.write('bus = { socket = "%s"; connect = "%s"; };\n' % (
+                self.bus.path, self.connect or ""))
             f.write('log = { level = "debug"; format = "text"; };\n')
             f.write("boxes = %s;\n" % _value(
                 [dict(name="hook", type="hook", **self.settings)]

@@ -15,7 +15,7 @@ import pytest
 from harness import Process, free_port, wait_until
 from hook import (RESULT, SECRET, hook, start_with_resolver,  # noqa: F401
                   tls_context, uuid7, verify)
-from hopbus import pb
+from hopbus import FakeBus, pb
 
 
 # ------------------------------------------------------------ Kannel's reports
@@ -1023,6 +1023,27 @@ def test_url_with_bytes_that_http_forbids(hook):
     r, = server.requests
     assert r.target == "/a%20b?x=%0D%0AEvil:%201&y=%C3%A4"
     assert r.headers["Evil"] is None
+
+
+# ------------------------------------------------------------ of several buses
+
+def test_a_goodbye_instead_of_a_welcome(hook):
+    """The next in the list is asked, and not the same one for ever."""
+    other = FakeBus(os.path.join(hook.dir, "other.sock"))
+    try:
+        hook.bus._on_hello = lambda link: link.send(
+            pb.BYE, pb.Bye(reason="stopping"))
+        hook.connect = "%s,%s" % (hook.bus.path, other.path)
+        hook.start()
+        link = other.wait_box("hook", 20)
+        link.wait(lambda: link.credit() > 0, 20)
+        assert len(hook.bus.links) == 1
+        # One that it was ready with sends it back to the other.
+        hook.bus._on_hello = lambda link: None
+        link.send(pb.BYE, pb.Bye(reason="stopping"))
+        hook.bus.wait(lambda: len(hook.bus.links) == 2, 20, "the first")
+    finally:
+        other.stop()
 
 
 # ----------------------------------------------------------------------- in volume
