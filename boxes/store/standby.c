@@ -211,7 +211,7 @@ standby_look_done(struct pg *pg, const struct pg_end *end, void *arg)
 	} else if (s->lease_ms == 0 || (s->ours != 0 && !s->released) ||
 	    (s->same && !s->released)) {
 		s->cb(STANDBY_LOCK, s->arg);
-	} else if (standby_may_claim(s)) {
+	} else if (s->store->connected && standby_may_claim(s)) {
 		standby_claim(s, pg);
 	} else {
 		standby_tell(s);
@@ -236,8 +236,9 @@ standby_look(
 	    NULL, false);
 	pg_param_int(&q, set->cell);
 	pg_param_text(&q, set->node);
-	if (s->registered_at == 0 ||
-	    s->looked_at - s->registered_at >= STANDBY_REGISTER_MS) {
+	if (s->store->connected &&
+	    (s->registered_at == 0 ||
+		s->looked_at - s->registered_at >= STANDBY_REGISTER_MS)) {
 		s->registered_at = s->looked_at;
 		pg_run(pg,
 		    "INSERT INTO standby AS s (cell, node, at)"

@@ -8,6 +8,9 @@
  * grown in the meantime; from then on no renewal and no batch of the old owner
  * is committed, and its session may be ended.  No clock is compared with
  * another: the time that counts is the one between two looks of ours.
+ *
+ * Without a bus of its own a store neither stands by nor takes a cell that has
+ * a lease: nobody would be served by it.
  */
 #ifndef STORE_STANDBY_H
 #define STORE_STANDBY_H

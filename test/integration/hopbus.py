@@ -106,7 +106,6 @@ class BoxLink:
         self.credit_bytes = 0
         self.sent_items = 0
         self.sent_bytes = 0
-        self.overdrawn = False
         self._item_number = 0   # of the last item sent to it
         self._calls = 0
 

@@ -21,7 +21,7 @@ import time
 
 from harness import BIN, free_port, wait_until
 from proxy import Proxy
-from smpp_client import Pdu, Session, decode
+from smpp_client import Session, decode
 from suite import Suite
 
 CONFIG = """

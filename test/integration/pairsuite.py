@@ -247,15 +247,6 @@ class Books(Ledger):
             times = [t / 1000 - at for t, _ in self.took if t / 1000 > at]
         return min(times) if times else None
 
-    def sent_after(self, at):
-        """Likewise of a message at the simulator that was accepted then."""
-        with self.lock:
-            new = {n for n, i in self.accepted.items()}
-        self.read_smsc()
-        times = [t / 1000 - at for n, ts in self.taken.items() if n in new
-                 for t in ts if t / 1000 > at]
-        return min(times) if times else None
-
     def more(self, count, timeout=60):
         goal = len(self.accepted) + count
         wait_until(lambda: len(self.accepted) >= goal, timeout,

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""hop-conform: boxes of ours and of others conform, broken ones do not.
-
-A box of test/boxes/broken_box.py breaks one rule each, and the case that is
-meant for that rule has to say so.
+"""hop-conform: boxes of ours and of others conform.  (Broken ones do not:
+test_conform_broken.py.)
 """
-import concurrent.futures
 import hashlib
 import os
 import shlex
@@ -24,7 +21,6 @@ foreign = pytest.mark.skipif("HOPYARD_SANITIZED" in os.environ,
 KIT = os.path.join(ROOT, "tools", "conform", "hop-conform")
 BOXES = os.path.join(ROOT, "test", "boxes")
 ECHO = os.path.join(BOXES, "echo_connector.py")
-BROKEN = os.path.join(BOXES, "broken_box.py")
 PROTOBUFJS = "8.8.1"
 # Where programs run several times slower.
 PATIENCE = "8" if os.environ.get("HOPYARD_SANITIZED") else os.environ.get("PATIENCE", "3")
@@ -44,19 +40,15 @@ def conforms(profile, command, *options, env=None):
     return said
 
 
-def cases(profile):
-    status, said = conform(profile, [], "-l")
-    assert status == 0, said
-    return {line.split()[0] for line in said.splitlines()}
-
-
-def configured(tmp_path, text, program, name):
-    """A command that has {bus} in its configuration."""
+def configured(tmp_path, text, program, name, once=":"):
+    """A command that has {bus} and {dir} in its configuration; `once` is done
+    before the first start of a case."""
     template = tmp_path / "hopyard.in"
     template.write_text(text)
-    return ["sh", "-c", "sed s,@BUS@,{bus}, %s >{dir}/hopyard.cfg && exec %s "
-            "-c {dir}/hopyard.cfg -n %s" % (
-                shlex.quote(str(template)),
+    return ["sh", "-c", "set -e; cfg={dir}/hopyard.cfg; [ -e $cfg ] || { %s; "
+            "sed 's,@BUS@,{bus},; s,@DIR@,{dir},' %s >$cfg; }; "
+            "exec %s -c $cfg -n %s" % (
+                once, shlex.quote(str(template)),
                 shlex.quote(os.path.join(BIN, program)), name)]
 
 
@@ -116,21 +108,20 @@ boxes = ( { name = "hooks"; type = "hook"; } );
 
 
 def test_front(tmp_path):
-    port = free_port()
     key = "hk_" + "a" * 40
     digest = hashlib.sha256(key.encode()).digest()
     escaped = "".join("\\%03o" % b for b in digest)
     conforms(
         "front", configured(tmp_path, """
 bus = { socket = "@BUS@"; };
-boxes = ( { name = "api"; type = "http"; listen = [ "127.0.0.1:%d" ]; } );
-""" % port, "hop-http", "api"), "-n", "api", "-T", "http",
+boxes = ( { name = "api"; type = "http"; listen = [ "@DIR@/http" ]; } );
+""", "hop-http", "api"), "-n", "api", "-T", "http", "-j", "4",
         "--reply", "account.get=Account { id: \"demo\" version: 1 "
         "key_sha256: \"%s\" }" % escaped,
-        "--trigger", "curl -sf --retry 20 --retry-connrefused --retry-delay 1 "
+        "--trigger", "curl -sf --unix-socket {dir}/http --retry 20 --retry-connrefused --retry-delay 1 "
         "-m 60 -H 'Authorization: Bearer %s' -H "
         "'Content-Type: application/json' -d '{\"to\":\"4915112345678\",\"from\":\"HOP\","
-        "\"text\":\"Hello\"}' http://127.0.0.1:%d/v1/messages" % (key, port))
+        "\"text\":\"Hello\"}' http://api/v1/messages" % key)
 
 
 @pytest.fixture(scope="module")
@@ -144,39 +135,9 @@ def test_store(tmp_path, cluster):
     conforms("store", configured(tmp_path, """
 bus = { socket = "@BUS@"; };
 boxes = ( { name = "store"; type = "store"; dsn = "%s"; migrate = true; } );
-""" % cluster.database(), "hop-store", "store"), "-n", "store", "-T", "store")
-
-
-def broken_boxes():
-    out = subprocess.run([sys.executable, BROKEN, "--list"], check=True,
-                         stdout=subprocess.PIPE).stdout.decode()
-    return [tuple(line.split("\t")) for line in out.splitlines()]
-
-
-def wrong_with(box):
-    """What is wrong with the verdict on it, None when nothing is."""
-    profile, fault, case, complaint = box
-    status, said = conform(
-        profile, [sys.executable, BROKEN, profile, fault, "{dir}/journal"],
-        "-T", "pager", "-k", case, patience="0.6")
-    if (status == 1 and "not ok 1 - %s:" % case in said and any(
-            complaint in line for line in said.partition("#   the box printed")
-            [0].splitlines() if line.startswith("#   "))):
-        return None
-    return "%s: %d: %s" % (fault, status, said)
-
-
-@foreign
-def test_broken_boxes():
-    """Each fails where it is meant to, and the complaint is about that."""
-    boxes = broken_boxes()
-    assert {case for _, _, case, _ in boxes} >= cases("connector") | (
-        cases("filter") - {"killed-filter"})
-    # They mostly wait for what does not come, and for that of a burst longer.
-    boxes.sort(key=lambda box: box[2] != "slow-bus")
-    with concurrent.futures.ThreadPoolExecutor(10) as pool:
-        wrong = [w for w in pool.map(wrong_with, boxes) if w is not None]
-    assert not wrong, "\n".join(wrong)
+""" % cluster.dsn("@DIR@"), "hop-store", "store", "psql -X -q -d %s -c "
+        "'CREATE DATABASE \"{dir}\"'" % shlex.quote(cluster.dsn())),
+             "-n", "store", "-T", "store", "-j", "4")
 
 
 def test_usage():

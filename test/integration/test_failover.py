@@ -359,6 +359,29 @@ def test_own_restart_waits_for_no_lease(fresh):
     assert first < 4 and time.monotonic() - at < 4  # of a lease of five
 
 
+def test_store_without_a_bus(fresh):
+    """It does not stand by, and does not take the cell."""
+    pair = fresh
+    pair.start_node("a")
+    pair.wait_owner("a")
+    pair.start_store("b")
+    wait_until(lambda: "event=pg.up" in pair.log("store-b"), 20, "its database")
+    began = pair.sql("SELECT beat FROM cell")[0][0]
+    wait_until(lambda: int(pair.sql("SELECT beat FROM cell")[0][0])
+               > int(began) + 2, 20, "some looks at it")
+    r = pair.hopctl("a", "bus", "handover")
+    assert r.code != 0 and "no bus stands by" in r.err, r
+    bus, _ = pair.both("a")
+    assert bus.stop() == 0, bus.output()[-2000:]
+    wait_until(lambda: pair.log("store-a").count('session="hop-store append"')
+               == 2, 20, "its database again")
+    assert pair.sql("SELECT released FROM cell")[0][0] == "t"
+    at = time.monotonic()
+    pair.start_bus("b")
+    pair.wait_owner("b")
+    assert time.monotonic() - at < 4    # of a lease of five
+
+
 @pytest.mark.faults
 def test_successor_ends_a_commit_that_hangs(pair):
     """The owner is gone, and its session waits in the server for a standby

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from harness import Process, wait_until
+from harness import wait_until
 from storebus import now_ms, pb, uuid7
 from test_store import make, pg, store
 

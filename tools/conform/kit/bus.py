@@ -267,6 +267,7 @@ class Bus:
         self.selector = selectors.DefaultSelector()
         self.links = []
         self.problems = []
+        self.broken_at = None       # when the first of them came
         self.deliveries = {}        # ref -> Delivery
         self.submits = {}           # id -> raw
         self.auto_ack = True
@@ -296,6 +297,7 @@ class Bus:
         line = "%s: %s" % (rule, text)
         if line not in self.problems and len(self.problems) < 20:
             self.problems.append(line)
+            self.broken_at = self.broken_at or time.monotonic()
 
     def listen(self):
         self.listener = socket.socket(socket.AF_UNIX)
@@ -315,8 +317,12 @@ class Bus:
             os.unlink(self.path)
 
     def until(self, done, seconds):
-        """Goes on until done() is true; whether it came to that."""
-        return self.watch(done, seconds * self.a.patience)
+        """Goes on until done() is true; whether it came to that.  Not for long
+        once a rule is broken: the case has failed."""
+        def over():
+            return (done() or self.broken_at is not None
+                    and time.monotonic() > self.broken_at + self.a.patience)
+        return self.watch(over, seconds * self.a.patience) and done()
 
     def watch(self, done, seconds):
         """The same for what must not come: patience is no matter."""

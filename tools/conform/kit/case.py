@@ -127,8 +127,9 @@ class Case(StoreSteps, FilterSteps):
         why = what() if callable(what) else what
         if self.box.exited() is not None:
             why += "; the box ended with status %d" % self.box.exited()
-        raise Failed(why if came else "%s after %g s" % (
-            why, self.within * self.a.patience))
+        if not came and self.bus.broken_at is None:
+            why += " after %g s" % (self.within * self.a.patience)
+        raise Failed(why)
 
     # ---------------------------------------------------------- connecting
 
@@ -287,8 +288,8 @@ class Case(StoreSteps, FilterSteps):
             return sum(d.code is not None for d in self.bus.deliveries.values())
         want = (sum(d.times > 0 for d in self.bus.deliveries.values())
                 if n == "all" else int(n))
-        if not self.bus.until(lambda: have() >= want, self.within):
-            raise Failed("%d of %d results" % (have(), want))
+        self.wait(lambda: have() >= want,
+                  lambda: "%d of %d results" % (have(), want))
         if n != "all" and have() > want:
             raise Failed("%d results, expected %d" % (have(), want))
 
