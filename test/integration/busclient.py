@@ -75,11 +75,13 @@ class BusClient:
 
     def wait(self, *types):
         """The next frame of one of these types; answers pings on the way."""
+        until = time.monotonic() + 60
         while True:
             f = self.frame()
             assert f is not None, "the bus closed the connection"
             if f.type in types:
                 return f
+            assert time.monotonic() < until, "it says other things for ever"
             if f.type == pb.PING:
                 self.send(pb.PONG, correlation=f.correlation)
 
