@@ -248,6 +248,11 @@ static const struct conf_row conf_table_smpps_rows[] = {
 	  .max = DAY(1),
 	  .help = "How long a checked password is remembered, after its bind and "
 	      "after the end of the session." },
+	{ "unbind_rate", CONF_INT, CONF_ANY, CONF_LIVE, .dflt = "500",
+	  .min = 1, .max = 1000000,
+	  .help = "Sessions that are unbound in a second when the server stops, "
+	      "so that not all of them come back at once; more where 15 "
+	      "seconds would not do for all." },
 };
 static TABLE(conf_table_smpps, "smpps", &conf_table_box,
     "SMPP server for customers.");

@@ -29,8 +29,8 @@
 
 #define SERVER_TICK_MS    1000
 #define SERVER_PACE_MS    100
-#define SERVER_PACE_STEPS 50    /* within which all sessions are to leave */
-#define SERVER_PACE_LEAST 50    /* sessions in one step */
+#define SERVER_LEAVE_MS   15000 /* all sessions have been told to leave */
+#define SERVER_BIND_MS    400   /* a bind may be on its way to us */
 #define SERVER_ACCOUNT_MS 1000  /* at least, to ask the bus for an account */
 #define SERVER_UNACKED    32768 /* items in the hands of the bus */
 #define SERVER_CHECKS     256   /* accounts asked for at a time */
@@ -537,25 +537,35 @@ server_ready_to_block_cb(uv_prepare_t *p)
 	server_look_drained(s);
 }
 
+/* Its bind gets an answer first: a client that is cut off before that takes it
+ * for a refusal. */
+static bool
+server_may_bind_yet(const struct server *s, const struct esme *e, uint64_t now)
+{
+	return e->state == ESME_STATE_BINDING ||
+	    (e->state == ESME_STATE_OPEN && now - s->drain_ms < SERVER_BIND_MS);
+}
+
 /* So many sessions at a time leave that their clients do not all come back in
  * the same moment. */
 static void
 server_pace_cb(uv_timer_t *timer)
 {
 	struct server *s = timer->data;
-	unsigned step = s->esme_count / SERVER_PACE_STEPS, n = 0;
+	uint64_t now = clock_mono_ms(), since = now - s->drain_ms, due, least;
 	struct esme *e, *next;
 
-	if (step < SERVER_PACE_LEAST)
-		step = SERVER_PACE_LEAST;
+	due = (since + SERVER_PACE_MS) * s->unbind_rate / 1000;
+	least = since * s->to_leave / SERVER_LEAVE_MS;
 	TAILQ_FOREACH_SAFE(e, &s->esmes, link, next) {
-		if (e->leaving || e->state >= ESME_STATE_UNBINDING)
+		if (e->leaving || e->state >= ESME_STATE_UNBINDING ||
+		    server_may_bind_yet(s, e, now))
 			continue;
-		if (n++ == step)
+		if (s->leaving >= due && s->leaving >= least)
 			return;
+		s->leaving++;
 		esme_leave(e, "the server stops");
 	}
-	uv_timer_stop(timer);
 }
 
 /* ----------------------------------------------------------- start and end */
@@ -573,6 +583,7 @@ server_configure(struct server *s, const struct conf_group *g)
 	s->max_connections = (unsigned)conf_int(g, "max_connections");
 	s->max_unbound = (unsigned)conf_int(g, "max_unbound");
 	s->max_unbound_source = (unsigned)conf_int(g, "max_unbound_source");
+	s->unbind_rate = (unsigned)conf_int(g, "unbind_rate");
 	s->store = "store";
 }
 
@@ -619,20 +630,23 @@ server_start(struct server *s, struct daemon *daemon)
 }
 
 /*
- * What is live are the files of TLS, which may be others under the same names;
- * all else waits for a restart.  Sessions go on with what they have begun.
+ * What is live are the files of TLS, which may be others under the same names,
+ * and the rate of unbinds; all else waits for a restart.  Sessions go on with
+ * what they have begun.
  */
 bool
 server_reload(struct server *s, const struct conf_group *g, struct buf *why)
 {
 	struct tls_config *tls;
 
-	if (s->tls == NULL || conf_list_len(g, "tls_listen") == 0)
-		return true;
-	tls = conf_tls_server(g, why);
-	if (tls != NULL)
+	if (s->tls != NULL && conf_list_len(g, "tls_listen") > 0) {
+		tls = conf_tls_server(g, why);
+		if (tls == NULL)
+			return false;
 		server_set_tls(s, tls);
-	return tls != NULL;
+	}
+	s->unbind_rate = (unsigned)conf_int(g, "unbind_rate");
+	return true;
 }
 
 void
@@ -641,6 +655,8 @@ server_drain(struct server *s)
 	log_info("smpps.drain", "connections=%u in_hand=%zu waiting=%u",
 	    s->esme_count, deliver_in_hand(s), submitter_pending(s->submitter));
 	s->draining = true;
+	s->drain_ms = clock_mono_ms();
+	s->to_leave = s->esme_count;
 	while (s->listeners > 0)
 		listener_close(s->listener[--s->listeners]);
 	auth_drain(s->auth);

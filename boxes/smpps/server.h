@@ -60,6 +60,7 @@ struct server {
 	uint32_t window;
 	uint64_t bind_ms, enquire_ms, response_ms, hold_ms;
 	unsigned max_connections, max_unbound, max_unbound_source;
+	unsigned unbind_rate;
 	const char *store; /* name of the store box */
 
 	struct esme_list esmes; /* every connection */
@@ -88,6 +89,9 @@ struct server {
 	unsigned checking;
 
 	bool draining;
+	uint64_t drain_ms; /* since when */
+	uint64_t leaving;  /* sessions that have been told to */
+	uint64_t to_leave; /* and all that there were */
 };
 
 /* Returns 0, or <0 after logging why not. */

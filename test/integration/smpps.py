@@ -77,16 +77,23 @@ class Smpps:
         self.box.send(pb.ACCOUNT_CHANGED,
                       pb.AccountChanged(version=self.version))
 
-    def start(self):
-        config = os.path.join(self.dir, "hopyard.cfg")
+    @property
+    def config(self):
+        return os.path.join(self.dir, "hopyard.cfg")
+
+    def write_config(self):
         settings = "".join(
             "     %s = %s;\n" % (k, json.dumps(v))
             for k, v in self.settings.items())
-        with open(config, "w") as f:
+        with open(self.config, "w") as f:
             f.write(CONFIG.format(
                 dir=self.dir, settings=settings, level=self.level,
                 listen=self.listen))
-        self.process = Process("hop-smpps", ["-c", config, "-n", "smpps"],
+
+    def start(self):
+        self.write_config()
+        self.process = Process("hop-smpps",
+                               ["-c", self.config, "-n", "smpps"],
                                os.path.join(self.dir, "smpps.log"))
         self.wait_ready()
         return self

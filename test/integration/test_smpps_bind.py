@@ -698,6 +698,44 @@ def test_drain_paced(server):
     assert at[-1] < 5
 
 
+def test_drain_rate(server):
+    """As many a second as the file says, also when it says so later."""
+    server.configure(max_unbound_source=1000)
+    server.start()
+    clients = [server.bound("receiver") for _ in range(30)]
+    server.configure(unbind_rate=20)
+    server.write_config()
+    server.process.kill(signal.SIGHUP)
+    server.process.wait_log("config.reloaded")
+    server.process.kill(signal.SIGTERM)
+    begun = time.monotonic()
+    at = []
+    for c in clients:
+        c.answer(c.expect("unbind"))
+        at.append(time.monotonic() - begun)
+        c.close()
+    assert server.process.wait(20) == 0
+    # Two in each tenth of a second; no bound above, for a slow machine.
+    assert at[-1] > 1.2, at
+    assert all(t > i / 20 - 0.3 for i, t in enumerate(at)), at
+
+
+def test_drain_waits_for_binds(server):
+    """A client that has connected and is about to bind is not cut off: it is
+    bound, and then unbound like the others."""
+    server.start()
+    c = server.connect()
+    c.enquire()
+    held = server.bound()   # a drain that is over is of no use here
+    server.process.kill(signal.SIGTERM)
+    server.process.wait_log("event=smpps.drain")
+    assert c.bind("receiver", b"demo", b"secret").status == ROK
+    for s in (c, held):
+        s.answer(s.expect("unbind"))
+        s.expect_close()
+    assert server.process.wait(20) == 0
+
+
 def test_drain_ends(server):
     """A client that answers nothing cannot hold it up."""
     server.bus.auto_ack.discard(pb.SUBMIT)
