@@ -253,6 +253,7 @@ static const struct conf_row conf_table_smpps_rows[] = {
 	  .help = "Sessions that are unbound in a second when the server stops, "
 	      "so that not all of them come back at once; more where 15 "
 	      "seconds would not do for all." },
+	CELLS("whose accounts are served here as well"),
 };
 static TABLE(conf_table_smpps, "smpps", &conf_table_box,
     "SMPP server for customers.");

@@ -7,6 +7,7 @@
  */
 #include "common/daemon.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -83,6 +84,9 @@ struct daemon {
 	uv_timer_t drain_timer;
 	uv_timer_t restart_timer;
 	uv_signal_t sigterm, sigint, sighup;
+
+	char *kept[3 * CONF_MAX_CELLS]; /* owned, by daemon_keep() */
+	size_t kept_count;
 };
 
 const char hopyard_version[] = HOPYARD_VERSION;
@@ -957,6 +961,8 @@ out:
 	log_flush();
 	conf_free(d->conf);
 	d->conf = NULL;
+	while (d->kept_count > 0)
+		free(d->kept[--d->kept_count]);
 	if (d->again)
 		daemon_exec(d);
 	return d->code;
@@ -1023,6 +1029,14 @@ daemon_cell(const struct daemon *d, const char *name)
 	return conf_item(d->conf, "cells", i);
 }
 
+/* For the life of the process, beyond a reload. */
+static const char *
+daemon_keep(struct daemon *d, const char *text)
+{
+	assert(d->kept_count < ARRAY_LEN(d->kept));
+	return d->kept[d->kept_count++] = xstrdup(text);
+}
+
 const struct conf_group *
 daemon_cell_opts(struct daemon *d, size_t i, struct box_opts *opts)
 {
@@ -1036,14 +1050,13 @@ daemon_cell_opts(struct daemon *d, size_t i, struct box_opts *opts)
 	for (n = 0; n < conf_list_len(g, "bus"); n++)
 		buf_printf(&list, "%s%s", n > 0 ? "," : "",
 		    conf_list_str(g, "bus", n));
+	if (certs == NULL)
+		certs = d->certs != NULL ? d->certs : REMOTE_CERTS;
 	opts->name = d->name;
 	opts->type = d->type;
-	/* For the life of the process, beyond a reload. */
-	opts->address = xstrdup(buf_str(&list));
-	opts->certs = xstrdup(certs != NULL ? certs
-		: d->certs != NULL          ? d->certs
-					    : REMOTE_CERTS);
-	opts->cell = xstrdup(conf_str(g, "name"));
+	opts->address = daemon_keep(d, buf_str(&list));
+	opts->certs = daemon_keep(d, certs);
+	opts->cell = daemon_keep(d, conf_str(g, "name"));
 	buf_fini(&list);
 	return g;
 }

@@ -80,8 +80,9 @@ bool daemon_draining(struct daemon *);
 void daemon_box_opts(struct daemon *, const char *key, struct box_opts *);
 /*
  * The cells that this box serves beside its own; and the options for the bus of
- * one of them.  Only for a type that has the setting `cells`.  What the options
- * point to is never freed; the group is the configuration's.
+ * one of them, once.  Only for a type that has the setting `cells`.  What the
+ * options point to stays until the process ends; the group is the
+ * configuration's.
  */
 size_t daemon_cells(struct daemon *);
 const struct conf_group *daemon_cell_opts(

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boxes/smpps/cell.h"
 #include "boxes/smpps/deliver.h"
 #include "boxes/smpps/server.h"
 #include "common/box.h"
@@ -13,35 +14,62 @@
 #define CUSTOMER_SEATS 256 /* of one Attach: far from the size of a frame */
 
 struct customer *
-customer_find(const struct server *s, const void *account, size_t len)
+customer_find(const struct cell *cell, const void *account, size_t len)
 {
-	return map_get(&s->customers, account, len);
+	return map_get(&cell->customers, account, len);
+}
+
+static void
+customer_sit(struct customer *c, struct cell *cell)
+{
+	struct seat *seat = &c->seat[cell->index];
+
+	seat->customer = c;
+	seat->cell = cell;
+	map_put(&cell->customers, c->account, strlen(c->account), c);
 }
 
 static struct customer *
-customer_get(struct server *s, const char *account)
+customer_get(struct cell *cell, const char *account)
 {
-	struct customer *c = customer_find(s, account, strlen(account));
+	struct customer *c = customer_find(cell, account, strlen(account));
+	struct server *s = cell->server;
 
 	if (c != NULL)
 		return c;
-	c = xcalloc(1, sizeof(*c));
+	c = xcalloc(1, sizeof(*c) + s->cells * sizeof(struct seat));
 	c->server = s;
+	c->cell = cell;
 	c->account = xstrdup(account);
 	TAILQ_INIT(&c->binds);
 	TAILQ_INIT(&c->waiting);
-	map_put(&s->customers, c->account, strlen(c->account), c);
+	TAILQ_INSERT_TAIL(&s->customers, c, link);
+	customer_sit(c, cell);
 	return c;
+}
+
+/* The next seat that it has, from i on; NULL: no more. */
+static struct seat *
+customer_seat(struct customer *c, unsigned *i)
+{
+	while (*i < c->server->cells)
+		if (c->seat[(*i)++].cell != NULL)
+			return &c->seat[*i - 1];
+	return NULL;
 }
 
 static void
 customer_free(struct customer *c)
 {
-	struct server *s = c->server;
+	struct seat *seat;
+	unsigned i = 0;
 
-	if (c->dirty)
-		TAILQ_REMOVE(&s->dirty, c, link);
-	map_del(&s->customers, c->account, strlen(c->account));
+	while ((seat = customer_seat(c, &i)) != NULL) {
+		if (seat->dirty)
+			TAILQ_REMOVE(&seat->cell->dirty, seat, link);
+		map_del(&seat->cell->customers, c->account, strlen(c->account));
+	}
+	TAILQ_REMOVE(&c->server->customers, c, link);
 	free(c->account);
 	free(c);
 }
@@ -55,21 +83,38 @@ customer_is_idle(const struct customer *c)
 void
 customer_release(struct customer *c)
 {
-	/* The bus counts on from what it was granted. */
-	if (customer_is_idle(c) && !c->dirty && c->granted == 0)
-		customer_free(c);
+	struct seat *seat;
+	unsigned i = 0;
+
+	if (!customer_is_idle(c))
+		return;
+	/* A bus counts on from what it was granted. */
+	while ((seat = customer_seat(c, &i)) != NULL)
+		if (seat->dirty || seat->granted != 0)
+			return;
+	customer_free(c);
 }
 
 /* ------------------------------------------------------ telling the bus */
 
 static void
+seat_mark(struct seat *seat)
+{
+	if (seat->dirty)
+		return;
+	seat->dirty = true;
+	TAILQ_INSERT_TAIL(&seat->cell->dirty, seat, link);
+	turn_add(&seat->cell->attach);
+}
+
+static void
 customer_mark(struct customer *c)
 {
-	if (c->dirty)
-		return;
-	c->dirty = true;
-	TAILQ_INSERT_TAIL(&c->server->dirty, c, link);
-	turn_add(&c->server->attach);
+	struct seat *seat;
+	unsigned i = 0;
+
+	while ((seat = customer_seat(c, &i)) != NULL)
+		seat_mark(seat);
 }
 
 /*
@@ -77,24 +122,29 @@ customer_mark(struct customer *c)
  * fills them without being in hand: requests that are overdue.
  */
 static bool
-customer_grant(struct customer *c)
+seat_grant(struct seat *seat)
 {
-	uint64_t taken = c->in_hand + c->overdue, total = c->came;
+	const struct customer *c = seat->customer;
+	uint64_t taken = c->in_hand + c->overdue, total = seat->came;
 
 	if (c->room > taken)
 		total += c->room - taken;
 	/* A grant is never taken back: what is on its way comes. */
-	if (total <= c->granted)
+	if (total <= seat->granted)
 		return false;
-	c->granted = total;
+	seat->granted = total;
 	return true;
 }
 
 void
 customer_update(struct customer *c)
 {
-	if (customer_grant(c))
-		customer_mark(c);
+	struct seat *seat;
+	unsigned i = 0;
+
+	while ((seat = customer_seat(c, &i)) != NULL)
+		if (seat_grant(seat))
+			seat_mark(seat);
 }
 
 void
@@ -131,8 +181,7 @@ customer_overdue(struct esme *e, int change)
 }
 
 static void
-customer_send_seats(
-    struct server *s, Hopyard__V1__Attach__Seat **seat, size_t n)
+customer_send_seats(struct box *box, Hopyard__V1__Attach__Seat **seat, size_t n)
 {
 	Hopyard__V1__Attach attach = HOPYARD__V1__ATTACH__INIT;
 
@@ -140,93 +189,90 @@ customer_send_seats(
 		return;
 	attach.n_seat = n;
 	attach.seat = seat;
-	box_send(s->box, HOPYARD__V1__FRAME_TYPE__ATTACH, 0, 0, &attach.base);
+	box_send(box, HOPYARD__V1__FRAME_TYPE__ATTACH, 0, 0, &attach.base);
 }
 
 /* One turn's changes. */
 static void
 customer_attach_cb(void *arg)
 {
-	struct server *s = arg;
+	struct cell *cell = arg;
 	Hopyard__V1__Attach__Seat seats[CUSTOMER_SEATS];
-	Hopyard__V1__Attach__Seat *seat[CUSTOMER_SEATS];
-	struct customer_list told;
+	Hopyard__V1__Attach__Seat *list[CUSTOMER_SEATS];
+	struct seat_list told;
+	struct seat *seat;
 	struct customer *c;
 	size_t n = 0;
 
 	/* Not ready: all is told again when it is. */
 	TAILQ_INIT(&told);
-	while ((c = TAILQ_FIRST(&s->dirty)) != NULL) {
-		TAILQ_REMOVE(&s->dirty, c, link);
-		TAILQ_INSERT_TAIL(&told, c, link);
-		if (!box_ready(s->box))
+	while ((seat = TAILQ_FIRST(&cell->dirty)) != NULL) {
+		TAILQ_REMOVE(&cell->dirty, seat, link);
+		TAILQ_INSERT_TAIL(&told, seat, link);
+		if (!box_ready(cell->box))
 			continue;
+		c = seat->customer;
 		hopyard__v1__attach__seat__init(&seats[n]);
 		seats[n].account.data = (uint8_t *)c->account;
 		seats[n].account.len = strlen(c->account);
 		seats[n].binds = c->bind_count + c->asking;
 		seats[n].receivers = c->receiver_count;
-		seats[n].items = c->granted;
-		seat[n] = &seats[n];
+		seats[n].items = seat->granted;
+		list[n] = &seats[n];
 		if (++n == CUSTOMER_SEATS) {
-			customer_send_seats(s, seat, n);
+			customer_send_seats(cell->box, list, n);
 			n = 0;
 		}
 	}
-	customer_send_seats(s, seat, n);
-	while ((c = TAILQ_FIRST(&told)) != NULL) {
-		TAILQ_REMOVE(&told, c, link);
-		c->dirty = false;
-		customer_release(c);
+	customer_send_seats(cell->box, list, n);
+	while ((seat = TAILQ_FIRST(&told)) != NULL) {
+		TAILQ_REMOVE(&told, seat, link);
+		seat->dirty = false;
+		customer_release(seat->customer);
 	}
 }
 
 void
-customer_all_ready(struct server *s)
+customer_all_ready(struct cell *cell)
 {
-	struct customer *c;
-	struct customer_list idle;
-	size_t pos = 0;
+	struct customer *c, *next;
+	struct seat *seat;
 
-	TAILQ_INIT(&idle);
-	while ((c = map_next(&s->customers, &pos)) != NULL) {
-		c->came = 0;
-		c->granted = 0;
-		if (c->dirty)
-			TAILQ_REMOVE(&s->dirty, c, link);
-		c->dirty = customer_is_idle(c);
-		if (c->dirty) {
-			/* The new connection has never heard of it. */
-			TAILQ_INSERT_TAIL(&idle, c, link);
+	TAILQ_FOREACH_SAFE(c, &cell->server->customers, link, next) {
+		seat = &c->seat[cell->index];
+		if (seat->cell == NULL)
+			continue;
+		/* The new connection has never heard of it. */
+		seat->came = seat->granted = 0;
+		if (seat->dirty)
+			TAILQ_REMOVE(&cell->dirty, seat, link);
+		seat->dirty = false;
+		if (customer_is_idle(c)) {
+			customer_release(c);
 			continue;
 		}
-		customer_grant(c);
-		customer_mark(c);
+		seat_grant(seat);
+		seat_mark(seat);
 	}
-	while ((c = TAILQ_FIRST(&idle)) != NULL) {
-		TAILQ_REMOVE(&idle, c, link);
-		c->dirty = false;
-		customer_free(c); /* NOLINT(clang-analyzer-unix.Malloc) */
-	}
-	turn_remove(&s->attach);
-	customer_attach_cb(s);
+	turn_remove(&cell->attach);
+	customer_attach_cb(cell);
 }
 
 /* --------------------------------------------------------------- sessions */
 
 struct customer *
-customer_ask(struct server *s, const char *account)
+customer_ask(struct cell *cell, const char *account)
 {
-	struct customer *c = customer_get(s, account);
+	struct customer *c = customer_get(cell, account);
 
 	c->asking++;
 	return c;
 }
 
 void
-customer_answered(struct server *s, const char *account)
+customer_answered(struct cell *cell, const char *account)
 {
-	struct customer *c = customer_find(s, account, strlen(account));
+	struct customer *c = customer_find(cell, account, strlen(account));
 
 	/* It is there as long as it asks. */
 	assert(c != NULL && c->asking > 0);
@@ -236,9 +282,9 @@ customer_answered(struct server *s, const char *account)
 }
 
 void
-customer_bind(struct server *s, const char *account, struct esme *e)
+customer_bind(struct cell *cell, const char *account, struct esme *e)
 {
-	struct customer *c = customer_get(s, account);
+	struct customer *c = customer_get(cell, account);
 
 	assert(e->customer == NULL);
 	e->customer = c;
@@ -260,22 +306,24 @@ customer_unbind(struct esme *e)
 }
 
 void
-customers_init(struct server *s)
+customers_init(struct cell *cell)
 {
-	map_init(&s->customers);
-	TAILQ_INIT(&s->dirty);
-	turn_task_init(
-	    &s->attach, s->loop_turn, TURN_WORK, customer_attach_cb, s);
+	map_init(&cell->customers);
+	TAILQ_INIT(&cell->dirty);
+	turn_task_init(&cell->attach, cell->server->loop_turn, TURN_WORK,
+	    customer_attach_cb, cell);
 }
 
 void
 customers_fini(struct server *s)
 {
 	struct customer *c;
-	size_t pos;
+	unsigned i;
 
-	turn_remove(&s->attach);
-	for (pos = 0; (c = map_next(&s->customers, &pos)) != NULL; pos = 0)
-		customer_free(c);
-	map_fini(&s->customers);
+	for (i = 0; i < s->cells; i++)
+		turn_remove(&s->cell[i].attach);
+	while ((c = TAILQ_FIRST(&s->customers)) != NULL)
+		customer_free(c); /* NOLINT(clang-analyzer-unix.Malloc) */
+	for (i = 0; i < s->cells; i++)
+		map_fini(&s->cell[i].customers);
 }

@@ -6,9 +6,12 @@
  * Exists while it has a bind or an item in hand, and longer as long as the bus
  * remembers what it was granted.
  *
- * Credit: the bus may send what the receiver binds have room for in their
+ * It has a seat at the bus of each cell that may have something for it.
+ *
+ * Credit: a bus may send what the receiver binds have room for in their
  * windows, so that what waits here is about nothing; the rest waits durably in
- * the store.  Every change is told with one Attach at the end of the turn.
+ * the store.  Of several cells each may fill what is free.  Every change is told
+ * with one Attach at the end of the turn.
  */
 #ifndef SMPPS_CUSTOMER_H
 #define SMPPS_CUSTOMER_H
@@ -20,14 +23,26 @@
 #include "boxes/smpps/esme.h"
 #include "common/queue.h"
 
+struct cell;
 struct delivery;
 struct server;
 
 TAILQ_HEAD(delivery_list, delivery);
 TAILQ_HEAD(customer_list, customer);
+TAILQ_HEAD(seat_list, seat);
+
+/* What the bus of one cell knows of a customer. */
+struct seat {
+	struct customer *customer;
+	struct cell *cell;      /* NULL: it has no seat there */
+	uint64_t came, granted; /* items since Hello */
+	bool dirty;             /* an Attach is owed */
+	TAILQ_ENTRY(seat) link; /* cell->dirty, while it is */
+};
 
 struct customer {
 	struct server *server;
+	struct cell *cell;      /* the account's */
 	char *account;          /* owned */
 	struct esme_list binds; /* every session until it is closed */
 	unsigned asking;        /* binds that wait for the bus's leave */
@@ -36,15 +51,14 @@ struct customer {
 	uint64_t overdue;  /* what fills them without being in hand */
 	struct esme *turn; /* the receiver bind that is next */
 
-	/* Of deliver.c, which adds to in_hand and came for every item that it
-	 * accepts, and calls customer_update() when it has given results. */
+	/* Of deliver.c, which adds to in_hand and to `came` of the seat for
+	 * every item that it accepts, and calls customer_update() when it has
+	 * given results. */
 	struct delivery_list waiting; /* in hand, on no bind's window */
-	unsigned in_hand;             /* all that the bus waits for */
-	uint64_t came;                /* items since Hello */
+	unsigned in_hand;             /* all that buses wait for */
 
-	uint64_t granted;           /* likewise */
-	bool dirty;                 /* an Attach is owed */
-	TAILQ_ENTRY(customer) link; /* server->dirty, while it is */
+	TAILQ_ENTRY(customer) link; /* server->customers */
+	struct seat seat[];         /* one for each cell of the server */
 };
 
 /*
@@ -52,11 +66,11 @@ struct customer {
  * so do we.  Makes the customer when there is none.  When the answer has come
  * customer_bind() has to follow or not, and then customer_answered().
  */
-struct customer *customer_ask(struct server *, const char *account);
-void customer_answered(struct server *, const char *account);
+struct customer *customer_ask(struct cell *, const char *account);
+void customer_answered(struct cell *, const char *account);
 
 /* A session is bound: sets e->customer. */
-void customer_bind(struct server *, const char *account, struct esme *);
+void customer_bind(struct cell *, const char *account, struct esme *);
 /* Its state has changed; what nobody can take any more goes back. */
 void customer_recount(struct customer *);
 /* One request more (or less) of a bind is overdue: esme.h. */
@@ -64,16 +78,17 @@ void customer_overdue(struct esme *, int change);
 /* It is closed.  May free the customer. */
 void customer_unbind(struct esme *);
 struct customer *customer_find(
-    const struct server *, const void *account, size_t len);
-/* Grant what has become free and tell the bus. */
+    const struct cell *, const void *account, size_t len);
+/* Grant what has become free and tell the buses. */
 void customer_update(struct customer *);
-/* A new connection to the bus: all totals begin anew, all is told again, at
+/* A new connection to this bus: all totals begin anew, all is told again, at
  * once. */
-void customer_all_ready(struct server *);
+void customer_all_ready(struct cell *);
 /* Frees it when nothing needs it any more. */
 void customer_release(struct customer *);
 
-void customers_init(struct server *);
+void customers_init(struct cell *);
+/* The tasks of the cells, and every customer. */
 void customers_fini(struct server *);
 
 #endif

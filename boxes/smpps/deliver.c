@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boxes/smpps/cell.h"
 #include "boxes/smpps/customer.h"
 #include "boxes/smpps/esme.h"
 #include "boxes/smpps/meter.h"
@@ -31,7 +32,7 @@ enum delivery_state {
 	DELIVERY_NEW = 0, /* being read; on no list */
 	DELIVERY_WAITING, /* on customer->waiting; item is a copy */
 	DELIVERY_SENT,    /* on deliver.sent, in the window of `esme` */
-	DELIVERY_DONE,    /* the result is set; on deliver.blocked when the box
+	DELIVERY_DONE,    /* the result is set; on cell->blocked when the box
 			   * had no room for it */
 	DELIVERY_SPENT,   /* on deliver.spent; the bus knows nothing of it */
 };
@@ -40,8 +41,9 @@ struct delivery {
 	TAILQ_ENTRY(delivery) link;
 	enum delivery_state state;
 	bool in_slot; /* a window points here: SENT, and later until answered */
-	bool listed;  /* on deliver.blocked */
+	bool listed;  /* on cell->blocked */
 	bool mo;
+	struct cell *cell;         /* that it comes from */
 	struct customer *customer; /* in whose in_hand it is counted, or NULL */
 	uint64_t esme; /* number of the bind that it was written to */
 	uint64_t pin;  /* key of deliver_pin; 0: none */
@@ -66,9 +68,7 @@ struct deliver_pin {
 
 /* One server is one process. */
 static struct {
-	struct map by_ref;         /* all that the bus waits for */
 	struct delivery_list sent; /* oldest first: all have the same time */
-	struct delivery_list blocked;
 	struct delivery_list spent;
 	struct deliver_pin pin[DELIVER_PINS];
 	struct arena arena;
@@ -122,9 +122,7 @@ static struct stat_histogram answer_stat = {
 void
 deliver_init(void)
 {
-	map_init(&deliver.by_ref);
 	TAILQ_INIT(&deliver.sent);
-	TAILQ_INIT(&deliver.blocked);
 	TAILQ_INIT(&deliver.spent);
 	arena_init(
 	    &deliver.arena, deliver.arena_memory, sizeof(deliver.arena_memory));
@@ -136,6 +134,13 @@ deliver_init(void)
 	stat_register(&late_stat);
 	stat_register(&pending_stat);
 	stat_histogram_register(&answer_stat);
+}
+
+void
+deliver_open(struct cell *cell)
+{
+	map_init(&cell->in_hand);
+	TAILQ_INIT(&cell->blocked);
 }
 
 static void
@@ -165,7 +170,7 @@ delivery_unlist(struct delivery *d)
 		break;
 	case DELIVERY_DONE:
 		if (d->listed)
-			TAILQ_REMOVE(&deliver.blocked, d, link);
+			TAILQ_REMOVE(&d->cell->blocked, d, link);
 		d->listed = false;
 		break;
 	case DELIVERY_SPENT:
@@ -219,20 +224,20 @@ delivery_send_result(struct box *box, const struct delivery *d)
 /* Tells the bus what is set, or waits for room.  May free both the delivery and
  * a customer that has nothing else. */
 static void
-delivery_give(struct server *srv, struct delivery *d)
+delivery_give(struct delivery *d)
 {
 	struct customer *c = d->customer;
 	struct delivery *old;
 
-	if (delivery_send_result(srv->box, d) != 0) {
+	if (delivery_send_result(d->cell->box, d) != 0) {
 		if (!d->listed)
-			TAILQ_INSERT_TAIL(&deliver.blocked, d, link);
+			TAILQ_INSERT_TAIL(&d->cell->blocked, d, link);
 		d->listed = true;
 		return;
 	}
 	CRASH_POINT("smpps.result_queued");
 	delivery_unlist(d);
-	old = map_del_u64(&deliver.by_ref, d->ref);
+	old = map_del_u64(&d->cell->in_hand, d->ref);
 	assert(old == d);
 	d->customer = NULL;
 	if (d->in_slot) {
@@ -249,9 +254,8 @@ delivery_give(struct server *srv, struct delivery *d)
 }
 
 static void
-delivery_finish(struct server *srv, struct delivery *d,
-    Hopyard__V1__Result__Code code, uint32_t status, uint64_t pause_ms,
-    const char *why)
+delivery_finish(struct delivery *d, Hopyard__V1__Result__Code code,
+    uint32_t status, uint64_t pause_ms, const char *why)
 {
 	delivery_unlist(d);
 	delivery_enter_state(d, DELIVERY_DONE);
@@ -259,21 +263,20 @@ delivery_finish(struct server *srv, struct delivery *d,
 	d->status = status;
 	d->pause_ms = pause_ms;
 	d->why = why;
-	delivery_give(srv, d);
+	delivery_give(d);
 }
 
 /* It never got as far as a bind. */
 static void
-delivery_return(
-    struct server *srv, struct delivery *d, uint64_t pause_ms, const char *why)
+delivery_return(struct delivery *d, uint64_t pause_ms, const char *why)
 {
 	returned_stat.value++;
 	delivery_finish(
-	    srv, d, HOPYARD__V1__RESULT__CODE__NOT_NOW, 0, pause_ms, why);
+	    d, HOPYARD__V1__RESULT__CODE__NOT_NOW, 0, pause_ms, why);
 }
 
 static void
-delivery_fail(struct server *srv, struct delivery *d, const char *why)
+delivery_fail(struct delivery *d, const char *why)
 {
 	static struct log_limit limit;
 	char id[UUID_TEXT_LEN];
@@ -282,7 +285,7 @@ delivery_fail(struct server *srv, struct delivery *d, const char *why)
 		log_warn("esme.undeliverable", "msg=%s kind=%s err=%s",
 		    uuid_format(d->id, id), d->mo ? "mo" : "dlr", why);
 	deliver_count(d, DELIVER_FAIL);
-	delivery_finish(srv, d, HOPYARD__V1__RESULT__CODE__FAIL, 0, 0, why);
+	delivery_finish(d, HOPYARD__V1__RESULT__CODE__FAIL, 0, 0, why);
 }
 
 /* ------------------------------------------------------------- which bind */
@@ -422,12 +425,11 @@ static void
 deliver_write(struct delivery *d, struct esme *e,
     const Hopyard__V1__Envelope *env, const struct item *item)
 {
-	struct server *srv = e->server;
 	const char *why;
 	size_t len = deliver_encode(e, env, item, &why);
 
 	if (len == 0) {
-		delivery_fail(srv, d, why);
+		delivery_fail(d, why);
 		return;
 	}
 	delivery_unlist(d);
@@ -493,26 +495,28 @@ deliver_wait(struct delivery *d, struct customer *c, const struct item *item)
 }
 
 static struct delivery *
-delivery_new(const Hopyard__V1__Dispatch *dispatch, struct customer *c,
-    const struct item *copied)
+delivery_new(struct cell *cell, const Hopyard__V1__Dispatch *dispatch,
+    struct customer *c, const struct item *copied)
 {
 	size_t room = copied == NULL ? 0 : item_bytes(copied);
 	struct delivery *d = xmalloc(sizeof(*d) + room);
 
 	memset(d, 0, sizeof(*d));
+	d->cell = cell;
 	d->ref = dispatch->ref;
 	d->attempt = dispatch->attempt;
 	d->came_us = clock_mono_us();
 	d->customer = c;
 	if (c != NULL)
 		c->in_hand++;
-	map_put_u64(&deliver.by_ref, d->ref, d);
+	map_put_u64(&cell->in_hand, d->ref, d);
 	return d;
 }
 
 void
-deliver_accept(struct server *srv, const struct item *item)
+deliver_accept(struct cell *cell, const struct item *item)
 {
+	struct server *srv = cell->server;
 	static struct log_limit limit;
 	const Hopyard__V1__Dispatch *dispatch;
 	const Hopyard__V1__Envelope *env;
@@ -531,11 +535,11 @@ deliver_accept(struct server *srv, const struct item *item)
 			log_error("esme.item", "err=%s", "malformed context");
 		return;
 	}
-	c = customer_find(srv, dispatch->account.data, dispatch->account.len);
+	c = customer_find(cell, dispatch->account.data, dispatch->account.len);
 	if (c != NULL)
-		c->came++;
+		c->seat[cell->index].came++;
 	/* The bus was told that it is in hand and did not listen. */
-	if (map_get_u64(&deliver.by_ref, dispatch->ref) != NULL) {
+	if (map_get_u64(&cell->in_hand, dispatch->ref) != NULL) {
 		if (c != NULL)
 			customer_update(c);
 		return;
@@ -548,25 +552,23 @@ deliver_accept(struct server *srv, const struct item *item)
 		if (TAILQ_EMPTY(&c->waiting))
 			e = deliver_choose(c, pin);
 	}
-	d = delivery_new(dispatch, c, e == NULL ? item : NULL);
+	d = delivery_new(cell, dispatch, c, e == NULL ? item : NULL);
 	d->pin = pin;
 	if (env == NULL || env->id.len != UUID_LEN) {
-		delivery_fail(srv, d, "malformed envelope");
+		delivery_fail(d, "malformed envelope");
 		return;
 	}
 	memcpy(d->id, env->id.data, UUID_LEN);
 	d->mo = env->kind == HOPYARD__V1__KIND__MO;
 	if (env->kind != HOPYARD__V1__KIND__MO &&
 	    env->kind != HOPYARD__V1__KIND__DLR) {
-		delivery_fail(
-		    srv, d, "not a report and not an incoming message");
+		delivery_fail(d, "not a report and not an incoming message");
 	} else if (srv->draining) {
-		delivery_return(srv, d, 0, "shutting down");
+		delivery_return(d, 0, "shutting down");
 	} else if (e != NULL) {
 		deliver_write(d, e, env, item);
 	} else if (c == NULL || c->receiver_count == 0) {
-		delivery_return(
-		    srv, d, DELIVER_PAUSE_MS, "no receiver is bound");
+		delivery_return(d, DELIVER_PAUSE_MS, "no receiver is bound");
 	} else {
 		deliver_wait(d, c, item);
 		/* A part may wait for its bind while others have room. */
@@ -582,8 +584,7 @@ deliver_return_all(struct customer *c)
 	c->in_hand++; /* so that it lives as long as this */
 	/* Each goes to the head of its queue: the last one first. */
 	while ((d = TAILQ_LAST(&c->waiting, delivery_list)) != NULL)
-		delivery_return(
-		    c->server, d, DELIVER_PAUSE_MS, "no receiver is bound");
+		delivery_return(d, DELIVER_PAUSE_MS, "no receiver is bound");
 	c->in_hand--;
 }
 
@@ -649,15 +650,15 @@ deliver_on_throttled(
 
 	e->paused_ms = now_ms + DELIVER_PAUSE_MS;
 	if (++e->throttled > DELIVER_THROTTLES) {
-		delivery_finish(e->server, d, HOPYARD__V1__RESULT__CODE__RETRY,
-		    status, 0, "answer");
+		delivery_finish(
+		    d, HOPYARD__V1__RESULT__CODE__RETRY, status, 0, "answer");
 		return;
 	}
 	TAILQ_FOREACH(other, &c->binds, customer_link)
 		if (deliver_has_room(other))
 			pause = 0;
-	delivery_finish(e->server, d, HOPYARD__V1__RESULT__CODE__THROTTLED,
-	    status, pause, "answer");
+	delivery_finish(
+	    d, HOPYARD__V1__RESULT__CODE__THROTTLED, status, pause, "answer");
 }
 
 static void
@@ -667,19 +668,18 @@ deliver_on_verdict(struct esme *e, struct delivery *d,
 	switch (verdict) {
 	case DELIVER_OK:
 		e->throttled = 0;
-		delivery_finish(
-		    e->server, d, HOPYARD__V1__RESULT__CODE__OK, 0, 0, NULL);
+		delivery_finish(d, HOPYARD__V1__RESULT__CODE__OK, 0, 0, NULL);
 		break;
 	case DELIVER_THROTTLED:
 		deliver_on_throttled(e, d, status, now_ms);
 		break;
 	case DELIVER_RETRY:
-		delivery_finish(e->server, d, HOPYARD__V1__RESULT__CODE__RETRY,
-		    status, 0, "answer");
+		delivery_finish(
+		    d, HOPYARD__V1__RESULT__CODE__RETRY, status, 0, "answer");
 		break;
 	case DELIVER_FAIL:
-		delivery_finish(e->server, d, HOPYARD__V1__RESULT__CODE__FAIL,
-		    status, 0, "answer");
+		delivery_finish(
+		    d, HOPYARD__V1__RESULT__CODE__FAIL, status, 0, "answer");
 		break;
 	}
 }
@@ -739,15 +739,14 @@ deliver_on_lost(struct esme *e, const struct window_slot *slot)
 	}
 	d->in_slot = false;
 	deliver_count(d, DELIVER_LOST);
-	delivery_finish(e->server, d,
-	    HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME, 0, 0,
+	delivery_finish(d, HOPYARD__V1__RESULT__CODE__UNKNOWN_OUTCOME, 0, 0,
 	    "the bind ended before its answer");
 }
 
 /* --------------------------------------------------------------------- periodic */
 
 static void
-deliver_give_up(struct server *srv, struct delivery *d)
+deliver_give_up(const struct server *srv, struct delivery *d)
 {
 	struct esme *e = esme_find(srv, d->esme);
 
@@ -755,8 +754,8 @@ deliver_give_up(struct server *srv, struct delivery *d)
 	customer_overdue(e, 1);
 	deliver_count(d, DELIVER_UNANSWERED);
 	deliver_log_answer(d, "no_answer", clock_mono_us());
-	delivery_finish(srv, d, HOPYARD__V1__RESULT__CODE__RETRY, 0, 0,
-	    "no answer in time");
+	delivery_finish(
+	    d, HOPYARD__V1__RESULT__CODE__RETRY, 0, 0, "no answer in time");
 }
 
 static bool
@@ -775,6 +774,7 @@ deliver_tick(struct server *srv, uint64_t now)
 {
 	struct delivery *d;
 	struct esme *e, *next;
+	unsigned i;
 
 	while ((d = TAILQ_FIRST(&deliver.sent)) != NULL &&
 	    now >= d->sent_us / 1000 + srv->response_ms)
@@ -788,52 +788,61 @@ deliver_tick(struct server *srv, uint64_t now)
 				deliver_pump(e->customer);
 		}
 	}
-	pending_stat.value = deliver.by_ref.count;
+	pending_stat.value = 0;
+	for (i = 0; i < srv->cells; i++)
+		pending_stat.value += deliver_in_hand(&srv->cell[i]);
 }
 
 size_t
-deliver_refs(const struct server *srv, uint64_t *ref, size_t max)
+deliver_refs(const struct cell *cell, uint64_t *ref, size_t max)
 {
 	const struct delivery *d;
 	size_t pos = 0, n = 0;
 
-	(void)srv;
-	while (n < max && (d = map_next(&deliver.by_ref, &pos)) != NULL)
+	while (n < max && (d = map_next(&cell->in_hand, &pos)) != NULL)
 		ref[n++] = d->ref;
 	return n;
 }
 
 void
-deliver_flush(struct server *srv)
+deliver_flush(struct cell *cell)
 {
 	struct delivery *d;
 
-	while ((d = TAILQ_FIRST(&deliver.blocked)) != NULL &&
-	    box_can_send(srv->box))
-		delivery_give(srv, d);
+	while ((d = TAILQ_FIRST(&cell->blocked)) != NULL &&
+	    box_can_send(cell->box))
+		delivery_give(d);
 }
 
 size_t
-deliver_in_hand(const struct server *srv)
+deliver_in_hand(const struct cell *cell)
 {
-	(void)srv;
-	return deliver.by_ref.count;
+	return cell->in_hand.count;
+}
+
+static void
+deliver_close(struct cell *cell)
+{
+	struct delivery *d;
+	size_t pos = 0;
+
+	while ((d = map_next(&cell->in_hand, &pos)) != NULL) {
+		delivery_unlist(d);
+		if (d->customer != NULL)
+			d->customer->in_hand--;
+		free(d);
+	}
+	map_fini(&cell->in_hand);
 }
 
 void
 deliver_fini(struct server *srv)
 {
 	struct delivery *d;
-	size_t pos = 0;
+	unsigned i;
 
-	(void)srv;
-	while ((d = map_next(&deliver.by_ref, &pos)) != NULL) {
-		delivery_unlist(d);
-		if (d->customer != NULL)
-			d->customer->in_hand--;
-		free(d);
-	}
-	map_fini(&deliver.by_ref);
+	for (i = 0; i < srv->cells; i++)
+		deliver_close(&srv->cell[i]);
 	while ((d = TAILQ_FIRST(&deliver.spent)) != NULL) {
 		TAILQ_REMOVE(&deliver.spent, d, link);
 		free(d);

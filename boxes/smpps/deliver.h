@@ -20,6 +20,7 @@
 
 #include "proto/frame.h"
 
+struct cell;
 struct customer;
 struct esme;
 struct server;
@@ -27,8 +28,10 @@ struct smpp_pdu;
 struct window_slot;
 
 void deliver_init(void);
+/* For each cell, before anything comes from its bus. */
+void deliver_open(struct cell *);
 /* An item of DELIVER. */
-void deliver_accept(struct server *, const struct item *);
+void deliver_accept(struct cell *, const struct item *);
 /* A bind has room: send what waits for its customer. */
 void deliver_pump(struct customer *);
 /* deliver_pump() is to follow when all answers of one read have been handed in. */
@@ -41,10 +44,10 @@ void deliver_return_all(struct customer *);
 /* Answers that are overdue, and binds that owe too many. */
 void deliver_tick(struct server *, uint64_t now_ms);
 /* Every ref in hand, for IN_HAND, up to max; returns the number. */
-size_t deliver_refs(const struct server *, uint64_t *ref, size_t max);
+size_t deliver_refs(const struct cell *, uint64_t *ref, size_t max);
 /* Results that waited for room in box.c. */
-void deliver_flush(struct server *);
-size_t deliver_in_hand(const struct server *);
+void deliver_flush(struct cell *);
+size_t deliver_in_hand(const struct cell *);
 /* After the sessions and before the customers. */
 void deliver_fini(struct server *);
 

@@ -799,7 +799,7 @@ esme_bound(struct esme *e, const struct login *l)
 	if (l->command != SMPP_BIND_TRANSMITTER)
 		session_set_window(e->session, e->window);
 	esme_enter_state(e, esme_state_of(l->command));
-	customer_bind(e->server, l->account, e);
+	customer_bind(l->cell, l->account, e);
 	log_info("smpp.bound",
 	    "esme=%llu account=%s system_id=%s role=%s version=%s peer=%s "
 	    "tls=%s window=%u",

@@ -6,6 +6,7 @@
 
 #include "boxes/front/account.h"
 #include "boxes/front/auth.h"
+#include "boxes/smpps/cell.h"
 #include "boxes/smpps/customer.h"
 #include "boxes/smpps/esme.h"
 #include "boxes/smpps/meter.h"
@@ -101,6 +102,8 @@ login_may_bind(const struct account *a, const char *source, bool tls)
 const char *
 login_still_allowed(const struct esme *e, const struct account *a)
 {
+	if (a->cell != e->customer->cell->index)
+		return "the account is in another cell now";
 	if (strcmp(a->pb->id, e->customer->account) != 0)
 		return "the name is that of another account";
 	return login_may_bind(a, e->source, e->tls);
@@ -133,6 +136,7 @@ login_take_account(struct login *l, const struct account *a)
 {
 	const Hopyard__V1__Account *pb = a->pb;
 
+	l->cell = &l->server->cell[a->cell];
 	l->account = xstrdup(pb->id);
 	if (pb->default_from != NULL && pb->default_from[0] != '\0')
 		l->default_from = xstrdup(pb->default_from);
@@ -150,7 +154,7 @@ static void
 login_bus_cb(struct box *box UNUSED, const Hopyard__V1__Reply *reply, void *arg)
 {
 	struct login *l = arg;
-	struct server *s = l->server;
+	struct cell *cell = l->cell;
 	struct esme *e = login_esme(l);
 	char *account = xstrdup(l->account);
 
@@ -165,7 +169,7 @@ login_bus_cb(struct box *box UNUSED, const Hopyard__V1__Reply *reply, void *arg)
 			esme_bound(e, l);
 		login_free(l);
 	}
-	customer_answered(s, account);
+	customer_answered(cell, account);
 	free(account);
 }
 
@@ -180,8 +184,8 @@ login_ask_bus(struct login *l)
 	call.has_account = 1;
 	call.account.data = (uint8_t *)l->account;
 	call.account.len = strlen(l->account);
-	customer_ask(l->server, l->account);
-	box_call(l->server->box, &call, LOGIN_BUS_MS, login_bus_cb, l);
+	customer_ask(l->cell, l->account);
+	box_call(l->cell->box, &call, LOGIN_BUS_MS, login_bus_cb, l);
 }
 
 /* -------------------------------------------------------------------- auth */
@@ -201,7 +205,7 @@ login_on_verdict(struct login *l, enum auth_verdict v, const struct account *a)
 		why = login_may_bind(a, e->source, e->tls);
 		if (why != NULL) {
 			login_hold_back(l, why);
-		} else if (!box_ready(l->server->box)) {
+		} else if (!box_ready(l->server->cell[a->cell].box)) {
 			login_refuse(l, METER_LATER, "the bus is away");
 		} else {
 			login_take_account(l, a);

@@ -20,6 +20,7 @@
 #include "proto/smpp_pdu.h"
 
 struct account;
+struct cell;
 struct esme;
 struct server;
 
@@ -32,6 +33,7 @@ struct login {
 	uint8_t interface_version;
 	const char *why; /* it is refused although the password is right */
 	/* Of the account, once it is known. */
+	struct cell *cell;
 	char *account;
 	char *default_from; /* or NULL */
 	uint32_t window;

@@ -41,6 +41,7 @@ struct query {
 	size_t size; /* all of this allocation */
 	uint64_t since_ms;
 	struct server *server;
+	struct cell *cell; /* of the account */
 	uint64_t esme;
 	uint32_t command, sequence;
 	char *account;
@@ -209,7 +210,7 @@ query_call(struct query *q, const char *target, const char *method,
 	call.has_account = 1;
 	call.account =
 	    (ProtobufCBinaryData){ strlen(q->account), (uint8_t *)q->account };
-	box_call(q->server->box, &call, QUERY_CALL_MS, cb, q);
+	box_call(q->cell->box, &call, QUERY_CALL_MS, cb, q);
 }
 
 static void
@@ -276,7 +277,7 @@ query_replace(
 		query_answer(q, status);
 		return;
 	}
-	b = batch_new(q->server->submitter, 1, 0);
+	b = batch_new(q->cell->submitter, 1, 0);
 	/* The old one may be gone: then this is all that there is. */
 	batch_keep(b);
 	batch_add(b, &item, order.id);
@@ -543,6 +544,7 @@ query_new(struct esme *e, const struct smpp_pdu *pdu, struct bytes from,
 	query_bytes += room;
 	e->asked_bytes += room;
 	q->server = e->server;
+	q->cell = e->customer->cell;
 	q->esme = e->number;
 	q->command = pdu->command_id;
 	q->sequence = pdu->sequence;

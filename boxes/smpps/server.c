@@ -54,25 +54,25 @@
 
 /* Grants in lumps, so that a frame of credit goes with many items. */
 static void
-server_grant(struct server *s)
+server_grant(struct cell *c)
 {
-	int64_t in_hand = (int64_t)deliver_in_hand(s), items, bytes;
+	int64_t in_hand = (int64_t)deliver_in_hand(c), items, bytes;
 
-	if (s->draining || !box_ready(s->box))
+	if (c->server->draining || !box_ready(c->box))
 		return;
 	if (in_hand == 0)
-		s->largest = 0;
-	items = SERVER_ITEMS - in_hand - s->granted_items;
-	bytes = SERVER_BYTES - in_hand * (int64_t)s->largest - s->granted_bytes;
+		c->largest = 0;
+	items = SERVER_ITEMS - in_hand - c->granted_items;
+	bytes = SERVER_BYTES - in_hand * (int64_t)c->largest - c->granted_bytes;
 	if (items < SERVER_ITEMS / 8 && bytes < SERVER_BYTES / 8)
 		return;
 	if (items < 0)
 		items = 0;
 	if (bytes < 0)
 		bytes = 0;
-	s->granted_items += items;
-	s->granted_bytes += bytes;
-	box_grant(s->box, (uint64_t)items, (uint64_t)bytes);
+	c->granted_items += items;
+	c->granted_bytes += bytes;
+	box_grant(c->box, (uint64_t)items, (uint64_t)bytes);
 }
 
 /* ---------------------------------------- accounts that may have changed */
@@ -144,14 +144,15 @@ server_check_next(struct server *s)
 	}
 }
 
-/* Every session that is bound is looked at again. */
+/* Every session of this cell that is bound is looked at again. */
 static void
-server_check_all(struct server *s)
+server_check_all(struct cell *c)
 {
+	struct server *s = c->server;
 	struct esme *e;
 
 	TAILQ_FOREACH(e, &s->esmes, link) {
-		if (!esme_is_bound(e) || e->unchecked)
+		if (!esme_is_bound(e) || e->unchecked || e->customer->cell != c)
 			continue;
 		e->unchecked = true;
 		TAILQ_INSERT_TAIL(&s->unchecked, e, check_link);
@@ -191,10 +192,19 @@ server_show_one(const struct esme *e, struct json *j)
 	json_close_object(j);
 }
 
+/* Another cell is shown its own; what is not bound yet is for our own. */
+static bool
+server_shows(const struct cell *c, const struct esme *e)
+{
+	return e->customer != NULL ? e->customer->cell == c : c->name == NULL;
+}
+
 /* One array, in as many pieces as it takes. */
 static void
-server_show_sessions(struct server *s, struct box *box, uint64_t correlation)
+server_show_sessions(
+    const struct cell *c, struct box *box, uint64_t correlation)
 {
+	const struct server *s = c->server;
 	const struct esme *e;
 	struct json j;
 	struct buf out;
@@ -203,7 +213,7 @@ server_show_sessions(struct server *s, struct box *box, uint64_t correlation)
 	json_init(&j, &out);
 	json_open_array(&j, NULL);
 	TAILQ_FOREACH(e, &s->esmes, link) {
-		if (e->state == ESME_STATE_CLOSED)
+		if (e->state == ESME_STATE_CLOSED || !server_shows(c, e))
 			continue;
 		server_show_one(e, &j);
 		if (buf_len(&out) < SERVER_SHOW_BYTES)
@@ -220,9 +230,10 @@ server_show_sessions(struct server *s, struct box *box, uint64_t correlation)
 
 /* {"account": "demo"} or {"session": 12} */
 static void
-server_kick(struct server *s, struct box *box, uint64_t correlation,
+server_kick(struct cell *c, struct box *box, uint64_t correlation,
     const Hopyard__V1__Call *call)
 {
+	struct server *s = c->server;
 	json_t *body = call->has_body
 	    ? json_loadb((const char *)call->body.data, call->body.len, 0, NULL)
 	    : NULL;
@@ -241,7 +252,7 @@ server_kick(struct server *s, struct box *box, uint64_t correlation,
 		return;
 	}
 	TAILQ_FOREACH_SAFE(e, &s->esmes, link, next) {
-		if (e->state >= ESME_STATE_UNBINDING ||
+		if (e->state >= ESME_STATE_UNBINDING || !server_shows(c, e) ||
 		    (number != 0 && e->number != number) ||
 		    (account != NULL &&
 			(e->customer == NULL ||
@@ -264,35 +275,36 @@ server_kick(struct server *s, struct box *box, uint64_t correlation,
 static void
 server_ready_cb(struct box *box, const Hopyard__V1__Welcome *w, void *arg)
 {
-	struct server *s = arg;
-	size_t n = deliver_in_hand(s);
+	struct cell *c = arg;
+	size_t n = deliver_in_hand(c);
 	uint64_t *refs = xcalloc(n + 1, sizeof(*refs));
 
-	log_info("smpps.ready", "bus=%s version=%s in_hand=%zu waiting=%u",
-	    w->node != NULL ? w->node : "", w->version, n,
-	    submitter_pending(s->submitter));
-	n = deliver_refs(s, refs, n);
+	log_info("smpps.ready",
+	    "bus=%s version=%s cell=%s in_hand=%zu waiting=%u",
+	    w->node != NULL ? w->node : "", w->version,
+	    c->name != NULL ? c->name : "", n, submitter_pending(c->submitter));
+	n = deliver_refs(c, refs, n);
 	box_send_in_hand(box, refs, n);
 	free(refs);
-	customer_all_ready(s);
-	s->granted_items = s->granted_bytes = 0;
-	server_grant(s);
+	customer_all_ready(c);
+	c->granted_items = c->granted_bytes = 0;
+	server_grant(c);
 	/* Accounts may have changed while we were not told. */
-	accounts_ready(s->accounts, box);
-	server_check_all(s);
-	submitter_on_ready(s->submitter);
-	deliver_flush(s);
+	accounts_ready(c->server->accounts, box);
+	server_check_all(c);
+	submitter_on_ready(c->submitter);
+	deliver_flush(c);
 }
 
 static void
 server_acked_cb(struct box *box UNUSED, uint64_t cookie,
     Hopyard__V1__Ack__Code code, const char *text, void *arg)
 {
-	struct server *s = arg;
+	struct cell *c = arg;
 
 	/* Results have none. */
 	if (cookie != 0)
-		submitter_on_acked(s->submitter, cookie, code, text);
+		submitter_on_acked(c->submitter, cookie, code, text);
 	else if (code != HOPYARD__V1__ACK__CODE__ACK_OK)
 		log_warn("smpps.result_refused", "code=%d err=%s", (int)code,
 		    text != NULL ? text : "");
@@ -302,41 +314,41 @@ static void
 server_items_cb(
     struct box *box UNUSED, uint16_t type, struct items *items, void *arg)
 {
-	struct server *s = arg;
+	struct cell *c = arg;
 	struct item item;
 
 	if (type != HOPYARD__V1__FRAME_TYPE__DELIVER)
 		return;
 	while (items_next(items, &item)) {
-		s->granted_items--;
-		s->granted_bytes -= (int64_t)item_bytes(&item);
-		if (item_bytes(&item) > s->largest)
-			s->largest = item_bytes(&item);
-		deliver_accept(s, &item);
+		c->granted_items--;
+		c->granted_bytes -= (int64_t)item_bytes(&item);
+		if (item_bytes(&item) > c->largest)
+			c->largest = item_bytes(&item);
+		deliver_accept(c, &item);
 	}
 }
 
 static void
 server_frame_cb(struct box *box, const struct frame *f, void *arg)
 {
-	struct server *s = arg;
+	struct cell *c = arg;
 
 	if (f->type != HOPYARD__V1__FRAME_TYPE__ACCOUNT_CHANGED)
 		return;
-	accounts_changed(s->accounts, box);
-	server_check_all(s);
+	accounts_changed(c->server->accounts, box);
+	server_check_all(c);
 }
 
 static void
 server_call_cb(struct box *box, uint64_t correlation,
     const Hopyard__V1__Call *call, void *arg)
 {
-	struct server *s = arg;
+	struct cell *c = arg;
 
 	if (strcmp(call->method, "sessions") == 0)
-		server_show_sessions(s, box, correlation);
+		server_show_sessions(c, box, correlation);
 	else if (strcmp(call->method, "kick") == 0)
-		server_kick(s, box, correlation, call);
+		server_kick(c, box, correlation, call);
 	else
 		box_reply(
 		    box, correlation, 404, "no such method", NULL, 0, false);
@@ -345,10 +357,10 @@ server_call_cb(struct box *box, uint64_t correlation,
 static void
 server_writable_cb(struct box *box UNUSED, void *arg)
 {
-	struct server *s = arg;
+	struct cell *c = arg;
 
-	deliver_flush(s);
-	submitter_on_ready(s->submitter);
+	deliver_flush(c);
+	submitter_on_ready(c->submitter);
 }
 
 static const struct box_ops server_box_ops = {
@@ -517,13 +529,38 @@ server_tick_cb(uv_timer_t *timer)
 		esme_tick(e, now);
 }
 
+static unsigned
+server_pending(const struct server *s)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < s->cells; i++)
+		n += submitter_pending(s->cell[i].submitter);
+	return n;
+}
+
+static size_t
+server_in_hand(const struct server *s)
+{
+	size_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < s->cells; i++)
+		n += deliver_in_hand(&s->cell[i]);
+	return n;
+}
+
 static void
 server_look_drained(struct server *s)
 {
-	if (!s->draining || s->esme_count > 0 || deliver_in_hand(s) > 0 ||
-	    submitter_pending(s->submitter) > 0 ||
-	    (box_unacked(s->box) > 0 && box_ready(s->box)))
+	const struct cell *c;
+
+	if (!s->draining || s->esme_count > 0 || server_in_hand(s) > 0 ||
+	    server_pending(s) > 0)
 		return;
+	for (c = s->cell; c < s->cell + s->cells; c++)
+		if (box_unacked(c->box) > 0 && box_ready(c->box))
+			return;
 	daemon_stop(s->daemon, 0);
 }
 
@@ -532,8 +569,10 @@ static void
 server_ready_to_block_cb(uv_prepare_t *p)
 {
 	struct server *s = p->data;
+	unsigned i;
 
-	server_grant(s);
+	for (i = 0; i < s->cells; i++)
+		server_grant(&s->cell[i]);
 	server_look_drained(s);
 }
 
@@ -587,11 +626,43 @@ server_configure(struct server *s, const struct conf_group *g)
 	s->store = "store";
 }
 
+static void
+server_open_cell(struct server *s, struct cell *c, struct box_opts *opts)
+{
+	opts->max_items = SERVER_UNACKED;
+	c->server = s;
+	c->index = (unsigned)(c - s->cell);
+	c->name = opts->cell;
+	customers_init(c);
+	deliver_open(c);
+	c->submitter = submitter_new(s->loop, s->hold_ms);
+	c->box = box_new(s->loop, opts, &server_box_ops, c);
+	submitter_set_box(c->submitter, c->box);
+	accounts_add_box(s->accounts, c->box);
+}
+
+static void
+server_open_cells(struct server *s)
+{
+	size_t i, further = daemon_cells(s->daemon);
+	struct box_opts own = { 0 };
+
+	s->cells = 1 + (unsigned)further;
+	s->cell = xcalloc(s->cells, sizeof(*s->cell));
+	daemon_box_opts(s->daemon, "connect", &own);
+	server_open_cell(s, s->cell, &own);
+	for (i = 0; i < further; i++) {
+		struct box_opts opts = { 0 };
+
+		(void)daemon_cell_opts(s->daemon, i, &opts);
+		server_open_cell(s, &s->cell[1 + i], &opts);
+	}
+}
+
 int
 server_start(struct server *s, struct daemon *daemon)
 {
 	const struct conf_group *g = daemon_group(daemon);
-	struct box_opts box = { .max_items = SERVER_UNACKED };
 
 	s->daemon = daemon;
 	s->loop = daemon_loop(daemon);
@@ -603,7 +674,7 @@ server_start(struct server *s, struct daemon *daemon)
 	TAILQ_INIT(&s->logins);
 	map_init(&s->by_id);
 	map_init(&s->origins);
-	customers_init(s);
+	TAILQ_INIT(&s->customers);
 	deliver_init();
 	meter_init();
 	expiry_init(&s->certificate, "smpps_tls_cert_expiry_seconds", NULL);
@@ -611,11 +682,7 @@ server_start(struct server *s, struct daemon *daemon)
 	    s->hold_ms > SERVER_ACCOUNT_MS ? s->hold_ms : SERVER_ACCOUNT_MS);
 	s->auth =
 	    auth_new(s->loop, s->accounts, conf_duration(g, "auth_cache"));
-	s->submitter = submitter_new(s->loop, s->hold_ms);
-	daemon_box_opts(daemon, "connect", &box);
-	s->box = box_new(s->loop, &box, &server_box_ops, s);
-	accounts_add_box(s->accounts, s->box);
-	submitter_set_box(s->submitter, s->box);
+	server_open_cells(s);
 	uv_timer_init(s->loop, &s->tick);
 	uv_timer_init(s->loop, &s->pace);
 	uv_prepare_init(s->loop, &s->ready);
@@ -653,7 +720,7 @@ void
 server_drain(struct server *s)
 {
 	log_info("smpps.drain", "connections=%u in_hand=%zu waiting=%u",
-	    s->esme_count, deliver_in_hand(s), submitter_pending(s->submitter));
+	    s->esme_count, server_in_hand(s), server_pending(s));
 	s->draining = true;
 	s->drain_ms = clock_mono_ms();
 	s->to_leave = s->esme_count;
@@ -669,6 +736,7 @@ void
 server_fini(struct server *s)
 {
 	struct esme *e, *next;
+	unsigned i;
 
 	if (s->daemon == NULL)
 		return;
@@ -678,22 +746,26 @@ server_fini(struct server *s)
 		esme_close(e, "the server has stopped");
 	auth_close(s->auth);
 	accounts_close(s->accounts);
-	submitter_close(s->submitter);
+	for (i = 0; i < s->cells; i++)
+		submitter_close(s->cell[i].submitter);
 	uv_close((uv_handle_t *)&s->tick, NULL);
 	uv_close((uv_handle_t *)&s->pace, NULL);
 	uv_close((uv_handle_t *)&s->ready, NULL);
-	for (int i = 0; i < SERVER_LAST_TURNS; i++)
+	for (i = 0; i < SERVER_LAST_TURNS; i++)
 		uv_run(s->loop, UV_RUN_NOWAIT);
-	box_close(s->box, NULL, NULL);
-	for (int i = 0; i < SERVER_LAST_TURNS; i++)
+	for (i = 0; i < s->cells; i++)
+		box_close(s->cell[i].box, NULL, NULL);
+	for (i = 0; i < SERVER_LAST_TURNS; i++)
 		uv_run(s->loop, UV_RUN_NOWAIT);
 	deliver_fini(s);
 	query_fini(s);
-	submitter_free(s->submitter);
+	for (i = 0; i < s->cells; i++)
+		submitter_free(s->cell[i].submitter);
 	auth_free(s->auth);
 	accounts_free(s->accounts);
 	login_fini(s);
 	customers_fini(s);
+	free(s->cell);
 	tls_config_unref(s->tls);
 	free(s->proxies);
 	map_fini(&s->by_id);

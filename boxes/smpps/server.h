@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * server.h - the SMPP server as a whole: one of these in a process.  It owns
- * the listeners, the box's side of the bus and the lists of sessions and
+ * the listeners, the box's side of each bus and the lists of sessions and
  * customers; everybody else borrows it.
  */
 #ifndef SMPPS_SERVER_H
@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "boxes/smpps/cell.h"
 #include "boxes/smpps/customer.h"
 #include "boxes/smpps/esme.h"
 #include "boxes/smpps/login.h"
@@ -22,13 +23,11 @@
 
 struct accounts;
 struct auth;
-struct box;
 struct buf;
 struct conf_group;
 struct daemon;
 struct listener;
 struct network;
-struct submitter;
 struct tls_config;
 
 #define SERVER_LISTENERS  64
@@ -38,10 +37,10 @@ struct tls_config;
 struct server {
 	struct daemon *daemon;
 	uv_loop_t *loop;
-	struct box *box;
+	struct cell *cell; /* our own first, as in accounts */
+	unsigned cells;
 	struct accounts *accounts;
 	struct auth *auth;
-	struct submitter *submitter;
 	struct turn *loop_turn;
 	uv_timer_t tick;    /* once a second, over all sessions */
 	uv_timer_t pace;    /* unbinds while draining */
@@ -71,17 +70,10 @@ struct server {
 	bool stressed;
 	uint64_t last_number;
 	struct map by_id;         /* struct esme * by its number */
-	struct map customers;     /* struct customer * by account id */
 	struct map origins;       /* struct origin * by client address */
 	struct login_list logins; /* binds that wait for their verdict */
 
-	struct customer_list dirty; /* owe an Attach */
-	struct turn_task attach;
-
-	/* Credit that the bus has from this box; and the largest item since
-	 * nothing was in hand, which bounds the octets of what is. */
-	int64_t granted_items, granted_bytes;
-	size_t largest;
+	struct customer_list customers;
 
 	/* Sessions whose account may have changed, and how many of them are
 	 * being asked for. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "boxes/smpps/cell.h"
 #include "boxes/smpps/meter.h"
 #include "boxes/smpps/server.h"
 #include "common/box.h"
@@ -20,7 +21,7 @@ struct submit_dest {
 /* A request that the bus has, in the memory of its batch.  The session may end
  * before: it is looked up by its number. */
 struct submit_request {
-	struct server *server;
+	struct cell *cell;
 	uint64_t esme;
 	uint64_t since_us;
 	uint32_t command, sequence;
@@ -123,7 +124,7 @@ static void
 submit_batch_cb(struct batch *b, void *arg)
 {
 	struct submit_request *r = arg;
-	struct esme *e = esme_find(r->server, r->esme);
+	struct esme *e = esme_find(r->cell->server, r->esme);
 	struct smpp_pdu resp;
 
 	meter_submitted(clock_mono_us() - r->since_us);
@@ -136,7 +137,7 @@ submit_batch_cb(struct batch *b, void *arg)
 		resp.message_id = bytes_str(r->message_id);
 	if (r->v50)
 		smpp_tlv_add_u8(&resp, SMPP_TLV_CONGESTION_STATE,
-		    (uint8_t)box_fill(r->server->box));
+		    (uint8_t)box_fill(r->cell->box));
 	CRASH_POINT("smpps.answer");
 	if (session_send(e->session, &resp) != 0)
 		log_error("smpp.answer", "esme=%llu reason=%s",
@@ -153,11 +154,12 @@ submit_begin(struct esme *e, const struct smpp_pdu *pdu, const struct order *o,
     unsigned dests)
 {
 	unsigned count = dests > 0 ? dests : 1;
-	struct batch *b = batch_new(e->server->submitter, count,
+	struct cell *cell = e->customer->cell;
+	struct batch *b = batch_new(cell->submitter, count,
 	    sizeof(struct submit_request) + dests * sizeof(struct submit_dest));
 	struct submit_request *r = batch_memory(b);
 
-	r->server = e->server;
+	r->cell = cell;
 	r->esme = e->number;
 	r->since_us = clock_mono_us();
 	r->command = pdu->command_id;

@@ -53,7 +53,7 @@ class Cells:
         self.smsc = Smsc()
         # So that a test knows the id for its receipt.
         self.smsc.on_submit = lambda session, p: (0, b"id" + p.dest)
-        self.http_port = free_port()
+        self.http_port, self.smpp_port = free_port(), free_port()
         self.process = {}
         self.accounts = {"a": {"one": ""}, "b": {"two": ""}}
         self.box = {"a": self.boxes_a(), "b": self.boxes_b()}
@@ -71,11 +71,14 @@ class Cells:
     def boxes_a(self):
         return [self.link("sim"),
                 '{ name = "web"; type = "http"; cells = "b"; hold = "2s"; '
-                'listen = "127.0.0.1:%d"; }' % self.http_port]
+                'listen = "127.0.0.1:%d"; }' % self.http_port,
+                '{ name = "gw"; type = "smpps"; cells = "b"; hold = "2s"; '
+                'listen = "127.0.0.1:%d"; }' % self.smpp_port]
 
     def boxes_b(self):
         return [self.link("own"),
-                '{ name = "web"; type = "http"; guest = true; }']
+                '{ name = "web"; type = "http"; guest = true; }',
+                '{ name = "gw"; type = "smpps"; guest = true; }']
 
     def config(self, cell):
         return os.path.join(self.dir, cell + ".cfg")
@@ -122,6 +125,7 @@ class Cells:
         self.run("sim", "a", "hop-smppc")
         self.run("own", "b", "hop-smppc")
         self.run("web", "a", "hop-http")
+        self.run("gw", "a", "hop-smpps")
 
     def hopctl(self, cell, *args, **kw):
         return run_hopctl("-s", os.path.join(self.dir, cell + ".ctl"), *args,
@@ -187,6 +191,23 @@ class Cells:
             {"username": user, "password": PASSWORD, "to": to, "from": "HOP",
              "text": "Hello"}, **more))
         return self.request("GET", "/cgi-bin/sendsms?" + query)
+
+    def ask_bind(self, user, role="transceiver"):
+        """(status, session)"""
+        c = Session.connect("127.0.0.1:%d" % self.smpp_port, 20)
+        return c.bind(role, user.encode(), PASSWORD.encode()).status, c
+
+    def bound(self, user, role="transceiver"):
+        status, c = self.ask_bind(user, role)
+        assert status == 0, status
+        return c
+
+    def receipt(self, to, link, **fields):
+        """The carrier's receipt for the message to this number, on a bind of
+        this link."""
+        s = [s for s in self.smsc.live()
+             if s.bind_pdu.system_id == link.encode()][0]
+        return s.receipt("id" + to, source=to, dest="HOP", **fields)
 
     def arrived(self, to, timeout=20):
         """The submit_sm for this number, and the system_id of its bind."""

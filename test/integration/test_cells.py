@@ -7,6 +7,9 @@ import pytest
 
 from cellsuite import Cells
 from harness import wait_until
+from smpp_client import Pdu
+
+RSYSERR, RBINDFAIL, RMSGQFUL = 0x08, 0x0d, 0x14
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +75,59 @@ def test_http_cell_hangs(cells):
         cells.kill("b.bus", signal.SIGCONT)
     wait_until(lambda: cells.post("two", "49151000023")[0] == 202, 30,
                "account two is served")
+
+
+def got_receipt(session, to):
+    d = session.expect("deliver_sm", 20)
+    session.answer(d)
+    assert d.source_addr == to.encode(), d
+    assert b"stat:DELIVRD" in d.message, d
+
+
+def test_smpp_chooses_by_account(cells):
+    """Binds of both cells at one server: each message goes to the cell of its
+    account and its receipt comes back from there; each bus sees its own binds,
+    and counts them."""
+    one, two = cells.bound("one"), cells.bound("two")
+    for session, to, link, cell, other in (
+            (one, "49151000030", "sim", "a", "b"),
+            (two, "49151000031", "own", "b", "a")):
+        r = session.submit(to.encode(), b"Hello", registered_delivery=1)
+        assert r.status == 0
+        assert cells.arrived(to)[1] == link.encode()
+        id_ = r.message_id.decode()
+        cells.receipt(to, link)
+        got_receipt(session, to)
+        cells.wait_state(cell, id_, "delivered")
+        assert cells.show(other, id_) is None
+        assert session.request(Pdu("query_sm", message_id=r.message_id,
+                                   source_addr=b"HOP")).message_state == 2
+        seen = cells.hopctl(cell, "sessions", "-o", "json").json
+        assert [s["account"] for s in seen] == [
+            "one" if cell == "a" else "two"]
+    assert cells.ask_bind("nobody")[0] == RBINDFAIL
+    for session in (one, two):
+        assert session.unbind().status == 0
+
+
+def test_smpp_cell_away(cells):
+    """Binds of the cell that is away stay and are answered that it is full;
+    new ones are to come again; those of the other cell notice nothing."""
+    one, two = cells.bound("one"), cells.bound("two")
+    cells.kill("b.bus")
+    cells.process["a.gw"].wait_log("event=bus.lost")
+    assert two.submit(b"49151000040", b"Hello").status == RMSGQFUL
+    assert cells.ask_bind("two")[0] == RSYSERR
+    r = one.submit(b"49151000041", b"Hello", registered_delivery=1)
+    assert r.status == 0
+    cells.arrived("49151000041")
+    cells.receipt("49151000041", "sim")
+    got_receipt(one, "49151000041")
+    assert cells.bound("one").unbind().status == 0
+    cells.run("bus", "b", "hop-bus")
+    wait_until(cells.ready, 30, "cell b is back")
+    r = two.submit(b"49151000042", b"Hello", registered_delivery=1)
+    assert r.status == 0
+    cells.arrived("49151000042")
+    cells.receipt("49151000042", "own")
+    got_receipt(two, "49151000042")
