@@ -123,6 +123,14 @@ daemon_again(struct daemon *d)
 }
 
 bool
+daemon_restart(struct daemon *d, struct buf *why)
+{
+	(void)d;
+	buf_printf(why, "not here");
+	return false;
+}
+
+bool
 daemon_reload(struct daemon *d, struct buf *err)
 {
 	(void)d;
