@@ -168,8 +168,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rd r;
 
-	if (memory == NULL)
+	if (memory == NULL) {
 		memory = xmalloc(FUZZ_ARENA);
+		/* As in the programs. */
+		json_set_alloc_funcs(xmalloc, free);
+	}
 	rd_init(&r, data, size);
 	row(r);
 	if (size > 1) {
