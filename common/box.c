@@ -56,7 +56,8 @@
 /* With several addresses: no time is lost with one where nobody answers. */
 #define BOX_ANSWER_ONE_MS 2000
 #define BOX_RETRY_ONE_MS  400
-#define BOX_STANDBY_MS    200 /* after a bus that says that it stands by */
+#define BOX_STANDBY_MS    200  /* after a bus that says that it stands by */
+#define BOX_OWNER_MS      5000 /* with one that has no cell, then look again */
 #define BOX_LEASE_TICK_MS 500 /* of a bus with a lease: how often it is asked */
 #define BOX_MAX_CONFIG    (16 * 1024 * 1024)
 #define BOX_CERTS_MS      60000 /* certificates are looked at so often */
@@ -127,6 +128,8 @@ struct box {
 	bool setup;           /* asked for its configuration */
 	bool guest; /* of another cell, whose configuration is not ours */
 	char label[80];
+	bool owner;     /* looked for, see struct box_opts */
+	bool ownerless; /* this bus does not have the cell */
 	bool had_epoch;
 	bool grant_changed; /* the bus is to be told */
 	bool was_full;      /* writable() is owed */
@@ -426,7 +429,8 @@ box_drop(struct box *b, const char *reason, const char *detail)
 	if (b->state == BOX_DROPPING || b->state == BOX_CLOSING)
 		return;
 	if (was_ready) {
-		log_warn("bus.lost",
+		/* To look for the owner is no event. */
+		(b->ownerless ? log_debug : log_warn)("bus.lost",
 		    "address=%s reason=%s detail=%s unacked=%zu", address,
 		    reason, detail, b->outbox.live);
 		box_stat_lost.value++;
@@ -672,6 +676,16 @@ box_on_pong(struct box *b, const struct frame *f)
 }
 
 static void
+box_look_for_owner(struct box *b)
+{
+	if (!b->ownerless || clock_mono_ms() - b->state_since < BOX_OWNER_MS ||
+	    !TAILQ_EMPTY(&b->asked))
+		return;
+	box_next_address(b);
+	box_drop(b, "standby", "it does not have the cell");
+}
+
+static void
 box_timer_cb(uv_timer_t *timer)
 {
 	struct box *b = timer->data;
@@ -692,6 +706,7 @@ box_timer_cb(uv_timer_t *timer)
 		else
 			box_check_silence(b);
 		box_check_certs(b);
+		box_look_for_owner(b);
 		break;
 	case BOX_DROPPING:
 	case BOX_CLOSING:
@@ -829,6 +844,7 @@ box_new(uv_loop_t *loop, const struct box_opts *opts, const struct box_ops *ops,
 	b->guest = opts->cell != NULL;
 	if (b->guest)
 		snprintf(b->label, sizeof(b->label), "cell=\"%s\"", opts->cell);
+	b->owner = opts->owner && !opts->setup;
 	buf_init(&b->config);
 	expiry_init(&b->expiry, "bus_tls_cert_expiry_seconds",
 	    b->guest ? b->label : NULL);
@@ -1368,6 +1384,8 @@ box_keep_welcome(struct box *b, const Hopyard__V1__Welcome *w)
 	b->credit_bytes = w->credit_bytes;
 }
 
+static void box_on_standby(struct box *, const char *text);
+
 static void
 box_on_welcome(struct box *b, const struct frame *f)
 {
@@ -1381,10 +1399,15 @@ box_on_welcome(struct box *b, const struct frame *f)
 		box_bad_frame(b, f, "Welcome with limits that are not ours");
 		return;
 	}
+	b->ownerless = b->owner && b->address_count > 1 && w->epoch == 0;
+	if (b->ownerless && b->standbys < b->address_count) {
+		box_on_standby(b, "it does not have the cell");
+		return;
+	}
 	CRASH_POINT("box.welcomed");
 	box_keep_welcome(b, w);
 	b->complained = 0;
-	log_info("bus.welcome",
+	(b->ownerless ? log_debug : log_info)("bus.welcome",
 	    "address=%s peer=%s version=%s epoch=%" PRIu64 " resend=%zu",
 	    b->addresses[b->address], conn_peer(b->conn), w->version, w->epoch,
 	    b->outbox.live);

@@ -43,6 +43,12 @@ struct box_opts {
 	/* The bus is that of another cell, of this name: its configuration is
 	 * not ours.  NULL: it is our own. */
 	const char *cell;
+	/*
+	 * For those whom a bus that stands by welcomes, too: with several
+	 * addresses the bus that has the cell is looked for, again and again,
+	 * and another one is good enough only while nobody has it.
+	 */
+	bool owner;
 };
 
 struct box_ops {

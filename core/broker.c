@@ -543,8 +543,10 @@ broker_welcome(struct broker *b, struct peer *p)
 	w.epoch = epoch;
 	w.max_frame = FRAME_MAX_PAYLOAD;
 	w.max_items = FRAME_MAX_ITEMS;
-	/* The store is where it comes from, and operators look at any. */
-	if (p->role != ROLE_STORE && p->role != ROLE_CONTROL)
+	/* The store is where it comes from, and operators look at any; but who
+	 * came from another host for the owner is to miss it when it is gone. */
+	if (p->role != ROLE_STORE &&
+	    (p->role != ROLE_CONTROL || (p->remote && w.epoch != 0)))
 		w.has_lease_ms = cell_lease(b, &w.lease_ms);
 	peer_send(p, HOPYARD__V1__FRAME_TYPE__WELCOME, 0, &w.base);
 	if (p->role != ROLE_CONTROL || p->remote)

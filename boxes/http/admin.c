@@ -606,7 +606,7 @@ admin_start(struct admin *a, struct daemon *daemon)
 		.max_connections = ADMIN_CONNECTIONS,
 		.keepalive_ms = ADMIN_KEEPALIVE,
 	};
-	struct box_opts box = { 0 };
+	struct box_opts box = { .owner = true };
 
 	a->daemon = daemon;
 	a->loop = daemon_loop(daemon);

@@ -261,7 +261,7 @@ bus_open(const struct request *r, struct bus **bus)
 {
 	bool far = request_has(r, OPTION_BUS);
 	char *path = far ? xstrdup(r->value[OPTION_BUS]) : socket_path(r);
-	struct box_opts opts = { .type = "ctl" };
+	struct box_opts opts = { .type = "ctl", .owner = true };
 	struct bus *b;
 	int rc;
 
