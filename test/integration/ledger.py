@@ -34,6 +34,7 @@ class Demo:
         self.programs, self.env = programs, dict(os.environ, **(env or {}))
         self.data = os.path.join(self.folder, "data")
         self.sink_port = free_port()
+        self.sink_address = "127.0.0.1:%d" % self.sink_port
         self.sink_journal = os.path.join(self.folder, "sink.journal")
         self.start_sink()
         self.process = None
@@ -202,10 +203,18 @@ def outage(times, at, within=8000):
     return max(b - a for a, b in zip(some, some[1:])) / 1000
 
 
+def longest(times, begin, end):
+    """Without one of these (ms), from begin to end (s); in seconds."""
+    at = [begin * 1000] + sorted(
+        t for t in times if begin * 1000 <= t <= end * 1000) + [end * 1000]
+    return max(b - a for a, b in zip(at, at[1:])) / 1000
+
+
 class Ledger:
     """Sends at a rate, by several connections, and keeps what was said."""
 
     TOKENS = 10 ** 7       # of one ledger
+    ANSWER = 30            # seconds; then a request is silent
 
     def __init__(self, demo, rate, threads=8, validity=1, first=0):
         """first: of its tokens, where several ledgers share a suite."""
@@ -244,12 +253,15 @@ class Ledger:
 
     def _target(self, n):
         r = self.demo.ready
-        sink = "http://127.0.0.1:%d/dlr?token=%d&d=%%d" % (
-            self.demo.sink_port, n)
+        sink = "http://%s/dlr?token=%d&d=%%d" % (self.demo.sink_address, n)
         return "/cgi-bin/sendsms?" + urllib.parse.urlencode({
             "username": r["username"], "password": r["password"],
             "to": "4915%07d55" % n, "from": "HOP", "text": "T%08d" % n,
             "validity": self.validity, "dlr-mask": 31, "dlr-url": sink})
+
+    def _connect(self):
+        return http.client.HTTPConnection(
+            self.demo.http.hostname, self.demo.http.port, timeout=self.ANSWER)
 
     def _work(self, index):
         connection = None
@@ -262,9 +274,7 @@ class Ledger:
             n = self._token()
             try:
                 if connection is None:
-                    connection = http.client.HTTPConnection(
-                        self.demo.http.hostname, self.demo.http.port,
-                        timeout=30)
+                    connection = self._connect()
                 since = time.monotonic()
                 connection.request("GET", self._target(n))
                 r = connection.getresponse()
@@ -303,6 +313,25 @@ class Ledger:
 
     def close(self):
         self.stop()
+
+    # ------------------------------------------------------- while it runs
+
+    def accepted_after(self, at):
+        """Of an acceptance, in seconds since `at` (time.time()), or None."""
+        with self.lock:
+            times = [t / 1000 - at for t, _ in self.took if t / 1000 > at]
+        return min(times) if times else None
+
+    def more(self, count, timeout=60):
+        goal = len(self.accepted) + count
+        wait_until(lambda: len(self.accepted) >= goal, timeout,
+                   "%d more accepted" % count)
+
+    def gaps(self, begin, end):
+        """The longest time between two messages at the simulator."""
+        self.read_smsc()
+        return longest([t for ts in self.taken.values() for t in ts], begin,
+                       end)
 
     # ------------------------------------------------------------- books
 

@@ -79,6 +79,7 @@ class Pair:
         self.process = {}
         self.programs, self.env = "", {}    # in another folder than BIN
         # For the ledger.
+        self.sink_address = "127.0.0.1:%d" % self.sink_port
         self.sink_journal = os.path.join(self.folder, "sink.journal")
         self.link_deaths = []
         self.books = 0
@@ -234,28 +235,9 @@ class Pair:
 
 
 class Books(Ledger):
-    """A ledger that says when messages flow again; several in one suite."""
+    """One of several in one suite."""
     TOKENS = 10 ** 5
 
     def __init__(self, pair, rate):
         pair.books += 1
         super().__init__(pair, rate, first=pair.books * self.TOKENS)
-
-    def accepted_after(self, at):
-        """Of a 202, in seconds since `at` (time.time()), or None."""
-        with self.lock:
-            times = [t / 1000 - at for t, _ in self.took if t / 1000 > at]
-        return min(times) if times else None
-
-    def more(self, count, timeout=60):
-        goal = len(self.accepted) + count
-        wait_until(lambda: len(self.accepted) >= goal, timeout,
-                   "%d more accepted" % count)
-
-    def gaps(self, begin, end):
-        """The longest time between two messages at the simulator."""
-        self.read_smsc()
-        at = sorted(t for ts in self.taken.values() for t in ts
-                    if begin * 1000 <= t <= end * 1000)
-        at = [begin * 1000] + at + [end * 1000]
-        return max(y - x for x, y in zip(at, at[1:])) / 1000
