@@ -10,14 +10,26 @@
 
 #include "common/buf.h"
 #include "common/conf_tree.h"
+#include "common/utf8.h"
 
 /* ------------------------------------------------------------------ values */
 
+/* A file is UTF-8; what is not, and what a terminal would not show, is escaped. */
 void
 conf_print_quoted(const char *s, struct buf *out)
 {
+	const char *end = s + strlen(s);
+	uint32_t cp;
+	size_t n;
+
 	buf_addc(out, '"');
-	for (; *s != '\0'; s++) {
+	for (; s < end; s += n) {
+		n = utf8_decode((const uint8_t *)s, (size_t)(end - s), &cp);
+		if (n > 1) {
+			buf_add(out, s, n);
+			continue;
+		}
+		n = 1;
 		if (*s == '"' || *s == '\\')
 			buf_printf(out, "\\%c", *s);
 		else if (*s == '\n')
@@ -26,7 +38,7 @@ conf_print_quoted(const char *s, struct buf *out)
 			buf_addstr(out, "\\r");
 		else if (*s == '\t')
 			buf_addstr(out, "\\t");
-		else if ((unsigned char)*s < ' ')
+		else if ((unsigned char)*s < ' ' || (unsigned char)*s >= 0x7f)
 			buf_printf(out, "\\x%02x", (unsigned char)*s);
 		else
 			buf_addc(out, *s);

@@ -36,6 +36,8 @@ static const char file[] =
     " { name = \"hooks\"; type = \"hook\"; remote = true; },\n"
     " { name = \"mine\"; type = \"pager\"; exec = \"x\"; remote = true;\n"
     "   role = \"connector\"; settings = { depth = 3; to = [ \"a\" ]; }; },\n"
+    " { name = \"odd\"; type = \"admin\"; remote = true;\n"
+    "   token = \"env:CONF_SHARE_ODD\"; },\n"
     " { name = \"lost\"; type = \"admin\"; remote = true;\n"
     "   token = \"file:/nowhere/at/all\"; }\n"
     ");\n"
@@ -43,6 +45,9 @@ static const char file[] =
     "routes = ( { name = \"all\"; via = \"acme\"; } );\n"
     "inbound = ( { name = \"in\"; account = \"shop\";\n"
     "   url = \"http://example.org/mo\"; keyword = \"STOP\"; } );\n";
+
+/* Latin-1, UTF-8, and what a terminal does not show. */
+static const char odd[] = "\xe9t\xe9 \xc3\xa9 \x01\x7f\n\xc3";
 
 static struct conf *whole;
 
@@ -55,6 +60,7 @@ set_up(void **state)
 
 	(void)state;
 	buf_init(&err);
+	setenv("CONF_SHARE_ODD", odd, 1);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, file, strlen(file)), strlen(file));
 	close(fd);
@@ -183,6 +189,20 @@ test_refused(void **state)
 	buf_fini(&text);
 }
 
+/* The text is UTF-8, as all that is read is; a secret need not be. */
+static void
+test_any_bytes(void **state)
+{
+	struct buf text;
+	struct conf *c = shared("odd", &text, NULL);
+
+	(void)state;
+	assert_string_equal(conf_secret(conf_box(c, "odd"), "token"), odd);
+	assert_non_null(strstr(buf_str(&text), "\xc3\xa9"));
+	conf_free(c);
+	buf_fini(&text);
+}
+
 /* A type that nobody knows: its settings stay what they are. */
 static void
 test_foreign(void **state)
@@ -235,6 +255,7 @@ main(void)
 		cmocka_unit_test(test_store),
 		cmocka_unit_test(test_hook),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_any_bytes),
 		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_literal),
 	};
