@@ -2,8 +2,9 @@
 /*
  * authority.c - the folder of a certificate authority.
  *
- * The index is written anew beside the old one and renamed, after the files of
- * the certificate that it tells of: what is valid somewhere is always in it.
+ * The index is written anew beside the old one and renamed, before the
+ * certificate that it tells of: what is valid somewhere is always in it, so that
+ * it can be revoked.  A certificate that is not made after all is taken out.
  */
 #include "tools/hopctl/authority.h"
 
@@ -247,6 +248,10 @@ index_write(const struct authority *a, struct buf *why)
 		    i->hosts[0] != '\0' ? i->hosts : "-");
 	}
 	good = write_file(path, &text, 0644, why);
+	if (good && fsync(a->lock) != 0) {
+		buf_printf(why, "%s: %s", a->folder, strerror(errno));
+		good = false;
+	}
 	buf_fini(&text);
 	free(path);
 	return good;
@@ -413,29 +418,54 @@ sign(
 	return good;
 }
 
+/* Wall seconds; 0 if the certificate does not tell. */
+static int64_t
+authority_end(const struct authority *a)
+{
+	struct tm tm;
+
+	return ASN1_TIME_to_tm(X509_get0_notAfter(a->cert), &tm)
+	    ? (int64_t)timegm(&tm)
+	    : 0;
+}
+
 /* Fills in the rest and keeps it in the index. */
 static bool
 issue(struct authority *a, struct issued *i, unsigned days, EVP_PKEY *key,
     struct buf *why)
 {
-	int64_t now = (int64_t)time(NULL), end;
-	struct tm tm;
+	int64_t now = (int64_t)time(NULL), end = authority_end(a);
+	struct buf more;
 
+	if (end <= now) {
+		buf_printf(why,
+		    "the authority in %s has expired; make another one",
+		    a->folder);
+		return false;
+	}
 	i->from = now - EARLY;
 	i->until = now + (int64_t)days * DAY;
-	/* Nothing outlives who has signed it. */
-	if (ASN1_TIME_to_tm(X509_get0_notAfter(a->cert), &tm) &&
-	    (end = (int64_t)timegm(&tm)) < i->until)
-		i->until = end;
+	if (i->until > end)
+		i->until = end; /* nothing outlives who has signed it */
 	if (!new_serial(i->serial)) {
 		complain_openssl(why);
 		return false;
 	}
-	if (!sign(a, i, key, why))
-		return false;
 	a->issued = xrealloc(a->issued, (a->count + 1) * sizeof(struct issued));
 	a->issued[a->count++] = *i;
-	return index_write(a, why);
+	if (!index_write(a, why)) {
+		a->count--;
+		return false;
+	}
+	if (sign(a, i, key, why))
+		return true;
+	a->count--;
+	/* One too many in there does no harm. */
+	buf_init(&more);
+	if (!index_write(a, &more))
+		buf_printf(why, "; %s", buf_str(&more));
+	buf_fini(&more);
+	return false;
 }
 
 /* The list of what is revoked, as long as the authority itself lives. */
@@ -628,8 +658,11 @@ authority_issue(struct authority *a, const char *type, const char *name,
 		return false;
 	key = EVP_EC_gen("P-256");
 	path = path_of(a->folder, name, ".key");
-	good = key != NULL && write_key(path, key, why) &&
-	    issue(a, &i, days, key, why);
+	good = key != NULL && write_key(path, key, why);
+	if (good && !issue(a, &i, days, key, why)) {
+		(void)unlink(path); /* of no use to anybody */
+		good = false;
+	}
 	if (!good)
 		complain_openssl(why);
 	EVP_PKEY_free(key);

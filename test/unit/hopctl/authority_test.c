@@ -149,6 +149,60 @@ test_bad_names(void **state)
 	authority_close(a);
 }
 
+/* Issues "late" with a folder in the way of FILE; closed again before anything
+ * is said, since who comes next would wait for the lock. */
+static bool
+issued_despite(const char *file)
+{
+	struct authority *a = opened();
+	char path[128], inside[160];
+	bool made;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	snprintf(inside, sizeof(inside), "%s/x", path);
+	assert_int_equal(mkdir(path, 0700) | mkdir(inside, 0700), 0);
+	made = authority_issue(a, "http", "late", "", 10, &why);
+	authority_close(a);
+	assert_int_equal(rmdir(inside) | rmdir(path), 0);
+	return made;
+}
+
+/* What nobody could revoke is not made, and what was not made is not told. */
+static void
+test_index_and_certificate(void **state)
+{
+	struct authority *a;
+	char path[128];
+	bool listed;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/late.crt", folder);
+	assert_false(issued_despite("index.new"));
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_false(issued_despite("late.crt"));
+	a = opened();
+	listed = authority_find(a, "late") != NULL;
+	authority_close(a);
+	assert_false(listed);
+}
+
+static void
+test_expired_authority(void **state)
+{
+	struct authority *a;
+	char path[64];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/old", folder);
+	buf_clear(&why);
+	assert_true(authority_init(path, 0, &why));
+	a = authority_open(path, &why);
+	assert_non_null(a);
+	assert_false(authority_issue(a, "http", "api", "", 10, &why));
+	assert_non_null(strstr(buf_str(&why), "has expired"));
+	authority_close(a);
+}
+
 static void
 test_bad_index(void **state)
 {
@@ -172,6 +226,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_bad_names),
+		cmocka_unit_test(test_index_and_certificate),
+		cmocka_unit_test(test_expired_authority),
 		cmocka_unit_test(test_bad_index),
 	};
 
