@@ -577,6 +577,10 @@ check_boxes(struct check *k)
 			check_complain(k, g, "type",
 			    "the bus has no entry in boxes; its settings are "
 			    "in bus = { ... }");
+		else if (strcmp(type, "ctl") == 0)
+			check_complain(k, g, "type",
+			    "\"ctl\" is hopctl, which may do everything, and "
+			    "no type of a box");
 		else if (g->table == &conf_table_box &&
 		    conf_str(g, "exec") == NULL) {
 			conf_suggest(type, next_type, NULL, hint, sizeof(hint));

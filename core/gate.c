@@ -153,16 +153,27 @@ gate_on_refused(const struct peer *p, const char *reason)
 		    p->type[0] != '\0' ? p->type : "?", reason);
 }
 
+static void
+gate_withdrawn(const char *why, char *text, size_t cap)
+{
+	snprintf(text, cap, "the certificate is not good any more: %s", why);
+}
+
 const char *
 gate_fault(
     const struct peer *p, const Hopyard__V1__Hello *h, char *text, size_t cap)
 {
-	char uri[IDENTITY_MAX];
+	char uri[IDENTITY_MAX], why[128];
 	struct identity id;
 
 	if (!conn_peer_uri(p->conn, IDENTITY_SCHEME, uri, sizeof(uri)))
 		return "the certificate has no name " IDENTITY_SCHEME
 		       "box/TYPE/NAME";
+	/* It was good at the handshake; there may be a new list since then. */
+	if (!conn_peer_fits(p->conn, p->broker->gate.tls, why, sizeof(why))) {
+		gate_withdrawn(why, text, cap);
+		return text;
+	}
 	if (!identity_parse(&id, uri) || id.bus) {
 		snprintf(text, cap,
 		    "the certificate is for %s, which is no box", uri);
@@ -237,8 +248,7 @@ gate_recheck(struct gate *g)
 		    (p->state != PEER_READY && p->state != PEER_GREETED) ||
 		    conn_peer_fits(p->conn, g->tls, why, sizeof(why)))
 			continue;
-		snprintf(text, sizeof(text),
-		    "the certificate is not good any more: %s", why);
+		gate_withdrawn(why, text, sizeof(text));
 		log_warn("gate.withdrawn", "name=%s peer=%u reason=%s", p->name,
 		    p->id, why);
 		peer_nak(p, HOPYARD__V1__NAK__CODE__DENIED, NULL, text);
@@ -298,17 +308,23 @@ gate_fini(struct gate *g)
 
 /* --------------------------------------------------------- configuration */
 
-/* The group of this peer, or NULL. */
+/* The group that is for who has this certificate, or NULL; what has the same
+ * name and is another box now is not for it. */
 static const struct conf_group *
 gate_group(const struct peer *p)
 {
+	const struct conf_group *g;
 	char uri[IDENTITY_MAX];
 	struct identity id;
 
 	if (!conn_peer_uri(p->conn, IDENTITY_SCHEME, uri, sizeof(uri)) ||
 	    !identity_parse(&id, uri))
 		return NULL;
-	return conf_box(p->broker->engine->conf, id.name);
+	g = conf_box(p->broker->engine->conf, id.name);
+	return g != NULL && conf_bool(g, "enabled") && conf_bool(g, "remote") &&
+		strcmp(conf_str(g, "type"), id.type) == 0
+	    ? g
+	    : NULL;
 }
 
 /* What this peer is to have; false with the reason. */

@@ -34,14 +34,15 @@ boxes = (
   {{ name = "api"; type = "http"; listen = "127.0.0.1:{http}";
      remote = true; }},
   {{ name = "here"; type = "http"; listen = "127.0.0.1:0"; }},
-  {{ name = "spare"; type = "smppc"; host = "127.0.0.1:9"; system_id = "x";
-     password = "SPARESEC"; remote = true; }},
+  {{ name = "spare"; remote = true; {spare} }},
   {{ name = "mine"; type = "pager"; exec = "pager"; role = "connector";
      remote = true; settings = {{ depth = 3; }}; }}
 );
 accounts = ( {{ id = "demo"; username = "u"; password = "{password}"; }} );
 routes = ( {{ name = "default"; via = [ "acme" ]; }} );
 """
+SPARE = ('type = "smppc"; host = "127.0.0.1:9"; system_id = "x"; '
+         'password = "SPARESEC";')
 LOCAL = "DNS:localhost,IP:127.0.0.1"
 
 
@@ -72,7 +73,7 @@ class Site:
         self.settings = dict(dir=self.dir, certs=self.certs, far=self.far,
                              bus=free_port(), smsc=free_port(),
                              http=free_port(), acme="", bus_cert="bus1",
-                             password="p")
+                             password="p", spare=SPARE)
         self.process = {}
         self.certs_run("init")
         self.certs_run("issue", "bus1", "--type", "bus", "--host",

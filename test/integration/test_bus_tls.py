@@ -19,7 +19,7 @@ from busclient import BusClient
 from certs import Authority, server_context
 from harness import Process, free_port, wait_until
 from hopbus import encode, pb
-from remotesuite import LOCAL, Site
+from remotesuite import LOCAL, SPARE, Site
 from suite import run_hopctl
 
 
@@ -528,6 +528,52 @@ def test_revoked_while_connected(site):
         p.stop()
 
 
+def test_revoked_between_handshake_and_hello(site):
+    """The handshake knew nothing of it yet."""
+    def once():
+        site.certs_run("issue", "spare", "--type", "smppc")
+        c = site.client("spare")
+        site.certs_run("revoke", "spare")
+        site.reload()
+        try:
+            c.hello("spare", "smppc")
+            f = c.frame()       # None: all this took longer than 3 s
+        except OSError:
+            return False
+        finally:
+            c.close()
+        if f is None:
+            return False
+        assert f.type == pb.NAK
+        nak = f.parse(pb.Nak)
+        assert nak.code == pb.Nak.DENIED
+        assert nak.text == ("the certificate is not good any more: "
+                            "certificate revoked")
+        return True
+    wait_until(once, 60, "a Hello in time")
+
+
+def test_a_name_that_is_given_to_another_type(site):
+    """Who is connected by it gets nothing of the other's."""
+    site.certs_run("issue", "spare", "--type", "smppc")
+    c = site.client("spare")
+    c.hello("spare", "smppc")
+    assert b"SPARESEC" in c.wait(pb.CONFIG).parse(pb.Config).text
+    bus_says = said(site.bus)
+    try:
+        site.configure(spare='type = "admin"; token = "TOKENSEC"; '
+                             'listen = "127.0.0.1:0";')
+        site.reload()
+        bus_says("event=gate.config name=spare .*not in the configuration")
+        c.send(pb.PING, correlation=77)
+        f = c.wait(pb.CONFIG, pb.PONG)
+        assert f.type == pb.PONG and f.correlation == 77
+    finally:
+        c.close()
+        site.configure(spare=SPARE)
+        site.reload()
+
+
 # -------------------------------------------------------------------- floods
 
 def resident(pid):
@@ -616,6 +662,12 @@ def test_remote_needs_a_door(tmp_path):
     p = Process("hop-bus", ("-t", "-c", str(file)), str(tmp_path / "log"))
     assert p.wait() == 2
     assert 'hopyard.cfg:1: box "a" is on another host' in p.output()
+    # Its certificate would be one of hopctl.
+    file.write_text('boxes = ( { name = "a"; type = "ctl"; exec = "x"; '
+                    'role = "connector"; } );\n')
+    p = Process("hop-bus", ("-t", "-c", str(file)), str(tmp_path / "log3"))
+    assert p.wait() == 2
+    assert '"ctl" is hopctl, which may do everything' in p.output()
     file.write_text('bus = { listen = "127.0.0.1:%d"; };\n' % free_port())
     p = Process("hop-bus", ("-t", "-c", str(file)), str(tmp_path / "log2"))
     assert p.wait() == 2
