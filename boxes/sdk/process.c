@@ -88,7 +88,8 @@ process_turn_cb(void *arg)
 	if (b->stopping)
 		daemon_drain(b->daemon);
 	if (b->state == PROCESS_DRAINING && b->by_ref.count == 0 &&
-	    b->pending_count == 0 && box_unacked(b->box) == 0 &&
+	    b->pending_count == 0 && b->late_count == 0 &&
+	    box_unacked(b->box) == 0 &&
 	    (b->submitter == NULL || submitter_pending(b->submitter) == 0))
 		process_enter_state(b, PROCESS_CLOSING);
 }
@@ -356,6 +357,7 @@ process_fini(struct daemon *d UNUSED, void *arg)
 		return;
 	message_free_all(b);
 	incoming_stop(b);
+	submit_stop(b);
 	turn_remove(&b->task);
 	turn_put(b->turn);
 	settings_free(b);

@@ -72,6 +72,7 @@ struct hop_box {
 	struct submitter *submitter; /* a front end's or hook's; or NULL */
 	bool submitting;             /* inside hop_submit() */
 	struct late_answers late;
+	size_t late_count;
 
 	/* settings.c */
 	json_t *loaded;   /* all that there were, as the program has texts */
@@ -164,6 +165,7 @@ void incoming_stop(struct hop_box *);
 
 /* submit.c: answers that could not be given from inside hop_submit() */
 void submit_on_turn(struct hop_box *);
+void submit_stop(struct hop_box *);
 
 /* settings.c */
 bool settings_load(struct hop_box *, const struct conf_group *) WARN_UNUSED;

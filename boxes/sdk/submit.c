@@ -15,6 +15,9 @@
 #include "common/uuid.h"
 #include "common/xalloc.h"
 
+/* Answers that wait for the end of the turn.  The submitter bounds the rest. */
+#define LATE_MAX 4096
+
 /* Behind a batch: whom to tell. */
 struct submit_asker {
 	struct hop_box *box;
@@ -64,6 +67,23 @@ submit_ack(enum submit_result result)
 	return HOP_ACK_UNAVAILABLE;
 }
 
+static struct late_answer *
+late_take(struct hop_box *b)
+{
+	struct late_answer *late = TAILQ_FIRST(&b->late);
+
+	TAILQ_REMOVE(&b->late, late, entry);
+	b->late_count--;
+	return late;
+}
+
+static void
+late_free(struct late_answer *late)
+{
+	free(late->text);
+	free(late);
+}
+
 static void
 submit_done_cb(struct batch *batch, void *arg)
 {
@@ -79,6 +99,7 @@ submit_done_cb(struct batch *batch, void *arg)
 		late->ack = ack;
 		late->text = text == NULL ? NULL : xstrdup(text);
 		TAILQ_INSERT_TAIL(&b->late, late, entry);
+		b->late_count++;
 		turn_add(&b->task);
 		return;
 	}
@@ -90,20 +111,27 @@ submit_done_cb(struct batch *batch, void *arg)
 void
 submit_on_turn(struct hop_box *b)
 {
-	struct late_answer *late, *last = TAILQ_LAST(&b->late, late_answers);
+	size_t n = b->late_count;
+	struct late_answer *late;
 
+	if (n == 0)
+		return;
 	/* Those that are there now: a callback may submit again. */
-	while (last != NULL) {
-		late = TAILQ_FIRST(&b->late);
-		TAILQ_REMOVE(&b->late, late, entry);
+	for (; n > 0; n--) {
+		late = late_take(b);
 		if (late->asker.cb != NULL)
 			late->asker.cb(
 			    b, late->ack, late->text, late->asker.arg);
-		free(late->text);
-		if (late == last)
-			last = NULL;
-		free(late);
+		late_free(late);
 	}
+	process_tell_writable(b);
+}
+
+void
+submit_stop(struct hop_box *b)
+{
+	while (b->late_count > 0)
+		late_free(late_take(b));
 }
 
 static void
@@ -191,6 +219,10 @@ hop_submit(struct hop_box *b, const struct hop_submit *submit,
 		return HOP_E_INVALID;
 	if (b->box == NULL || b->state == PROCESS_CLOSING)
 		return HOP_E_FULL;
+	if (b->late_count >= LATE_MAX) {
+		b->writable_owed = true;
+		return HOP_E_FULL;
+	}
 	submit_fill_envelope(&env, &s);
 	submit_fill_content(&content, &s);
 	submit_fill_report(&report, &s);

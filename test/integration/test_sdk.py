@@ -355,6 +355,9 @@ def test_receipt(probe):
     box.ack(number, [(number, pb.Ack.UNAVAILABLE, "the store is away")])
     again = box.wait(lambda: len(box.inbound) > 1 and box.inbound[1])
     assert again[0] > number and again[1].id == envelope.id
+    box.ack(again[0], [(again[0], pb.Ack.THROTTLED, "too fast")])
+    again = box.wait(lambda: len(box.inbound) > 2 and box.inbound[2])
+    assert again[1].id == envelope.id
     assert box.result(ref) is None
     box.ack()
     assert box.wait_result(ref).part[0].smsc_id == b"acked-0"
@@ -425,6 +428,28 @@ def test_hook(folder, dist, program):
         box.ack(exceptions=[(s.number, pb.Ack.NO_ROUTE, "no route")])
         assert box.wait_result(ref).part[0].smsc_id == b"acked-2"
         assert p.process.stop() == 0
+    finally:
+        p.close()
+
+
+def test_submits_without_end(folder, dist, program):
+    """More than there is room for: that is said later, as all answers are, and
+    what waits to be said is bounded, too."""
+    p = Probe(folder, dist, program, {"PROBE_HOOK": "1"}, role="hook")
+    try:
+        box = p.start().up()
+        ref = p.tell(box, "FLOOD", kind=pb.MO, to="12345", from_="49151")
+        assert box.wait_result(ref, 60).part[0].smsc_id == b"all answered"
+        taken, unavailable, error = map(int, re.search(
+            r"probe.flooded taken=(\d+) unavailable=(\d+) error=(-?\d+)",
+            p.process.output()).groups())
+        assert error == -2      # HOP_E_FULL
+        assert 1000 <= unavailable <= 8192
+        assert 16384 < taken - unavailable <= 32768
+        assert len({s.envelope.id for s in box.submits}) == \
+            taken - unavailable
+        assert "probe.writable" in p.process.output()
+        assert p.process.wait() == 0
     finally:
         p.close()
 
@@ -525,6 +550,21 @@ def test_drain_waits(probe):
     box.send(pb.RECALL, pb.Recall(ref=held))
     assert box.wait_result(held).code == RESULT.RECALLED
     assert probe.process.wait() == 0
+
+
+def test_drain_waits_for_the_bus(probe):
+    """A result that is not settled is not left behind."""
+    box = probe.start().up()
+    probe.bus.auto_ack = set()
+    probe.answer(box, "ok 1")
+    probe.process.kill(signal.SIGTERM)
+    probe.wait_log("probe.drain")
+    for _ in range(3):
+        assert box.call("ping").code == 0
+    assert not [f for f in box.frames if f.type == pb.BYE]
+    box.ack()
+    assert probe.process.wait() == 0
+    box.wait_frame(pb.BYE)
 
 
 def test_stops_itself(probe):

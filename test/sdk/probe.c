@@ -228,6 +228,46 @@ give_submit(struct hop_box *box, struct hop_message *m)
 		abort();
 }
 
+static bool flooding;
+static unsigned flood_taken, flood_answered, flood_unavailable;
+static int flood_stopped; /* hop_submit() returned that */
+
+static void
+on_flooded(struct hop_box *box, int ack, const char *text, void *arg)
+{
+	(void)text;
+	if (flooding) /* called from inside hop_submit() */
+		abort();
+	flood_answered++;
+	flood_unavailable += ack == HOP_ACK_UNAVAILABLE;
+	if (flood_answered > flood_taken)
+		abort();
+	if (flood_answered == flood_taken) {
+		hop_log(HOP_LOG_INFO, "probe.flooded",
+		    "taken=%u unavailable=%u error=%d", flood_taken,
+		    flood_unavailable, flood_stopped);
+		hop_sent(arg, hop_str("all answered"));
+		hop_box_stop(box, 0);
+	}
+}
+
+/* A program that has no end. */
+static void
+flood_submit(struct hop_box *box, struct hop_message *m)
+{
+	struct hop_submit s = { .size = sizeof(s) };
+
+	flooding = true;
+	s.account = hop_str("demo");
+	s.to = hop_str("491511234");
+	s.text = hop_str("flood");
+	while (flood_taken < 1000000 && flood_stopped == 0) {
+		flood_stopped = hop_submit(box, &s, NULL, on_flooded, m);
+		flood_taken += flood_stopped == 0;
+	}
+	flooding = false;
+}
+
 static void
 on_message(struct hop_box *box, struct hop_message *m, void *arg)
 {
@@ -242,7 +282,10 @@ on_message(struct hop_box *box, struct hop_message *m, void *arg)
 		say_all(m);
 		hop_sent(m, hop_str(NULL));
 	} else if (hop_message_number(m, HOP_KIND, 0) == HOP_MO) {
-		give_submit(box, m);
+		if (strcmp(word, "FLOOD") == 0)
+			flood_submit(box, m);
+		else
+			give_submit(box, m);
 	} else if (strncmp(word, "ok ", 3) == 0) {
 		hop_sent(m, hop_str(word + 3));
 	} else if (strncmp(word, "code ", 5) == 0) {

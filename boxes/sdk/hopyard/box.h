@@ -486,7 +486,8 @@ struct hop_submit {
 /*
  * Of a front end or hook.  cb is called once, later: only after hop_ack_ok() may
  * the customer be told that it was accepted.  id (or NULL) gets the id of the
- * message.
+ * message.  Also one for which there is no room is answered by cb, with
+ * HOP_ACK_UNAVAILABLE; when many such answers are still to come, HOP_E_FULL.
  */
 HOP_API int hop_submit(struct hop_box *, const struct hop_submit *,
     uint8_t id[HOP_ID_LEN], hop_ack_cb *cb, void *arg) HOP_MUST_CHECK;
