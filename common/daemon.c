@@ -30,6 +30,7 @@
 #include "common/log.h"
 #include "common/remote.h"
 #include "common/stats.h"
+#include "common/tls.h"
 #include "common/xalloc.h"
 
 #define DAEMON_CONFIG     "/etc/hopyard/hopyard.cfg"
@@ -885,6 +886,7 @@ daemon_run(const struct daemon_box *box, int argc, char **argv, void *arg)
 	struct daemon *d = &the_daemon;
 	int code, rc;
 
+	tls_use_xalloc();
 	d->argv = argv;
 	d->box = box;
 	d->arg = arg;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include <arpa/inet.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -51,6 +52,42 @@ struct tls {
 	struct tls_config *config; /* own reference */
 	char error[TLS_ERROR_MAX];
 };
+
+/* ----------------------------------------------------------------- memory */
+
+static void *
+tls_xmalloc(size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return n > 0 ? xmalloc(n) : NULL;
+}
+
+static void *
+tls_xrealloc(void *old, size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	if (n > 0)
+		return xrealloc(old, n);
+	free(old);
+	return NULL;
+}
+
+static void
+tls_xfree(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	free(p);
+}
+
+void
+tls_use_xalloc(void)
+{
+	/* It says no once it has memory: then all goes on as it was. */
+	(void)CRYPTO_set_mem_functions(tls_xmalloc, tls_xrealloc, tls_xfree);
+}
 
 /* -------------------------------------------------------------------- bio */
 

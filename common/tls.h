@@ -24,6 +24,10 @@ struct buf;
 struct tls;
 struct tls_config;
 
+/* OpenSSL takes its memory by xalloc.h: it does not look everywhere whether it
+ * was given any.  Before anything else of it is called. */
+void tls_use_xalloc(void);
+
 /* ----------------------------------------------------------- configuration */
 
 /* File names, all PEM; NULL or "": not there. */
