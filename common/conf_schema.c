@@ -455,6 +455,7 @@ static const struct conf_row conf_table_smppc_rows[] = {
 	{ "tls_verify", CONF_BOOL, CONF_ANY, CONF_REBIND, .dflt = "true",
 	  .help = "false: whoever answers is taken for the SMSC, and can read "
 	      "the password and all messages." },
+	CELLS("for which this link sends as well"),
 };
 static TABLE(conf_table_smppc, "smppc", &conf_table_box,
     "SMPP client: one carrier, which is called a link.");
@@ -729,6 +730,10 @@ static const struct conf_row conf_table_cell_rows[] = {
 	{ "certs", CONF_STR, CONF_ANY, CONF_RESTART,
 	  .help = "For a bus on TCP: folder with NAME.crt, NAME.key and ca.crt; "
 	      "without it that of the box, /etc/hopyard/certs." },
+	{ "inbound", CONF_LIST, CONF_PREFIX, CONF_RESTART, .dflt = "",
+	  .help = "Messages from handsets to these numbers go from a connector "
+	      "to this cell, \"*\" at the end for a prefix; all others stay "
+	      "in the connector's own." },
 };
 static TABLE(conf_table_cell, "cell", NULL,
     "Other cells: buses with accounts and a store of their own, which boxes of "

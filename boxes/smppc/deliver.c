@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boxes/smppc/link.h"
+#include "boxes/smppc/origin.h"
 #include "common/clock.h"
 #include "common/crash.h"
 #include "common/inbound.h"
@@ -23,9 +24,9 @@
 #define DELIVER_KEYWORD_MAX 32
 
 /*
- * A deliver_sm that box.c has and the bus has not settled.  It lives until
- * then, also when the carrier has been answered or is gone: box.c knows it by
- * its address.
+ * A deliver_sm that box.c has and a bus has not settled.  It lives until then,
+ * also when the carrier has been answered or is gone: box.c knows it by its
+ * address.
  */
 struct inbound {
 	TAILQ_ENTRY(inbound) entry; /* in bind->inbound while unanswered */
@@ -33,6 +34,10 @@ struct inbound {
 	struct bind *bind;          /* NULL: nobody waits for an answer */
 	uint32_t command, sequence;
 	uint64_t came_ms;
+	unsigned waiting; /* cells that have not settled it */
+	bool stored;      /* one has */
+	bool again;       /* one could not, or is away */
+	uint32_t refused; /* else what one said */
 };
 
 /* ----------------------------------------------------------------- answers */
@@ -71,6 +76,16 @@ deliver_status(const struct link *l, Hopyard__V1__Ack__Code code)
 	}
 }
 
+/* What all of the cells have said: it is to come again as long as the one that
+ * it is meant for may be among those that could not take it. */
+static uint32_t
+deliver_verdict(const struct link *l, const struct inbound *in)
+{
+	if (in->again)
+		return l->profile->nack;
+	return in->stored ? ESME_ROK : in->refused;
+}
+
 void
 deliver_on_acked(struct link *l, uint64_t cookie, Hopyard__V1__Ack__Code code,
     const char *text)
@@ -83,8 +98,16 @@ deliver_on_acked(struct link *l, uint64_t cookie, Hopyard__V1__Ack__Code code,
 	if (status != ESME_ROK && log_limit(&limit, 5))
 		log_warn("mo.refused", "code=%d reason=%s", (int)code,
 		    text == NULL ? "" : text);
+	if (status == ESME_ROK)
+		in->stored = true;
+	else if (status == l->profile->nack)
+		in->again = true;
+	else
+		in->refused = status;
+	if (--in->waiting > 0)
+		return;
 	if (in->bind != NULL)
-		deliver_answer(in, status);
+		deliver_answer(in, deliver_verdict(l, in));
 	TAILQ_REMOVE(&l->inbound, in, all);
 	free(in);
 }
@@ -139,10 +162,36 @@ deliver_data(struct bytes b)
 		.data = (uint8_t *)(uintptr_t)b.p };
 }
 
-/* Packs both levels behind each other in the scratch buffer and hands them on. */
+/* False: it has no room. */
+static bool
+deliver_hand_over(struct cell *c, const struct item *item, struct inbound *in)
+{
+	if (box_send_item(c->box, HOPYARD__V1__FRAME_TYPE__INBOUND, item,
+		(uint64_t)(uintptr_t)in) != 0)
+		return false;
+	in->waiting++;
+	return true;
+}
+
+/* Any of them may be meant.  One that is away could not say that it has it, and
+ * is told when the carrier sends it again. */
+static void
+deliver_to_all(struct link *l, const struct item *item, struct inbound *in)
+{
+	unsigned i;
+
+	for (i = 0; i < l->n_cells; i++)
+		if (!box_ready(l->cell[i].box) ||
+		    !deliver_hand_over(&l->cell[i], item, in))
+			in->again = true;
+}
+
+/* Packs both levels behind each other in the scratch buffer and hands them on,
+ * to this cell or, when it is NULL, to all. */
 static void
 deliver_pass_on(struct bind *b, const struct smpp_pdu *pdu,
-    const Hopyard__V1__Envelope *envelope, const ProtobufCMessage *body)
+    const Hopyard__V1__Envelope *envelope, const ProtobufCMessage *body,
+    struct cell *to)
 {
 	struct link *l = b->link;
 	Hopyard__V1__Envelope env = *envelope;
@@ -170,8 +219,11 @@ deliver_pass_on(struct bind *b, const struct smpp_pdu *pdu,
 	in->command = pdu->command_id;
 	in->sequence = pdu->sequence;
 	in->came_ms = clock_mono_ms();
-	if (box_send_item(l->box, HOPYARD__V1__FRAME_TYPE__INBOUND, &item,
-		(uint64_t)(uintptr_t)in) != 0) {
+	if (to == NULL)
+		deliver_to_all(l, &item, in);
+	else
+		(void)deliver_hand_over(to, &item, in);
+	if (in->waiting == 0) {
 		free(in);
 		l->meter.mo_refused.value++;
 		session_answer(b->session, pdu, ESME_RMSGQFUL);
@@ -290,6 +342,18 @@ deliver_error_in_tlv(const struct receipt *r)
 	return r->has_network_error && r->network_error != 0;
 }
 
+/* The cell that sent it; NULL: that is not known. */
+static struct cell *
+deliver_origin(struct link *l, struct bytes id)
+{
+	int cell;
+
+	if (l->n_cells == 1)
+		return l->cell;
+	cell = id.len > 0 ? origins_get(l->origins, id) : -1;
+	return cell >= 0 ? &l->cell[cell] : NULL;
+}
+
 static void
 deliver_receipt(
     struct bind *b, const struct smpp_pdu *pdu, const struct receipt *r)
@@ -339,7 +403,8 @@ deliver_receipt(
 
 	b->n_receipts++;
 	meter_receipt(&l->meter, l->name, deliver_state_word(n.state));
-	deliver_pass_on(b, pdu, &env, &n.base);
+	deliver_pass_on(b, pdu, &env, &n.base,
+	    deliver_origin(l, bytes_of(n.smsc_id.data, n.smsc_id.len)));
 }
 
 /* ------------------------------------------------------ messages from handsets */
@@ -522,7 +587,8 @@ deliver_mo(struct bind *b, const struct smpp_pdu *pdu)
 
 	b->n_mo++;
 	l->meter.mo.value++;
-	deliver_pass_on(b, pdu, &env, &c.base);
+	deliver_pass_on(b, pdu, &env, &c.base,
+	    cell_of_number(l, bytes_of(env.to.data, env.to.len)));
 }
 
 void
@@ -533,7 +599,7 @@ deliver_on_pdu(struct bind *b, const struct smpp_pdu *pdu)
 
 	CRASH_POINT("smppc.deliver_read");
 	if (b->n_inbound >= DELIVER_MAX_PER_BIND ||
-	    !box_can_send(b->link->box)) {
+	    (b->link->n_cells == 1 && !box_can_send(b->link->cell->box))) {
 		b->link->meter.mo_refused.value++;
 		session_answer(b->session, pdu, ESME_RMSGQFUL);
 		return;

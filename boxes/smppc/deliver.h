@@ -8,6 +8,11 @@
  * and will send it again; the store finds the second one.  Unanswered ones are
  * bounded per bind; more are refused with ESME_RMSGQFUL, and the bind is read
  * on, so that enquire_link and answers never wait behind them.
+ *
+ * With several cells a message goes to the one that has its number, else to our
+ * own; a receipt to the one that sent the message.  When that is not known all
+ * are told, as the store of each keeps what it cannot match, and the answer is
+ * a good one when all have it: nobody else would ever look for it.
  */
 #ifndef BOXES_SMPPC_DELIVER_H
 #define BOXES_SMPPC_DELIVER_H

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boxes/smppc/deliver.h"
+#include "boxes/smppc/origin.h"
 #include "boxes/smppc/pin.h"
 #include "boxes/smppc/submit.h"
 #include "common/clock.h"
@@ -39,9 +40,14 @@ static void link_tell(struct link *);
 static void
 link_on_box_closed(void *arg)
 {
-	struct link *l = arg;
+	struct cell *c = arg;
+	struct link *l = c->link;
+	unsigned i;
 
-	l->box = NULL;
+	c->box = NULL;
+	for (i = 0; i < l->n_cells; i++)
+		if (l->cell[i].box != NULL)
+			return;
 	if (l->done != NULL)
 		l->done(l->done_arg);
 }
@@ -75,7 +81,9 @@ link_enter_state(struct link *l, enum link_state next)
 	case LINK_CLOSED:
 		uv_timer_stop(&l->tick);
 		uv_timer_stop(&l->soon);
-		box_close(l->box, link_on_box_closed, l);
+		for (i = 0; i < l->n_cells; i++)
+			box_close(
+			    l->cell[i].box, link_on_box_closed, &l->cell[i]);
 		break;
 	}
 }
@@ -183,18 +191,19 @@ link_detail(const struct link *l, char *dst, size_t cap)
 }
 
 static void
-link_tell(struct link *l)
+link_tell_cell(struct cell *c)
 {
 	Hopyard__V1__LinkState s = HOPYARD__V1__LINK_STATE__INIT;
-	char detail[sizeof(l->told.detail)];
+	char detail[sizeof(c->told.detail)];
+	struct link *l = c->link;
 	unsigned bound = link_count_binds(l, bind_is_bound);
 	uint32_t window = link_window(l), rate = link_rate(l);
 	int state = l->state == LINK_UP;
 
 	link_detail(l, detail, sizeof(detail));
-	if (l->told.state == state && l->told.bound == bound &&
-	    l->told.window == window && l->told.rate == rate &&
-	    strcmp(l->told.detail, detail) == 0)
+	if (c->told.state == state && c->told.bound == bound &&
+	    c->told.window == window && c->told.rate == rate &&
+	    strcmp(c->told.detail, detail) == 0)
 		return;
 
 	s.state = state ? HOPYARD__V1__LINK_STATE__LINK__UP
@@ -209,13 +218,22 @@ link_tell(struct link *l)
 	if (detail[0] != '\0')
 		s.detail = detail;
 	if (!box_send(
-		l->box, HOPYARD__V1__FRAME_TYPE__LINK_STATE, 0, 0, &s.base))
+		c->box, HOPYARD__V1__FRAME_TYPE__LINK_STATE, 0, 0, &s.base))
 		return; /* not connected; ready() tells it all again */
-	l->told.state = state;
-	l->told.bound = bound;
-	l->told.window = window;
-	l->told.rate = rate;
-	memcpy(l->told.detail, detail, sizeof(detail));
+	c->told.state = state;
+	c->told.bound = bound;
+	c->told.window = window;
+	c->told.rate = rate;
+	memcpy(c->told.detail, detail, sizeof(detail));
+}
+
+static void
+link_tell(struct link *l)
+{
+	unsigned i;
+
+	for (i = 0; i < l->n_cells; i++)
+		link_tell_cell(&l->cell[i]);
 }
 
 /* -------------------------------------------------------------------- rate */
@@ -272,36 +290,33 @@ link_roll_second(struct link *l, uint64_t now)
  * has a message now, so no more than that.
  */
 static uint64_t
-link_ahead_ms(const struct link *l)
+link_ahead_ms(const struct cell *c)
 {
-	uint64_t ms = 2 * LINK_SOON_MS + 4 * (uint64_t)l->bus_us / 1000;
+	uint64_t ms = 2 * LINK_SOON_MS + 4 * (uint64_t)c->bus_us / 1000;
 
 	return ms < LINK_MOST_AHEAD_MS ? ms : LINK_MOST_AHEAD_MS;
 }
 
 /* The bus has answered to credit; it may have had nothing before. */
 static void
-link_learn_bus(struct link *l)
+link_learn_bus(struct cell *c)
 {
-	uint64_t us = clock_mono_us() - l->asked_us;
+	uint64_t us = clock_mono_us() - c->asked_us;
 
 	if (us > LINK_MOST_AHEAD_MS * 1000)
 		us = LINK_MOST_AHEAD_MS * 1000;
-	l->bus_us = (uint32_t)((l->bus_us * 7ull + us) / 8);
-	l->asked_us = 0;
+	c->bus_us = (uint32_t)((c->bus_us * 7ull + us) / 8);
+	c->asked_us = 0;
 }
 
-static void
-link_grant(struct link *l)
+/* Parts that may be in hand unwritten, and granted, of all cells together. */
+static uint64_t
+link_room(const struct link *l, const struct cell *c)
 {
-	uint64_t want = 0, limit, have;
+	uint64_t want = 0, limit;
 	bool throttled = false;
 	unsigned i;
 
-	/* No more while the results of what we had wait for room. */
-	if (l->state != LINK_UP || !box_ready(l->box) ||
-	    !box_can_send(l->box) || !TAILQ_EMPTY(&l->finished))
-		return;
 	for (i = 0; i < l->n_binds; i++) {
 		want += bind_room(l->bind[i]);
 		throttled |= l->bind[i]->pace.rate > 0;
@@ -311,49 +326,75 @@ link_grant(struct link *l)
 		want += limit < link_window(l) ? limit : link_window(l);
 	}
 	if (l->profile->tps != 0) {
-		limit = (uint64_t)l->profile->tps * link_ahead_ms(l) / 1000;
+		limit = (uint64_t)l->profile->tps * link_ahead_ms(c) / 1000;
 		if (limit == 0)
 			limit = 1;
 		if (want > limit)
 			want = limit;
 	}
-	have = l->ready_parts + l->started_parts + l->open_items;
+	return want;
+}
+
+static void
+link_grant_cell(struct cell *c)
+{
+	struct link *l = c->link;
+	uint64_t want, have, now;
+
+	/* No more while the results of what we had wait for room. */
+	if (l->state != LINK_UP || !box_ready(c->box) ||
+	    !box_can_send(c->box) || !TAILQ_EMPTY(&c->finished))
+		return;
+	want = link_room(l, c);
+	have = l->ready_parts + l->started_parts + c->open_items;
+	if (l->n_cells > 1) {
+		/* Its part also of what is on the wire. */
+		now = clock_mono_ms();
+		want = cell_share(c, want + link_in_flight(l), now);
+		have = c->parts + c->open_items;
+		if (c->open_items == 0)
+			c->fed_ms = now;
+	}
 	if (want <= have)
 		return;
-	if (l->open_items == 0)
-		l->asked_us = clock_mono_us();
-	box_grant(l->box, want - have,
-	    l->open_bytes < LINK_OPEN_BYTES ? LINK_OPEN_BYTES - l->open_bytes
+	if (c->open_items == 0)
+		c->asked_us = clock_mono_us();
+	box_grant(c->box, want - have,
+	    c->open_bytes < LINK_OPEN_BYTES ? LINK_OPEN_BYTES - c->open_bytes
 					    : 0);
-	l->open_items += want - have;
-	if (l->open_bytes < LINK_OPEN_BYTES)
-		l->open_bytes = LINK_OPEN_BYTES;
+	c->open_items += want - have;
+	if (c->open_bytes < LINK_OPEN_BYTES)
+		c->open_bytes = LINK_OPEN_BYTES;
 }
 
 /* -------------------------------------------------------------------- pump */
 
 static bool
-link_bus_away(const struct link *l, uint64_t now)
+link_bus_away(const struct cell *c, uint64_t now)
 {
-	return l->bus_lost_ms != 0 && now - l->bus_lost_ms > LINK_BUS_AWAY_MS;
+	return c->bus_lost_ms != 0 && now - c->bus_lost_ms > LINK_BUS_AWAY_MS;
 }
 
 /* What this bind is to write next, or NULL. */
 static struct message *
-link_next(struct link *l, struct bind *b, bool fresh)
+link_next(struct link *l, struct bind *b)
 {
 	struct message *m = TAILQ_FIRST(&b->started);
 
-	return m == NULL && fresh ? TAILQ_FIRST(&l->ready) : m;
+	if (m != NULL)
+		return m;
+	if (l->n_cells > 1)
+		return cell_next(l);
+	return l->cell->fresh ? TAILQ_FIRST(&l->cell->ready) : NULL;
 }
 
 static void
-link_pump_bind(struct link *l, struct bind *b, bool fresh)
+link_pump_bind(struct link *l, struct bind *b)
 {
 	struct message *m;
 
 	while (link_may_write(l, b)) {
-		m = link_next(l, b, fresh);
+		m = link_next(l, b);
 		if (m == NULL)
 			return;
 		submit_write(m, b);
@@ -384,7 +425,7 @@ link_wait(const struct link *l, const struct bind *b)
  * LINK_SOON_MS make an even flow of it, in which what is urgent finds a place.
  */
 static void
-link_pump_soon(struct link *l, bool fresh)
+link_pump_soon(struct link *l)
 {
 	uint64_t us, least = LINK_TICK_MS * 1000;
 	unsigned i;
@@ -393,7 +434,7 @@ link_pump_soon(struct link *l, bool fresh)
 		struct bind *b = l->bind[i];
 
 		if (!bind_writable(b) || session_room(b->session) == 0 ||
-		    link_next(l, b, fresh) == NULL)
+		    link_next(l, b) == NULL)
 			continue;
 		us = link_wait(l, b);
 		if (us < least)
@@ -410,21 +451,24 @@ void
 link_pump(struct link *l)
 {
 	uint64_t now = clock_mono_ms();
-	bool fresh = l->state == LINK_UP && !link_bus_away(l, now);
+	struct cell *c;
 	unsigned i;
 
 	assert(l->n_binds > 0);
+	for (c = l->cell; c < l->cell + l->n_cells; c++)
+		c->fresh = l->state == LINK_UP && !link_bus_away(c, now);
 	link_refill(l, now);
 	for (i = 0; i < l->n_binds; i++)
 		if (pace_refill(&l->bind[i]->pace, now))
 			log_info("link.rate_free", "bind=%s", l->bind[i]->name);
 	for (i = 0; i < l->n_binds; i++)
-		link_pump_bind(l, l->bind[(l->turn + i) % l->n_binds], fresh);
+		link_pump_bind(l, l->bind[(l->turn + i) % l->n_binds]);
 	l->turn = (l->turn + 1) % l->n_binds;
 	if (l->ready_parts + l->started_parts > 0 &&
 	    !uv_is_active((uv_handle_t *)&l->soon))
-		link_pump_soon(l, fresh);
-	link_grant(l);
+		link_pump_soon(l);
+	for (c = l->cell; c < l->cell + l->n_cells; c++)
+		link_grant_cell(c);
 }
 
 static void
@@ -436,49 +480,49 @@ link_soon_cb(uv_timer_t *timer)
 /* --------------------------------------------------------------- bus events */
 
 static void
-link_send_in_hand(struct link *l)
+link_send_in_hand(struct cell *c)
 {
-	size_t max = l->by_ref.count;
+	size_t max = c->by_ref.count;
 	uint64_t *refs = xcalloc(max + 1, sizeof(*refs));
 
-	box_send_in_hand(l->box, refs, submit_refs(l, refs, max));
+	box_send_in_hand(c->box, refs, submit_refs(c, refs, max));
 	free(refs);
 }
 
 static void
 link_box_ready(struct box *box, const Hopyard__V1__Welcome *welcome, void *arg)
 {
-	struct link *l = arg;
+	struct cell *c = arg;
 
 	(void)box;
 	log_info("bus.welcome", "epoch=%llu in_hand=%zu",
-	    (unsigned long long)welcome->epoch, l->by_ref.count);
-	l->bus_lost_ms = 0;
-	l->open_items = l->open_bytes = l->asked_us = 0;
-	link_send_in_hand(l);
-	l->told.state = -1;
-	link_tell(l);
-	link_pump(l);
+	    (unsigned long long)welcome->epoch, c->by_ref.count);
+	c->bus_lost_ms = 0;
+	c->open_items = c->open_bytes = c->asked_us = 0;
+	link_send_in_hand(c);
+	c->told.state = -1;
+	link_tell_cell(c);
+	link_pump(c->link);
 }
 
 static void
 link_box_lost(struct box *box, void *arg)
 {
-	struct link *l = arg;
+	struct cell *c = arg;
 
 	(void)box;
-	l->bus_lost_ms = clock_mono_ms();
+	c->bus_lost_ms = clock_mono_ms();
 }
 
 static void
 link_box_acked(struct box *box, uint64_t cookie, Hopyard__V1__Ack__Code code,
     const char *text, void *arg)
 {
-	struct link *l = arg;
+	struct cell *c = arg;
 
 	(void)box;
 	if (cookie != 0)
-		deliver_on_acked(l, cookie, code, text);
+		deliver_on_acked(c->link, cookie, code, text);
 	else if (code != HOPYARD__V1__ACK__CODE__ACK_OK)
 		log_warn("bus.result_refused", "code=%d reason=%s", (int)code,
 		    text == NULL ? "" : text);
@@ -487,7 +531,7 @@ link_box_acked(struct box *box, uint64_t cookie, Hopyard__V1__Ack__Code code,
 static void
 link_box_items(struct box *box, uint16_t type, struct items *items, void *arg)
 {
-	struct link *l = arg;
+	struct cell *c = arg;
 	struct item item;
 	size_t bytes;
 
@@ -496,26 +540,26 @@ link_box_items(struct box *box, uint16_t type, struct items *items, void *arg)
 		log_warn("bus.unexpected", "type=%u", type);
 		return;
 	}
-	if (l->asked_us != 0)
-		link_learn_bus(l);
+	if (c->asked_us != 0)
+		link_learn_bus(c);
 	while (items_next(items, &item)) {
 		bytes = item_bytes(&item);
-		if (l->open_items > 0)
-			l->open_items--;
+		if (c->open_items > 0)
+			c->open_items--;
 		else
 			log_warn("bus.over_credit", "items=%zu", items->count);
-		l->open_bytes -= bytes < l->open_bytes ? bytes : l->open_bytes;
+		c->open_bytes -= bytes < c->open_bytes ? bytes : c->open_bytes;
 		CRASH_POINT("smppc.taken");
-		submit_accept(l, &item);
+		submit_accept(c, &item);
 	}
-	link_pump(l);
+	link_pump(c->link);
 }
 
 static void
 link_box_frame(struct box *box, const struct frame *f, void *arg)
 {
 	static uint8_t memory[1024];
-	struct link *l = arg;
+	struct cell *c = arg;
 	struct arena arena;
 	Hopyard__V1__Recall *recall;
 
@@ -526,12 +570,31 @@ link_box_frame(struct box *box, const struct frame *f, void *arg)
 	recall = frame_unpack(
 	    &arena, &hopyard__v1__recall__descriptor, f->payload, f->len);
 	if (recall != NULL)
-		submit_recall(l, recall->ref);
+		submit_recall(c, recall->ref);
 }
 
 static void
-link_show(struct link *l, struct buf *out)
+link_show_cells(const struct link *l, struct json *j)
 {
+	const struct cell *c;
+
+	json_open_array(j, "cells");
+	for (c = l->cell; c < l->cell + l->n_cells; c++) {
+		json_open_object(j, NULL);
+		json_str(j, "cell", c->name);
+		json_bool(j, "connected", c->bus_lost_ms == 0);
+		json_uint(j, "in_hand", c->by_ref.count);
+		json_uint(j, "granted", c->open_items);
+		json_uint(j, "unacked", box_unacked(c->box));
+		json_close_object(j);
+	}
+	json_close_array(j);
+}
+
+static void
+link_show(const struct cell *c, struct buf *out)
+{
+	struct link *l = c->link;
 	struct json j;
 	unsigned i;
 
@@ -541,16 +604,18 @@ link_show(struct link *l, struct buf *out)
 	json_str(&j, "scope", l->profile->scope);
 	json_str(&j, "state", link_state_names[l->state]);
 	json_str(
-	    &j, "detail", l->told.detail[0] == '\0' ? NULL : l->told.detail);
+	    &j, "detail", c->told.detail[0] == '\0' ? NULL : c->told.detail);
 	json_uint(&j, "bound", link_count_binds(l, bind_is_bound));
 	json_uint(&j, "window", link_window(l));
 	json_uint(&j, "in_flight", link_in_flight(l));
 	json_uint(&j, "rate_limit", link_rate(l));
 	json_uint(&j, "sent_last_second", l->sent_last);
-	json_uint(&j, "in_hand", l->by_ref.count);
+	json_uint(&j, "in_hand", c->by_ref.count);
 	json_uint(&j, "ready_parts", l->ready_parts);
-	json_uint(&j, "granted", l->open_items);
-	json_uint(&j, "unacked", box_unacked(l->box));
+	json_uint(&j, "granted", c->open_items);
+	json_uint(&j, "unacked", box_unacked(c->box));
+	if (l->n_cells > 1)
+		link_show_cells(l, &j);
 	json_open_array(&j, "hosts");
 	for (i = 0; i < l->profile->n_hosts; i++)
 		json_str(&j, NULL, l->profile->host[i]);
@@ -590,12 +655,13 @@ static void
 link_box_call(struct box *box, uint64_t correlation,
     const Hopyard__V1__Call *call, void *arg)
 {
-	struct link *l = arg;
+	struct cell *c = arg;
+	struct link *l = c->link;
 	struct buf out;
 
 	buf_init(&out);
 	if (strcmp(call->method, "link.show") == 0) {
-		link_show(l, &out);
+		link_show(c, &out);
 		box_reply(box, correlation, 0, NULL, buf_data(&out),
 		    buf_len(&out), false);
 	} else if (strcmp(call->method, "link.rebind") == 0) {
@@ -618,11 +684,11 @@ link_box_call(struct box *box, uint64_t correlation,
 static void
 link_box_writable(struct box *box, void *arg)
 {
-	struct link *l = arg;
+	struct cell *c = arg;
 
 	(void)box;
-	if (submit_flush(l))
-		link_pump(l);
+	if (submit_flush(c))
+		link_pump(c->link);
 }
 
 static const struct box_ops link_box_ops = {
@@ -717,6 +783,29 @@ link_bind_stopped(const struct bind *b)
 	return b->state == BIND_STOPPED;
 }
 
+static size_t
+link_unacked(const struct link *l)
+{
+	size_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < l->n_cells; i++)
+		if (l->cell[i].box != NULL)
+			n += box_unacked(l->cell[i].box);
+	return n;
+}
+
+static size_t
+link_in_hand(const struct link *l)
+{
+	size_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < l->n_cells; i++)
+		n += l->cell[i].by_ref.count;
+	return n;
+}
+
 static void
 link_watch_drain(struct link *l, uint64_t now)
 {
@@ -725,11 +814,11 @@ link_watch_drain(struct link *l, uint64_t now)
 		link_enter_state(l, LINK_CLOSING);
 	if (l->state != LINK_CLOSING)
 		return;
-	if (l->by_ref.count == 0 && box_unacked(l->box) == 0) {
+	if (link_in_hand(l) == 0 && link_unacked(l) == 0) {
 		link_enter_state(l, LINK_CLOSED);
 	} else if (now - l->entered_ms > LINK_BUS_FINISH_MS) {
 		log_warn("link.unsettled", "in_hand=%zu unacked=%zu hint=%s",
-		    l->by_ref.count, box_unacked(l->box),
+		    link_in_hand(l), link_unacked(l),
 		    "the bus did not acknowledge; it will treat these as unknown outcomes");
 		link_enter_state(l, LINK_CLOSED);
 	}
@@ -745,7 +834,7 @@ link_update_meter(struct link *l)
 	m->in_flight.value = link_in_flight(l);
 	m->window.value = link_window(l);
 	m->tps.value = link_rate(l);
-	m->unacked.value = box_unacked(l->box);
+	m->unacked.value = link_unacked(l);
 	expiry_tick(&m->certificate, (int64_t)(clock_wall_ms() / 1000));
 }
 
@@ -760,8 +849,9 @@ link_tick_cb(uv_timer_t *timer)
 		bind_tick(l->bind[i], now);
 	link_roll_second(l, now);
 	submit_sweep(l, now);
-	if (!submit_flush(l))
-		log_debug("bus.full", "unacked=%zu", box_unacked(l->box));
+	for (i = 0; i < l->n_cells; i++)
+		if (!submit_flush(&l->cell[i]))
+			log_debug("bus.full", "unacked=%zu", link_unacked(l));
 	link_rebind_next(l);
 	link_drop_retired(l);
 	link_pump(l);
@@ -771,26 +861,39 @@ link_tick_cb(uv_timer_t *timer)
 
 /* ------------------------------------------------------------- life of a link */
 
+static void
+link_open_cells(struct link *l, const struct link_bus *bus, size_t n)
+{
+	size_t i;
+
+	l->cell = xcalloc(n, sizeof(*l->cell));
+	l->n_cells = (unsigned)n;
+	for (i = 0; i < n; i++) {
+		cell_init(&l->cell[i], l, bus[i].group);
+		l->cell[i].name = bus[i].opts.cell;
+		l->cell[i].box =
+		    box_new(l->loop, &bus[i].opts, &link_box_ops, &l->cell[i]);
+	}
+	if (n > 1)
+		l->origins = origins_new();
+}
+
 struct link *
-link_new(uv_loop_t *loop, const struct box_opts *opts, struct profile *p)
+link_new(
+    uv_loop_t *loop, const struct link_bus *bus, size_t n, struct profile *p)
 {
 	struct link *l = xcalloc(1, sizeof(*l));
 
 	l->loop = loop;
-	l->name = opts->name;
+	l->name = bus->opts.name;
 	l->profile = p;
 	l->entered_ms = l->second_ms = l->refilled_ms = clock_mono_ms();
-	l->bus_lost_ms = l->entered_ms;
-	l->told.state = -1;
-	TAILQ_INIT(&l->ready);
-	TAILQ_INIT(&l->finished);
 	TAILQ_INIT(&l->inbound);
-	map_init(&l->by_ref);
 	buf_init(&l->scratch);
 	meter_init(&l->meter, l->name);
 	expiry_set(
 	    &l->meter.certificate, p->tls, (int64_t)(clock_wall_ms() / 1000));
-	l->box = box_new(loop, opts, &link_box_ops, l);
+	link_open_cells(l, bus, n);
 	link_fit_binds(l);
 	uv_timer_init(loop, &l->tick);
 	l->tick.data = l;
@@ -846,8 +949,11 @@ link_free(struct link *l)
 	/* Lets libuv forget the timers before their memory goes. */
 	uv_run(l->loop, UV_RUN_NOWAIT);
 	free(l->bind);
-	map_fini(&l->by_ref);
+	for (i = 0; i < l->n_cells; i++)
+		cell_fini(&l->cell[i]);
+	free(l->cell);
 	pins_free(l->pins);
+	origins_free(l->origins);
 	buf_fini(&l->scratch);
 	meter_fini(&l->meter);
 	profile_free(l->profile);

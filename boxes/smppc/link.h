@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * link.h - one carrier: its binds, the messages in hand, the credit that the
- * bus has from us.
+ * bus has from us; all of them for each cell, see cell.h.
  *
- * A message that the bus handed over is in `by_ref` until its result has been
- * given to box.c, and there in exactly one place besides: `ready` (no part of
- * it may be on the wire), the `started` list of a bind (some parts are, or it
- * is itself a part whose others went by that bind), no list (all are), or
- * `finished` (the result waits for room in box.c).
+ * A message that a bus handed over is in `by_ref` of its cell until its result
+ * has been given to box.c, and there in exactly one place besides: `ready` of
+ * the cell (no part of it may be on the wire), the `started` list of a bind
+ * (some parts are, or it is itself a part whose others went by that bind), no
+ * list (all are), or `finished` of the cell (the result waits for room in
+ * box.c).
  *
  * Credit: the bus may send what the bound binds could write now and 20 ms of
  * the measured rate more, so that it need not be asked per message; never over
@@ -22,6 +23,7 @@
 #include <uv.h>
 
 #include "boxes/smppc/bind.h"
+#include "boxes/smppc/cell.h"
 #include "boxes/smppc/meter.h"
 #include "boxes/smppc/profile.h"
 #include "common/attr.h"
@@ -32,6 +34,7 @@
 #define LINK_TICK_MS 100
 #define LINK_SOON_MS 10 /* while a rate holds something back */
 
+struct origins;
 struct pins;
 
 enum link_state {
@@ -44,7 +47,8 @@ enum link_state {
 
 struct link {
 	uv_loop_t *loop;
-	struct box *box; /* owned */
+	struct cell *cell; /* owned; our own first */
+	unsigned n_cells;
 	const char *name;
 	struct profile *profile; /* owned */
 	enum link_state state;   /* written only by link_enter_state() */
@@ -59,41 +63,34 @@ struct link {
 	uv_timer_t tick;
 	uv_timer_t soon; /* before the next tick, when a rate allows more */
 
-	struct message_list ready;    /* urgent first, in order of arrival */
-	struct message_list finished; /* results that box.c had no room for */
-	struct map by_ref;            /* struct message * by ref */
-	uint32_t ready_parts;         /* parts still to be written, in ready */
-	uint32_t started_parts;       /* the same on all started lists */
+	uint32_t ready_parts;   /* parts still to be written, in all `ready` */
+	uint32_t started_parts; /* the same on all started lists */
 	uint64_t arrivals;
 	struct pins *pins; /* binds of split messages, or NULL: none yet */
+	struct origins *origins; /* cells of receipts, or NULL: there is one */
 
-	uint64_t open_items, open_bytes;
-	uint64_t asked_us; /* credit was given when there was none; 0: heard */
-	uint32_t bus_us;   /* until items came for it, smoothed, 1/8 */
-	uint64_t bus_lost_ms; /* 0: connected */
-	double tokens;        /* of profile->tps */
+	double tokens; /* of profile->tps */
 	uint64_t refilled_ms;
 	uint32_t sent_window, sent_last; /* segments in this, last second */
 	uint64_t second_ms;
-
-	/* What the bus was told last. */
-	struct {
-		int state;
-		unsigned bound;
-		uint32_t window, rate;
-		char detail[224];
-	} told;
 
 	struct inbound_list inbound; /* handed to box.c and not settled */
 	struct meter meter;
 	struct buf scratch;
 };
 
+/* A bus that the link sends for; group: of the configuration, or NULL. */
+struct link_bus {
+	struct box_opts opts;
+	const struct conf_group *group;
+};
+
 /*
- * Connects to the bus and begins to bind.  Takes the profile.  What the options
- * point to is borrowed for the life of the link.
+ * Connects to the n buses, our own first, and begins to bind.  Takes the
+ * profile.  What the options point to is borrowed for the life of the link.
  */
-struct link *link_new(uv_loop_t *, const struct box_opts *, struct profile *);
+struct link *link_new(
+    uv_loop_t *, const struct link_bus *, size_t n, struct profile *);
 /*
  * Takes the profile.  Binds come and go as it says; if the login has changed
  * they are bound again one after the other, else they stay as they are.

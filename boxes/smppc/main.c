@@ -20,10 +20,21 @@ smppc_log_complaints(struct buf *why)
 	log_error("config.bad", "reason=%s", buf_str(why));
 }
 
+static struct link *
+smppc_open(struct daemon *d, struct profile *p)
+{
+	struct link_bus bus[CONF_MAX_CELLS] = { { .group = NULL } };
+	size_t i, further = daemon_cells(d);
+
+	daemon_box_opts(d, "connect", &bus[0].opts);
+	for (i = 0; i < further; i++)
+		bus[1 + i].group = daemon_cell_opts(d, i, &bus[1 + i].opts);
+	return link_new(daemon_loop(d), bus, 1 + further, p);
+}
+
 static int
 smppc_start(struct daemon *d, void *arg)
 {
-	struct box_opts opts = { 0 };
 	struct profile *p;
 	struct buf why;
 
@@ -33,8 +44,7 @@ smppc_start(struct daemon *d, void *arg)
 	if (p == NULL) {
 		smppc_log_complaints(&why);
 	} else {
-		daemon_box_opts(d, "connect", &opts);
-		smppc_link = link_new(daemon_loop(d), &opts, p);
+		smppc_link = smppc_open(d, p);
 		/* The carrier may be away for days; the link says so itself. */
 		daemon_ready(d);
 	}

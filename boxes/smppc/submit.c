@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "boxes/smppc/link.h"
+#include "boxes/smppc/origin.h"
 #include "boxes/smppc/pin.h"
 #include "boxes/smppc/rules.h"
 #include "common/clock.h"
@@ -49,18 +50,20 @@ struct part {
 
 enum message_place {
 	PLACE_NONE = 0, /* all is written, or being moved */
-	PLACE_READY,    /* link->ready */
+	PLACE_READY,    /* cell->ready */
 	PLACE_STARTED,  /* bind->started */
-	PLACE_FINISHED, /* link->finished */
+	PLACE_FINISHED, /* cell->finished */
 };
 
 struct message {
 	TAILQ_ENTRY(message) entry;
 	struct link *link;
+	struct cell *cell;        /* that it comes from */
 	struct bind *bind;        /* of its latest part; NULL: of none */
 	enum message_place place; /* written only by submit_put() */
 	uint64_t ref;
-	uint64_t arrival;      /* place among others, see submit_urgency() */
+	uint64_t
+	    arrival; /* place among others of its cell, see submit_place() */
 	uint64_t expires_ms;   /* 0: never */
 	uint64_t throttled_ms; /* refused by a limit first; 0: not yet */
 	uint32_t attempt;
@@ -114,7 +117,7 @@ submit_put(struct message *m, enum message_place place)
 	case PLACE_NONE:
 		break;
 	case PLACE_READY:
-		TAILQ_REMOVE(&l->ready, m, entry);
+		TAILQ_REMOVE(&m->cell->ready, m, entry);
 		l->ready_parts -= m->counted;
 		break;
 	case PLACE_STARTED:
@@ -122,7 +125,7 @@ submit_put(struct message *m, enum message_place place)
 		l->started_parts -= m->counted;
 		break;
 	case PLACE_FINISHED:
-		TAILQ_REMOVE(&l->finished, m, entry);
+		TAILQ_REMOVE(&m->cell->finished, m, entry);
 		break;
 	}
 	m->place = place;
@@ -131,7 +134,7 @@ submit_put(struct message *m, enum message_place place)
 	case PLACE_NONE:
 		break;
 	case PLACE_READY:
-		submit_insert(&l->ready, m);
+		submit_insert(&m->cell->ready, m);
 		l->ready_parts += m->counted;
 		break;
 	case PLACE_STARTED:
@@ -139,7 +142,7 @@ submit_put(struct message *m, enum message_place place)
 		l->started_parts += m->counted;
 		break;
 	case PLACE_FINISHED:
-		TAILQ_INSERT_TAIL(&l->finished, m, entry);
+		TAILQ_INSERT_TAIL(&m->cell->finished, m, entry);
 		break;
 	}
 }
@@ -333,7 +336,8 @@ submit_send_result(struct message *m)
 	hopyard__v1__result__pack(&r, buf);
 	memset(&item, 0, sizeof(item));
 	item.envelope = bytes_of(buf, len);
-	rc = box_send_item(l->box, HOPYARD__V1__FRAME_TYPE__RESULT, &item, 0);
+	rc = box_send_item(
+	    m->cell->box, HOPYARD__V1__FRAME_TYPE__RESULT, &item, 0);
 	CRASH_POINT("smppc.result_queued");
 	return rc == 0;
 }
@@ -341,7 +345,8 @@ submit_send_result(struct message *m)
 static void
 submit_free(struct message *m)
 {
-	map_del_u64(&m->link->by_ref, m->ref);
+	map_del_u64(&m->cell->by_ref, m->ref);
+	m->cell->parts -= m->n_parts;
 	free(m);
 }
 
@@ -353,20 +358,20 @@ submit_finish(struct message *m)
 		m->code = RESULT(RETRY);
 	submit_put(m, PLACE_NONE);
 	m->todo = 0;
-	if (TAILQ_EMPTY(&m->link->finished) && submit_send_result(m))
+	if (TAILQ_EMPTY(&m->cell->finished) && submit_send_result(m))
 		submit_free(m);
 	else
 		submit_put(m, PLACE_FINISHED);
 }
 
 bool
-submit_flush(struct link *l)
+submit_flush(struct cell *c)
 {
 	struct message *m;
 
 	/* NOLINTBEGIN(clang-analyzer-unix.Malloc): submit_put() unlinks them,
 	 * which the analyser cannot know. */
-	while ((m = TAILQ_FIRST(&l->finished)) != NULL) {
+	while ((m = TAILQ_FIRST(&c->finished)) != NULL) {
 		if (!submit_send_result(m))
 			return false;
 		submit_put(m, PLACE_NONE);
@@ -821,7 +826,7 @@ submit_encode_part(struct submit_common *s, const struct segment_plan *plan,
 
 /* What is urgent goes before what came before it: 0, 1, or 2 for the rest. */
 static uint64_t
-submit_urgency(const Hopyard__V1__Dispatch *d)
+submit_place(const Hopyard__V1__Dispatch *d)
 {
 	if (!d->has_class_)
 		return 2;
@@ -830,37 +835,46 @@ submit_urgency(const Hopyard__V1__Dispatch *d)
 						     : 2;
 }
 
+unsigned
+submit_urgency(const struct message *m)
+{
+	return (unsigned)(m->arrival >> 62);
+}
+
 /* One allocation: the message, its parts, their octets. */
 static struct message *
-submit_new(struct link *l, const struct submit_input *in, size_t n_parts,
+submit_new(struct cell *c, const struct submit_input *in, size_t n_parts,
     size_t octets)
 {
+	struct link *l = c->link;
 	struct message *m =
 	    xcalloc(1, sizeof(*m) + n_parts * sizeof(struct part) + octets);
 
 	m->link = l;
+	m->cell = c;
 	m->part = (struct part *)(void *)(m + 1);
 	m->octets = (uint8_t *)(m->part + n_parts);
 	m->n_parts = (uint16_t)n_parts;
 	m->todo = (uint16_t)n_parts;
 	m->ref = in->dispatch->ref;
 	m->attempt = in->dispatch->attempt;
-	m->arrival = submit_urgency(in->dispatch) << 62 | ++l->arrivals;
+	m->arrival = submit_place(in->dispatch) << 62 | ++l->arrivals;
 	if (in->env->id.len == UUID_LEN)
 		memcpy(m->id, in->env->id.data, UUID_LEN);
 	if (in->dispatch->has_expires_in_ms)
 		m->expires_ms = clock_mono_ms() + in->dispatch->expires_in_ms;
-	map_put_u64(&l->by_ref, m->ref, m);
+	map_put_u64(&c->by_ref, m->ref, m);
+	c->parts += m->n_parts;
 	return m;
 }
 
 /* Answers without anything having been sent. */
 static void
-submit_refuse(struct link *l, const struct submit_input *in, result_code code,
+submit_refuse(struct cell *c, const struct submit_input *in, result_code code,
     const char *detail)
 {
 	size_t len = strlen(detail) + 1;
-	struct message *m = submit_new(l, in, 0, len);
+	struct message *m = submit_new(c, in, 0, len);
 
 	/* It may outlive the profile that it comes from. */
 	memcpy(m->octets, detail, len);
@@ -887,8 +901,9 @@ submit_mark_before(struct message *m, const Hopyard__V1__Dispatch *d)
 }
 
 static struct message *
-submit_build(struct link *l, struct submit_input *in)
+submit_build(struct cell *c, struct submit_input *in)
 {
+	struct link *l = c->link;
 	static struct segment_plan plan;
 	static struct submit_common common;
 	static uint32_t size[SEGMENT_MAX_PARTS];
@@ -903,19 +918,19 @@ submit_build(struct link *l, struct submit_input *in)
 
 	error = submit_plan(&plan, l->profile, in);
 	if (error != SEGMENT_OK) {
-		submit_refuse(l, in, RESULT(FAIL), segment_strerror(error));
+		submit_refuse(c, in, RESULT(FAIL), segment_strerror(error));
 		return NULL;
 	}
 	missing = submit_common(&common, l->profile, in, &plan);
 	if (missing != NULL) {
-		submit_refuse(l, in, RESULT(FAIL), missing);
+		submit_refuse(c, in, RESULT(FAIL), missing);
 		return NULL;
 	}
 	buf_clear(&l->scratch);
 	for (i = 0; i < plan.n_parts; i++) {
 		n = submit_encode_part(&common, &plan, i, &l->scratch);
 		if (n < 0) {
-			submit_refuse(l, in, RESULT(FAIL),
+			submit_refuse(c, in, RESULT(FAIL),
 			    "a field does not fit into submit_sm: address, service type or TLV too long");
 			return NULL;
 		}
@@ -924,7 +939,7 @@ submit_build(struct link *l, struct submit_input *in)
 		octets += n < SUBMIT_ID_ROOM ? SUBMIT_ID_ROOM : (size_t)n;
 	}
 
-	m = submit_new(l, in, plan.n_parts, octets);
+	m = submit_new(c, in, plan.n_parts, octets);
 	m->encoding = plan.encoding;
 	src = buf_data(&l->scratch);
 	off = 0;
@@ -991,7 +1006,7 @@ submit_pin(struct message *m, const struct submit_input *in)
 }
 
 void
-submit_accept(struct link *l, const struct item *item)
+submit_accept(struct cell *c, const struct item *item)
 {
 	static uint8_t memory[SUBMIT_ARENA];
 	struct submit_input in;
@@ -1012,17 +1027,17 @@ submit_accept(struct link *l, const struct item *item)
 		    in.dispatch == NULL ? "dispatch" : "envelope");
 		return;
 	}
-	if (map_get_u64(&l->by_ref, in.dispatch->ref) != NULL)
+	if (map_get_u64(&c->by_ref, in.dispatch->ref) != NULL)
 		return; /* we said in IN_HAND that we have it */
 	if (in.content == NULL) {
-		submit_refuse(l, &in, RESULT(FAIL), "content is malformed");
+		submit_refuse(c, &in, RESULT(FAIL), "content is malformed");
 		return;
 	}
-	if (l->state != LINK_UP) {
-		submit_refuse(l, &in, RESULT(NOT_NOW), "link is down");
+	if (c->link->state != LINK_UP) {
+		submit_refuse(c, &in, RESULT(NOT_NOW), "link is down");
 		return;
 	}
-	m = submit_build(l, &in);
+	m = submit_build(c, &in);
 	if (m == NULL)
 		return;
 	if (in.key.kind != SEGMENT_WHOLE)
@@ -1055,6 +1070,7 @@ submit_write(struct message *m, struct bind *b)
 		m->todo--;
 		m->in_flight++;
 		b->n_submitted++;
+		m->cell->served++;
 		l->meter.submit.value++;
 	}
 	submit_settle(m);
@@ -1105,6 +1121,21 @@ submit_on_refused(struct message *m, struct part *p, struct bind *b)
 	m->stop = true;
 }
 
+/* Where its receipt is to go. */
+static void
+submit_note_origin(const struct message *m, const struct part *p)
+{
+	struct link *l = m->link;
+	char id[RECEIPT_ID_MAX];
+	size_t len;
+
+	len = receipt_normalise_id(
+	    l->profile->id_resp, bytes_of(m->octets + p->off, p->id_len), id);
+	if (len > 0)
+		origins_put(l->origins, bytes_of(id, len),
+		    (unsigned)(m->cell - l->cell));
+}
+
 void
 submit_on_answer(struct bind *b, const struct window_slot *slot,
     const struct smpp_pdu *pdu, uint32_t rtt_us)
@@ -1138,6 +1169,8 @@ submit_on_answer(struct bind *b, const struct window_slot *slot,
 		if (len > 0)
 			memcpy(m->octets + p->off, pdu->message_id.p, len);
 		p->id_len = (uint8_t)len;
+		if (m->link->origins != NULL)
+			submit_note_origin(m, p);
 	} else {
 		submit_on_refused(m, p, b);
 	}
@@ -1195,9 +1228,9 @@ submit_return(struct message *m, result_code code, const char *why)
 }
 
 void
-submit_recall(struct link *l, uint64_t ref)
+submit_recall(struct cell *c, uint64_t ref)
 {
-	struct message *m = map_get_u64(&l->by_ref, ref);
+	struct message *m = map_get_u64(&c->by_ref, ref);
 
 	/* Too late otherwise: the result is on its way. */
 	if (m != NULL && submit_untouched(m))
@@ -1208,10 +1241,12 @@ void
 submit_return_all(struct link *l, const char *why)
 {
 	struct message *m;
+	unsigned i;
 
-	while ((m = TAILQ_FIRST(&l->ready)) != NULL)
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-		submit_return(m, RESULT(NOT_NOW), why);
+	for (i = 0; i < l->n_cells; i++)
+		while ((m = TAILQ_FIRST(&l->cell[i].ready)) != NULL)
+			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+			submit_return(m, RESULT(NOT_NOW), why);
 }
 
 static void
@@ -1240,7 +1275,8 @@ submit_sweep(struct link *l, uint64_t now)
 {
 	unsigned i;
 
-	submit_sweep_list(l, &l->ready, false, now);
+	for (i = 0; i < l->n_cells; i++)
+		submit_sweep_list(l, &l->cell[i].ready, false, now);
 	for (i = 0; i < l->n_binds; i++)
 		if (!TAILQ_EMPTY(&l->bind[i]->started))
 			submit_sweep_list(l, &l->bind[i]->started,
@@ -1248,12 +1284,12 @@ submit_sweep(struct link *l, uint64_t now)
 }
 
 size_t
-submit_refs(const struct link *l, uint64_t *ref, size_t max)
+submit_refs(const struct cell *c, uint64_t *ref, size_t max)
 {
 	struct message *m;
 	size_t pos = 0, n = 0;
 
-	while (n < max && (m = map_next(&l->by_ref, &pos)) != NULL)
+	while (n < max && (m = map_next(&c->by_ref, &pos)) != NULL)
 		ref[n++] = m->ref;
 	return n;
 }
@@ -1262,10 +1298,13 @@ void
 submit_free_all(struct link *l)
 {
 	struct message *m;
+	unsigned i;
 	size_t pos;
 
-	while (pos = 0, (m = map_next(&l->by_ref, &pos)) != NULL) {
-		submit_put(m, PLACE_NONE);
-		submit_free(m);
-	}
+	for (i = 0; i < l->n_cells; i++)
+		while (
+		    pos = 0, (m = map_next(&l->cell[i].by_ref, &pos)) != NULL) {
+			submit_put(m, PLACE_NONE);
+			submit_free(m);
+		}
 }

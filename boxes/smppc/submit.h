@@ -28,13 +28,16 @@
 #include "boxes/smppc/bind.h"
 #include "proto/frame.h"
 
+struct cell;
 struct link;
 struct smpp_pdu;
 struct window_slot;
 
 /* An item of DELIVER: makes a message of it and puts it in `ready`, or answers
  * at once. */
-void submit_accept(struct link *, const struct item *);
+void submit_accept(struct cell *, const struct item *);
+/* Less goes first: 0 an OTP, 1 an alert, 2 the rest. */
+unsigned submit_urgency(const struct message *);
 
 /* Write parts of the message on this bind, as many as it takes now. */
 void submit_write(struct message *, struct bind *);
@@ -47,15 +50,15 @@ void submit_on_lost(struct bind *, const struct window_slot *);
 void submit_on_closed(struct bind *);
 
 /* The bus wants this one back: RECALLED if no part was written. */
-void submit_recall(struct link *, uint64_t ref);
+void submit_recall(struct cell *, uint64_t ref);
 /* Give back all that is ready: NOT_NOW. */
 void submit_return_all(struct link *, const char *why);
 /* Give back what has expired or waited too long behind throttling. */
 void submit_sweep(struct link *, uint64_t now_ms);
 /* Results that waited for room; true when all are gone. */
-bool submit_flush(struct link *);
+bool submit_flush(struct cell *);
 /* Every ref in hand, in no order; returns the number. */
-size_t submit_refs(const struct link *, uint64_t *ref, size_t max);
+size_t submit_refs(const struct cell *, uint64_t *ref, size_t max);
 void submit_free_all(struct link *);
 
 /* TON and NPI by the look of an address; a leading '+' is cut off. */

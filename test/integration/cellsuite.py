@@ -32,6 +32,7 @@ bus = {{ socket = "{dir}/{cell}.sock"; control = "{dir}/{cell}.ctl"; }};
 cells = ( {{ name = "{other}"; bus = "{dir}/{other}.sock"; {more_cell} }} );
 accounts = ( {accounts} );
 routes = ( {routes} );
+inbound = ( {{ name = "in"; account = "{user}"; smpp = true; }} );
 boxes = (
   {{ name = "store"; type = "store"; dsn = "{dsn}"; migrate = true; }},
   {boxes}
@@ -57,9 +58,12 @@ class Cells:
         self.process = {}
         self.accounts = {"a": {"one": ""}, "b": {"two": ""}}
         self.box = {"a": self.boxes_a(), "b": self.boxes_b()}
-        self.routes = {c: '{ name = "all"; to = "4*"; via = [ "%s" ]; }' % s
-                       for c, s in (("a", "sim"), ("b", "own"))}
-        self.more_cell = {"a": "", "b": ""}
+        # "44*" goes by the link that both share.
+        self.routes = {
+            "a": '{ name = "all"; to = "4*"; via = [ "sim" ]; }',
+            "b": '{ name = "shared"; to = "44*"; via = [ "sim" ]; },\n'
+                 '{ name = "all"; to = "4*"; via = [ "own" ]; }'}
+        self.more_cell = {"a": 'inbound = [ "777*" ];', "b": ""}
         self.configure()
 
     def link(self, name, more=""):
@@ -69,7 +73,7 @@ class Cells:
                     name, self.smsc.port, name, more))
 
     def boxes_a(self):
-        return [self.link("sim"),
+        return [self.link("sim", 'cells = "b";'),
                 '{ name = "web"; type = "http"; cells = "b"; hold = "2s"; '
                 'listen = "127.0.0.1:%d"; }' % self.http_port,
                 '{ name = "gw"; type = "smpps"; cells = "b"; hold = "2s"; '
@@ -77,6 +81,7 @@ class Cells:
 
     def boxes_b(self):
         return [self.link("own"),
+                '{ name = "sim"; type = "smppc"; guest = true; }',
                 '{ name = "web"; type = "http"; guest = true; }',
                 '{ name = "gw"; type = "smpps"; guest = true; }']
 
@@ -93,6 +98,7 @@ class Cells:
                         account(n, m)
                         for n, m in self.accounts[cell].items()),
                     routes=self.routes[cell],
+                    user=next(iter(self.accounts[cell])),
                     more_cell=self.more_cell[cell]))
 
     # ------------------------------------------------------------ processes
@@ -186,6 +192,13 @@ class Cells:
         assert status == 202, (status, body)
         return body["id"]
 
+    def send_many(self, user, numbers):
+        status, body = self.request("POST", "/v1/messages", json.dumps(
+            {"messages": [{"to": n, "from": "HOP", "text": "Hello"}
+                          for n in numbers]}), user)
+        assert status in (200, 202, 207), (status, body)
+        return body
+
     def sendsms(self, user, to, **more):
         query = urllib.parse.urlencode(dict(
             {"username": user, "password": PASSWORD, "to": to, "from": "HOP",
@@ -205,9 +218,20 @@ class Cells:
     def receipt(self, to, link, **fields):
         """The carrier's receipt for the message to this number, on a bind of
         this link."""
-        s = [s for s in self.smsc.live()
-             if s.bind_pdu.system_id == link.encode()][0]
-        return s.receipt("id" + to, source=to, dest="HOP", **fields)
+        return self.bind_of(link).receipt("id" + to, source=to, dest="HOP",
+                                          **fields)
+
+    def binds_of(self, link):
+        return [s for s in self.smsc.live()
+                if s.bind_pdu.system_id == link.encode()]
+
+    def bind_of(self, link):
+        return self.binds_of(link)[0]
+
+    def carrier_answer(self, link, to):
+        """What the carrier hears of its receipt for this number."""
+        s = self.bind_of(link)
+        return s.wait_answer(s.receipt("id" + to, source=to, dest="HOP"))
 
     def arrived(self, to, timeout=20):
         """The submit_sm for this number, and the system_id of its bind."""
