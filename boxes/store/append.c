@@ -249,7 +249,7 @@ append_version_done(struct pg *pg, const struct pg_end *end, void *arg)
 	if (a->version == (long)schema_version()) {
 		append_enter_state(a, APPEND_LOCKING);
 		a->lock_since = clock_mono_ms();
-		a->may_lock = s->set.lease_ms == 0;
+		a->may_lock = false;
 		a->may_end = false;
 		append_lock(a);
 		return;
@@ -371,7 +371,7 @@ append_lock_done(struct pg *pg, const struct pg_end *end, void *arg)
 		/* It was free when we looked: look again. */
 		if (!a->may_end ||
 		    clock_mono_ms() - a->lock_since > APPEND_CLAIM_MS)
-			a->may_lock = a->store->set.lease_ms == 0;
+			a->may_lock = false;
 		append_retry(a, APPEND_LOCK_MS);
 		return;
 	}
@@ -404,7 +404,8 @@ append_looked(enum standby_verdict verdict, void *arg)
 		break;
 	}
 	a->may_lock = true;
-	a->lock_since = clock_mono_ms();
+	if (a->store->set.lease_ms != 0)
+		a->lock_since = clock_mono_ms();
 	append_lock(a);
 }
 

@@ -130,7 +130,7 @@ standby_look_rows(struct pg *pg, unsigned index, const PGresult *res, void *arg)
 {
 	struct standby *s = arg;
 	uint64_t epoch, beat;
-	bool released, holder;
+	bool released;
 
 	(void)pg;
 	(void)index;
@@ -151,9 +151,10 @@ standby_look_rows(struct pg *pg, unsigned index, const PGresult *res, void *arg)
 	s->lease_ms = strtoull(PQgetvalue(res, 0, 3), NULL, 10);
 	snprintf(s->node, sizeof(s->node), "%s", PQgetvalue(res, 0, 4));
 	s->age_ms = strtoull(PQgetvalue(res, 0, 6), NULL, 10);
-	holder = *PQgetvalue(res, 0, 7) == 't';
-	s->same = strcmp(s->node, s->store->set.node) == 0 && !holder &&
-	    s->boot[0] != '\0' && strcmp(PQgetvalue(res, 0, 5), s->boot) == 0;
+	s->holder = *PQgetvalue(res, 0, 7) == 't';
+	s->mine = strcmp(s->node, s->store->set.node) == 0;
+	s->same = s->mine && !s->holder && s->boot[0] != '\0' &&
+	    strcmp(PQgetvalue(res, 0, 5), s->boot) == 0;
 	s->others = (unsigned)strtoul(PQgetvalue(res, 0, 8), NULL, 10);
 }
 
@@ -168,11 +169,49 @@ standby_still(const struct standby *s)
 static bool
 standby_may_claim(const struct standby *s)
 {
-	bool mine = strcmp(s->node, s->store->set.node) == 0;
-
 	if (!s->released)
 		return standby_still(s) >= s->lease_ms;
-	return !mine || s->others == 0 || standby_still(s) >= STANDBY_YIELD_MS;
+	return !s->mine || s->others == 0 ||
+	    standby_still(s) >= STANDBY_YIELD_MS;
+}
+
+/*
+ * Two buses of which only one has a lease: the one without would take the cell
+ * as soon as the owner's session ends, while its lease still runs, and as owner
+ * goes on sending when another has taken it.  So this process ends and says why.
+ * The age is the server's: it has written the time, too.
+ */
+static bool
+standby_misfit(struct standby *s)
+{
+	const char *hint = "set it for both, or end the other";
+	char why[160];
+
+	if (s->mine)
+		return false;
+	if (s->store->set.lease_ms != 0) {
+		if (s->lease_ms != 0 || !s->holder || s->ours != 0)
+			return false;
+		snprintf(why, sizeof(why),
+		    "%s has the cell without bus.lease, which is set here",
+		    s->node);
+	} else {
+		if (s->lease_ms == 0)
+			return false;
+		if (!s->released && s->age_ms < s->lease_ms)
+			snprintf(why, sizeof(why),
+			    "%s has the cell with a lease, and bus.lease is "
+			    "not set here",
+			    s->node);
+		else if (s->others > 0)
+			snprintf(why, sizeof(why),
+			    "another bus stands by, and bus.lease is not set "
+			    "here");
+		else
+			return false;
+	}
+	store_refuse(s->store, why, hint);
+	return true;
 }
 
 /* For the bus, and through it for people. */
@@ -201,9 +240,13 @@ standby_look_done(struct pg *pg, const struct pg_end *end, void *arg)
 		s->cb(STANDBY_FAILED, s->arg);
 		return;
 	}
+	if (s->there && standby_misfit(s))
+		return;
 	if (!s->there) {
 		s->epoch = 0;
 		s->cb(STANDBY_LOCK, s->arg);
+	} else if (s->store->set.lease_ms == 0) {
+		s->cb(STANDBY_LOCK, s->arg); /* the lock alone decides */
 	} else if (s->ours != 0 && s->epoch != s->ours) {
 		s->cb(STANDBY_LOST, s->arg);
 	} else if (s->claimed != 0 && s->epoch == s->claimed) {
@@ -236,7 +279,7 @@ standby_look(
 	    NULL, false);
 	pg_param_int(&q, set->cell);
 	pg_param_text(&q, set->node);
-	if (s->store->connected &&
+	if (set->lease_ms != 0 && s->store->connected &&
 	    (s->registered_at == 0 ||
 		s->looked_at - s->registered_at >= STANDBY_REGISTER_MS)) {
 		s->registered_at = s->looked_at;
@@ -255,14 +298,14 @@ standby_look(
 	    " coalesce(boot, ''),"
 	    " coalesce((extract(epoch FROM clock_timestamp() - renewed)"
 	    " * 1000)::bigint, 0),"
-	    " CASE WHEN node = $2::text THEN EXISTS (SELECT FROM pg_locks l"
+	    " CASE WHEN node = $2::text OR lease_ms = 0 THEN EXISTS (SELECT FROM pg_locks l"
 	    " WHERE l.locktype = 'advisory' AND l.classid = $3::int"
 	    " AND l.objid = $1::int AND l.granted AND l.database ="
 	    " (SELECT oid FROM pg_database WHERE datname ="
 	    " current_database())) END,"
 	    " (SELECT count(*) FROM standby s WHERE s.cell = $1::int"
-	    " AND s.node <> $2::text"
-	    " AND s.at > clock_timestamp() - interval '5 s')"
+	    " AND s.node <> $2::text AND (released OR s.node IS DISTINCT FROM"
+	    " cell.node) AND s.at > clock_timestamp() - interval '5 s')"
 	    " FROM cell WHERE cell = $1::int",
 	    &p, false);
 	pg_commit(pg);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * standby.h - may this store have the cell?  For append.c, on its session,
- * before the advisory lock, where bus.lease says that there is another bus.
+ * before the advisory lock; where bus.lease says that there is another bus it is
+ * this that decides, and where it does not, whether it is right in that.
  *
  * The owner's `beat` grows with each renewal.  Who has seen it stand still for
  * the owner's lease takes the cell in one statement, which fails if it has
@@ -42,7 +43,9 @@ struct standby {
 	bool there, released;
 	uint64_t epoch, beat, since;
 	uint64_t lease_ms, age_ms;
-	bool same; /* a process of this node and boot had it */
+	bool holder; /* somebody has the lock; not always looked for */
+	bool mine;   /* this node has it, or had */
+	bool same;   /* a process of this node and boot had it */
 	unsigned others;
 	char node[64];
 	uint64_t claimed; /* epoch that we have made, or 0 */

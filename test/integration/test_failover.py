@@ -414,6 +414,52 @@ def test_successor_ends_a_commit_that_hangs(pair):
         books.close()
 
 
+def epoch_of(pair):
+    return int(pair.sql("SELECT epoch FROM cell")[0][0])
+
+
+def refused(pair, node, why):
+    """This store ends, and says what is wrong; its bus never opens."""
+    store = pair.process["store-" + node]
+    assert store.wait(20) == 1
+    assert "event=store.refused" in store.output()
+    assert why in store.output(), store.output()[-2000:]
+    assert pair.status(node)["state"] == "waiting for the store"
+
+
+def test_lease_of_one_bus_only(fresh):
+    """The other takes nothing, however often it tries, and also when the
+    owner's session is gone for a moment."""
+    pair = fresh
+    pair.start_node("a")
+    pair.wait_owner("a")
+    epoch = epoch_of(pair)
+    pair.configure("b", "b", lease="0")
+    pair.start_bus("b")
+    for _ in range(3):
+        pair.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                 " WHERE application_name = 'hop-store append'"
+                 " AND datname = current_database()")
+        pair.start_store("b")
+        refused(pair, "b", "a has the cell with a lease, and bus.lease is not "
+                "set here")
+    pair.wait_owner("a")
+    assert epoch_of(pair) == epoch
+    # One that has none does not stand in the way of an operator who has moved.
+    pair.kill_node("a")
+    pair.process["bus-b"].stop()
+    wait_until(lambda: pair.sql(
+        "SELECT clock_timestamp() - renewed > interval '5 s' FROM cell"
+    ) == [["t"]], 20, "the end of the lease")
+    pair.start_node("b")
+    wait_until(lambda: pair.status("b").get("state") == "running", 20,
+               "b is at work")
+    # And the reverse: the one without has it.
+    pair.start_node("a")
+    refused(pair, "a", "b has the cell without bus.lease, which is set here")
+    assert pair.status("b")["state"] == "running"
+
+
 def test_refused_configuration(shared):
     pair = shared
     with open(pair.config("a")) as f:
