@@ -24,6 +24,8 @@ PKG_LIBS := $(shell pkg-config --libs libuv libprotobuf-c libconfig)
 CRYPTO_LIBS := $(shell pkg-config --libs openssl)
 PQ_LIBS := $(shell pkg-config --libs libpq)
 JANSSON_LIBS := $(shell pkg-config --libs jansson)
+LUA_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags lua5.4))
+LUA_LIBS := $(shell pkg-config --libs lua5.4)
 endif
 
 WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes \
@@ -40,7 +42,7 @@ ifeq ($(SAN),)
 HARDEN += -D_FORTIFY_SOURCE=2
 endif
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(HARDEN) $(SAN) -MMD -MP \
-	-I. -isystem $(GEN) -isystem $(LLHTTP_INC) $(PKG_CFLAGS) \
+	-I. -isystem $(GEN) -isystem $(LLHTTP_INC) $(LUA_CFLAGS) $(PKG_CFLAGS) \
 	-DHOPYARD_VERSION='"$(VERSION)"' $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(SAN) $(LDFLAGS)
 
@@ -125,6 +127,7 @@ LIBS_boxes/filter := $(LIB_FRONT) $(BASE)
 LIBS_boxes/sdk    := $(LIB_FILTER) $(LIB_FRONT) $(BASE)
 LIBS_boxes/hook   := $(BASE) $(LIB_LLHTTP)
 LIBS_boxes/exec   := $(LIB_FILTER) $(LIB_FRONT) $(BASE)
+LIBS_boxes/lua    := $(LIB_FILTER) $(LIB_FRONT) $(BASE)
 LIBS_tools/hopsim := $(BASE) $(LIB_LLHTTP)
 LIBS_tools/hopctl := $(BASE)
 LIBS_tools/hopyard := $(BASE)
@@ -135,6 +138,7 @@ EXTRA_boxes/sdk   := $(JANSSON_LIBS)
 EXTRA_boxes/smpps := $(JANSSON_LIBS) -lcrypt
 EXTRA_boxes/hook  := $(JANSSON_LIBS)
 EXTRA_boxes/exec  := $(JANSSON_LIBS) -lcrypt
+EXTRA_boxes/lua   := $(LUA_LIBS) $(JANSSON_LIBS) -lcrypt
 EXTRA_core        := $(JANSSON_LIBS)
 EXTRA_tools/hopctl := $(JANSSON_LIBS) -lcrypt
 EXTRA_tools/hopyard := $(JANSSON_LIBS) -lcrypt

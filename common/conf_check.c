@@ -395,7 +395,7 @@ box_is_hook(const struct conf_group *g)
 static bool
 box_is_filter(const struct conf_group *g)
 {
-	return box_is(g, "", "filter");
+	return box_is(g, "lua", "filter");
 }
 
 static bool
@@ -562,6 +562,16 @@ check_exec(struct check *k, const struct conf_group *g)
 }
 
 static void
+check_lua(struct check *k, const struct conf_group *g)
+{
+	if (conf_is_set(g, "script") && conf_str(g, "script")[0] != '/')
+		check_complain(k, g, "script",
+		    "box \"%s\": script is no whole path, such as "
+		    "\"/etc/hopyard/filter.lua\"",
+		    conf_str(g, "name"));
+}
+
+static void
 check_boxes(struct check *k)
 {
 	const struct conf_group *g, *store = NULL;
@@ -597,7 +607,10 @@ check_boxes(struct check *k)
 			    conf_str(g, "name"));
 		else if (strcmp(type, "exec") == 0)
 			check_exec(k, g);
-		else if (g->table != &conf_table_box && conf_is_set(g, "role"))
+		else if (strcmp(type, "lua") == 0)
+			check_lua(k, g);
+		if (strcmp(type, "exec") != 0 && g->table != &conf_table_box &&
+		    conf_is_set(g, "role"))
 			check_complain(k, g, "role",
 			    "the role of a box of type %s is fixed", type);
 		if (g->table != &conf_table_box && conf_is_set(g, "settings"))

@@ -130,7 +130,7 @@ static const struct conf_row conf_table_box_rows[] = {
 	  .help = "Unique name, in logs, metrics and routes." },
 	{ "type", CONF_STR, CONF_NAME, CONF_RESTART, .required = true,
 	  .help = "Which program this is: http, smpps, admin, smppc, hook, "
-	      "store, exec, or a type of your own with exec." },
+	      "store, exec, lua, or a type of your own with exec." },
 	{ "exec", CONF_STR, CONF_ANY, CONF_RESTART,
 	  .help = "Command line of the program; known types have one of their "
 	      "own." },
@@ -563,6 +563,26 @@ static TABLE(conf_table_exec, "exec", &conf_table_box,
     "Any program that speaks lines of JSON, as a filter or connector; role "
     "says which.");
 
+static const struct conf_row conf_table_lua_rows[] = {
+	{ "script", CONF_STR, CONF_ANY, CONF_LIVE, .required = true,
+	  .help = "File with the script, with its whole path; a reload reads "
+	      "it again, and keeps the old one when it does not fit." },
+	{ "memory", CONF_SIZE, CONF_ANY, CONF_LIVE, .dflt = "16MiB",
+	  .min = KIB(256), .max = GIB(1),
+	  .help = "All that the script has, its own lists among it." },
+	{ "instructions", CONF_INT, CONF_ANY, CONF_LIVE, .dflt = "1000000",
+	  .min = 1000, .max = 1000000000,
+	  .help = "Instructions of Lua's machine for one message." },
+	{ "timeout", CONF_DURATION, CONF_ANY, CONF_LIVE, .dflt = "50ms",
+	  .min = MS(1), .max = SEC(5),
+	  .help = "Time for one message, as far as the deadline of its rule "
+	      "leaves any." },
+	{ "window", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "256", .min = 1,
+	  .max = 8192, .help = "Messages that wait here at a time." },
+};
+static TABLE(conf_table_lua, "lua", &conf_table_box,
+    "A filter that is a script in Lua 5.4, with limits.");
+
 static const struct conf_row conf_table_webhook_rows[] = {
 	{ "url", CONF_STR, CONF_URL, .required = true,
 	  .help = "Where JSON events go." },
@@ -776,6 +796,7 @@ const struct conf_table *const conf_box_tables[] = {
 	&conf_table_hook,
 	&conf_table_store,
 	&conf_table_exec,
+	&conf_table_lua,
 	NULL,
 };
 

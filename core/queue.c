@@ -46,15 +46,17 @@ target_free(struct target *t)
 
 static const struct box_type {
 	const char *type;
-	bool given;
+	bool given; /* items, in this role */
 	enum target_role role;
+	bool filter;
 } box_types[] = {
-	{ "http", false, TARGET_CONNECTOR },
-	{ "admin", false, TARGET_CONNECTOR },
-	{ "store", false, TARGET_CONNECTOR },
-	{ "smppc", true, TARGET_CONNECTOR },
-	{ "hook", true, TARGET_HOOK },
-	{ "smpps", true, TARGET_ESME },
+	{ "http", false, TARGET_CONNECTOR, false },
+	{ "admin", false, TARGET_CONNECTOR, false },
+	{ "store", false, TARGET_CONNECTOR, false },
+	{ "smppc", true, TARGET_CONNECTOR, false },
+	{ "hook", true, TARGET_HOOK, false },
+	{ "smpps", true, TARGET_ESME, false },
+	{ "lua", false, TARGET_CONNECTOR, true },
 };
 
 /* NULL for a type of its own, which says its role itself. */
@@ -70,10 +72,11 @@ box_type_find(const struct conf_group *g)
 bool
 target_is_filter(const struct conf_group *g)
 {
+	const struct box_type *known = box_type_find(g);
 	const char *said = conf_str(g, "role");
 
-	return box_type_find(g) == NULL && said != NULL &&
-	    strcmp(said, "filter") == 0;
+	return known != NULL ? known->filter
+			     : said != NULL && strcmp(said, "filter") == 0;
 }
 
 bool

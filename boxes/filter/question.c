@@ -7,6 +7,7 @@
 #include "common/credit.h"
 #include "common/log.h"
 #include "common/uuid.h"
+#include "proto/charset.h"
 #include "proto/frame.h"
 
 /* An item from a box has 128 KiB at most, and what it is unpacked into no more
@@ -25,6 +26,7 @@ bool
 question_read(struct question *q, const struct item *it)
 {
 	static uint8_t memory[QUESTION_ARENA];
+	static struct log_limit limit;
 	struct arena arena;
 
 	arena_init(&arena, memory, sizeof(memory));
@@ -37,7 +39,8 @@ question_read(struct question *q, const struct item *it)
 	if (q->envelope != NULL && q->ask != NULL &&
 	    q->envelope->id.len == UUID_LEN)
 		return true;
-	log_error("bus.bad_item", "len=%zu", item_bytes(it));
+	if (log_limit(&limit, 5))
+		log_error("bus.bad_item", "len=%zu", item_bytes(it));
 	return false;
 }
 
@@ -71,6 +74,8 @@ question_put_text(Hopyard__V1__Verdict *v, struct bytes body,
 	Hopyard__V1__Content c = HOPYARD__V1__CONTENT__INIT;
 	struct arena arena;
 
+	if (utf8_check(text->data, text->len) != text->len)
+		return "the text is no UTF-8";
 	arena_init(&arena, memory, sizeof(memory));
 	was = question_content(&arena, body);
 	if (was != NULL)

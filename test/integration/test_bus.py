@@ -35,7 +35,8 @@ boxes = (
   { name = "gate"; type = "smpps"; listen = "127.0.0.1:3"; },
   { name = "echo"; type = "echo"; exec = "/bin/false"; role = "connector"; },
   { name = "slow"; type = "echo"; exec = "/bin/false"; role = "connector"; },
-  { name = "judge"; type = "judge"; exec = "/bin/false"; role = "filter"; }
+  { name = "judge"; type = "judge"; exec = "/bin/false"; role = "filter"; },
+  { name = "rules"; type = "lua"; script = "/nowhere.lua"; }
 );
 filters = ( { name = "f"; box = "judge"; to = "33"; deadline = "10s";
   default = "reject"; } );
@@ -46,7 +47,7 @@ routes = ( { name = "slow"; to = "44"; via = "slow"; },
 
 ROLES = {"front": ("api", "http"), "connector": ("echo", "echo"),
          "hook": ("hook", "hook"), "server": ("gate", "smpps"),
-         "filter": ("judge", "judge")}
+         "filter": ("judge", "judge"), "script": ("rules", "lua")}
 
 # What each role may send, from the protocol page.
 ALLOWED = {
@@ -57,6 +58,7 @@ ALLOWED = {
     "server": {pb.CREDIT, pb.RESULT, pb.IN_HAND, pb.ATTACH, pb.SUBMIT, pb.CALL,
                pb.REPLY},
     "filter": {pb.CREDIT, pb.VERDICT, pb.REPLY},
+    "script": {pb.CREDIT, pb.VERDICT, pb.REPLY},
     "control": {pb.CALL, pb.REPLY},
 }
 EVERYBODY = {pb.HELLO, pb.BYE, pb.PING, pb.PONG, pb.NAK}
@@ -372,7 +374,7 @@ def test_filter_comes_again_while_it_is_asked(opened):
 # ------------------------------------------------------------------- rights
 
 @pytest.mark.parametrize("role", ["front", "connector", "hook", "filter",
-                                  "control"])
+                                  "script", "control"])
 def test_each_role_and_each_frame(opened, role):
     c = connect(opened, role)
     types = [v for v in pb.FrameType.values() if v not in EVERYBODY

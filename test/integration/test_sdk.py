@@ -47,18 +47,21 @@ def probe(folder, dist, program):
 
 def test_installed(dist):
     for path in ("bin/hopyard", "bin/hopctl", "lib/hopyard/hop-bus",
-                 "lib/hopyard/hop-smppc", "lib/libhopyard.so",
+                 "lib/hopyard/hop-smppc", "lib/hopyard/hop-lua",
+                 "lib/libhopyard.so",
                  "lib/libhopyard.so.1", "lib/libhopyard.a",
                  "lib/pkgconfig/hopyard.pc", "include/hopyard/box.h",
                  "lib/systemd/system/hopyard@.service",
-                 "share/man/man1/hopyard.1", "share/man/man3/hopyard-box.3",
+                 "share/man/man1/hopyard.1", "share/man/man8/hop-lua.8",
+                 "share/man/man3/hopyard-box.3",
                  "share/man/man7/hopyard-protocol.7",
                  "share/hopyard/proto/hopyard/v1/bus.proto",
                  "share/doc/hopyard/hopyard.cfg",
                  "share/doc/hopyard/examples/echo-box/main.c",
                  "share/doc/hopyard/examples/http-upstream/main.c",
                  "share/doc/hopyard/examples/line-front/main.c",
-                 "share/doc/hopyard/examples/mnp-filter/main.c"):
+                 "share/doc/hopyard/examples/mnp-filter/main.c",
+                 "share/doc/hopyard/examples/lua/filter.lua"):
         assert os.path.isfile(os.path.join(dist.usr, path)), path
     # One public header, and it needs no other than those of C.
     assert os.listdir(os.path.join(dist.usr, "include", "hopyard")) == ["box.h"]
