@@ -418,7 +418,8 @@ tls_complain(struct buf *why, const char *key, const char *file)
 	else if (ERR_GET_LIB(e) == ERR_LIB_X509 &&
 	    ERR_GET_REASON(e) == X509_R_KEY_VALUES_MISMATCH)
 		text = "this key does not belong to the certificate";
-	else if (ERR_GET_LIB(e) == ERR_LIB_PEM || ERR_GET_LIB(e) == ERR_LIB_SSL)
+	else if (ERR_GET_LIB(e) == ERR_LIB_PEM ||
+	    ERR_GET_LIB(e) == ERR_LIB_SSL || ERR_GET_REASON(e) == ERR_R_PEM_LIB)
 		text = "has nothing in PEM that can be used";
 	buf_printf(why, "%s: \"%s\": %s\n", key, file,
 	    text == NULL ? "cannot be read" : text);
@@ -465,6 +466,46 @@ tls_load_own(struct tls_config *c, const struct tls_opts *o, struct buf *why)
 		tls_complain_open(why, tls_given(o->key) ? "key" : "cert", key);
 }
 
+/*
+ * Signed by one of the authorities, or perhaps by one below them: with a list of
+ * somebody else every peer would be refused, since of its own authority there
+ * is none.
+ */
+static bool
+tls_crl_fits(X509_STORE *store, X509_CRL *crl)
+{
+	STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(store);
+	X509 *ca;
+
+	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+		ca = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+		if (ca == NULL)
+			continue;
+		if (X509_NAME_cmp(X509_get_subject_name(ca),
+			X509_CRL_get_issuer(crl)) != 0) {
+			if (X509_get_pathlen(ca) != 0)
+				return true;
+		} else if (X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+tls_crls_fit(X509_STORE *store)
+{
+	STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(store);
+	X509_CRL *crl;
+
+	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+		crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(all, i));
+		if (crl != NULL && !tls_crl_fits(store, crl))
+			return false;
+	}
+	return true;
+}
+
 static void
 tls_load_crl(struct tls_config *c, const struct tls_opts *o, struct buf *why)
 {
@@ -477,6 +518,13 @@ tls_load_crl(struct tls_config *c, const struct tls_opts *o, struct buf *why)
 	if (lookup == NULL ||
 	    X509_load_crl_file(lookup, o->crl, X509_FILETYPE_PEM) < 1) {
 		tls_complain_open(why, "crl", o->crl);
+		return;
+	}
+	if (tls_given(o->ca) && !tls_crls_fit(store)) {
+		buf_printf(why,
+		    "crl: \"%s\": is not signed by an authority in \"%s\"\n",
+		    o->crl, o->ca);
+		ERR_clear_error();
 		return;
 	}
 	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);

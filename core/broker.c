@@ -310,6 +310,16 @@ clean_name(const char *s, size_t max)
 	return true;
 }
 
+/* Only for people to read; they may do so on a terminal, or in a table. */
+static void
+copy_words(char *dst, size_t cap, const char *s)
+{
+	snprintf(dst, cap, "%s", s != NULL ? s : "");
+	for (; *dst != '\0'; dst++)
+		if (*dst < ' ' || *dst > '~')
+			*dst = '?';
+}
+
 static bool
 process_lives(uint32_t pid)
 {
@@ -418,10 +428,8 @@ broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
 		    p, HOPYARD__V1__NAK__CODE__BAD_FRAME, "bad Hello");
 	snprintf(p->name, sizeof(p->name), "%s", h->name);
 	snprintf(p->type, sizeof(p->type), "%s", h->type);
-	snprintf(p->version, sizeof(p->version), "%s",
-	    h->version != NULL ? h->version : "");
-	snprintf(
-	    p->host, sizeof(p->host), "%s", h->host != NULL ? h->host : "");
+	copy_words(p->version, sizeof(p->version), h->version);
+	copy_words(p->host, sizeof(p->host), h->host);
 	if (h->proto_min > PROTO_MAX || h->proto_max < PROTO_MIN) {
 		snprintf(text, sizeof(text),
 		    "bus speaks protocol %d to %d, box %u to %u", PROTO_MIN,
@@ -443,6 +451,9 @@ broker_on_hello(struct broker *b, struct peer *p, const struct frame *f)
 	} else if (!admit_box(b, p, h)) {
 		return false;
 	}
+	if (p->remote && gate_full(&b->gate, p))
+		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NOT_READY,
+		    "as many boxes as bus.max_boxes are connected");
 	memcpy(p->instance, h->instance.data, 16);
 	/* The kernel's word, where there is one. */
 	p->pid = conn_peer_cred(p->conn, &pid, &uid) && pid > 0 ? (uint32_t)pid

@@ -27,7 +27,7 @@
 #define GATE_BURST        600
 #define GATE_SOURCE_RATE  50
 #define GATE_SOURCE_BURST 300
-/* Connections without a Hello, which live for 3 s. */
+/* Connections without a good Hello, which live for 3 s and end in one more. */
 #define GATE_STRANGERS        256
 #define GATE_STRANGERS_SOURCE 64
 #define GATE_TICK_MS          1000
@@ -95,7 +95,8 @@ gate_crowded(struct gate *g, const char *peer)
 	TAILQ_FOREACH(p, &g->broker->peers, link) {
 		const char *other = conn_peer(p->conn);
 
-		if (!p->remote || p->state != PEER_HELLO)
+		/* Also one that was refused and waits to be gone. */
+		if (!p->remote || p->role != ROLE_NONE)
 			continue;
 		all++;
 		same += source_len(other) == n && memcmp(other, peer, n) == 0;
@@ -188,6 +189,20 @@ gate_fault(
 	return text;
 }
 
+bool
+gate_full(const struct gate *g, const struct peer *newcomer)
+{
+	const struct conf_group *bus =
+	    conf_section(g->broker->engine->conf, "bus");
+	int64_t n = 0, max = conf_int(bus, "max_boxes");
+	const struct peer *p;
+
+	TAILQ_FOREACH(p, &g->broker->peers, link)
+		n += p->remote && p != newcomer &&
+		    (p->state == PEER_READY || p->state == PEER_GREETED);
+	return n >= max;
+}
+
 /* ---------------------------------------------------------- certificates */
 
 int
@@ -220,9 +235,10 @@ gate_open(struct gate *g, struct broker *b, const struct conf *conf)
 	for (size_t i = 0; i < n; i++) {
 		const char *address = conf_list_str(bus, "listen", i);
 
+		/* Strangers take no place of a box: see gate_full(). */
 		rc = listener_open(b->loop, address, 0,
-		    (unsigned)conf_int(bus, "max_boxes"), &opts, gate_accept_cb,
-		    g, &g->listener[i]);
+		    (unsigned)conf_int(bus, "max_boxes") + GATE_STRANGERS,
+		    &opts, gate_accept_cb, g, &g->listener[i]);
 		if (rc != 0) {
 			log_error("bus.listen", "address=%s error=%s where=%s",
 			    address, uv_strerror(rc),

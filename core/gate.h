@@ -55,6 +55,9 @@ void gate_on_refused(const struct peer *, const char *reason);
 const char *gate_fault(
     const struct peer *, const Hopyard__V1__Hello *, char *text, size_t cap);
 
+/* As many as bus.max_boxes are connected, beside this one. */
+bool gate_full(const struct gate *, const struct peer *);
+
 /*
  * A box on another host may be welcomed: is its configuration fit to be told?
  * If not, why.  Fills in p->config_wanted.
