@@ -131,6 +131,8 @@ struct box {
 	bool owner;     /* looked for, see struct box_opts */
 	bool ownerless; /* this bus does not have the cell */
 	bool had_epoch;
+	bool retires;       /* box_retire() */
+	bool left;          /* the bus has been told */
 	bool grant_changed; /* the bus is to be told */
 	bool was_full;      /* writable() is owed */
 	/* The bus is sure of its cell until then; 0: it has no lease. */
@@ -292,6 +294,7 @@ box_send_hello(struct box *b)
 	h.has_setup = h.setup = b->setup;
 	h.has_config = !b->guest && box_config_hash != 0;
 	h.config = box_config_hash;
+	h.has_leaving = h.leaving = b->left;
 	box_put_message(b, HOPYARD__V1__FRAME_TYPE__HELLO, 0, &h.base);
 	free(name);
 	free(type);
@@ -350,6 +353,17 @@ box_flush_items(struct box *b)
 	}
 }
 
+/* What the bus is told of what was in hand comes before this, or never. */
+static void
+box_flush_leave(struct box *b)
+{
+	if (b->left || b->state != BOX_READY ||
+	    b->outbox.sent < b->outbox.count)
+		return;
+	box_put(b, HOPYARD__V1__FRAME_TYPE__LEAVE, FRAME_IGNORABLE, 0, NULL, 0);
+	b->left = true;
+}
+
 /*
  * Sends what may be sent.  Once all results of earlier connections are out the
  * owner is told: what it says then, IN_HAND above all, is true in that order.
@@ -358,6 +372,8 @@ static void
 box_advance(struct box *b)
 {
 	box_flush_items(b);
+	if (b->retires)
+		box_flush_leave(b);
 	if (b->state != BOX_WELCOMED || b->resend_left > 0)
 		return;
 	box_enter_state(b, BOX_READY);
@@ -900,6 +916,14 @@ box_close(struct box *b, void (*done)(void *), void *arg)
 	if (box_welcomed(b))
 		box_put_message(b, HOPYARD__V1__FRAME_TYPE__BYE, 0, &bye.base);
 	box_enter_state(b, BOX_CLOSING);
+}
+
+void
+box_retire(struct box *b)
+{
+	b->retires = true;
+	if (b->state == BOX_READY)
+		turn_add(&b->task);
 }
 
 bool

@@ -90,6 +90,14 @@ struct box *box_new(
  */
 void box_close(struct box *, void (*done)(void *arg), void *arg);
 
+/*
+ * Of a front end or server that drains and has nothing in hand: leave the name
+ * to a successor that is being started, as soon as all that was sent to the bus
+ * is out.  Submits and calls go on; nothing is delivered here any more.  A bus
+ * of an earlier release has the successor wait until this process has ended.
+ */
+void box_retire(struct box *);
+
 bool box_ready(const struct box *);
 bool box_can_send(const struct box *);
 /* Items not yet acknowledged. */

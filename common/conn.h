@@ -176,6 +176,11 @@ int listener_socket(const char *address) WARN_UNUSED;
 /* For connections that are accepted from now on; takes a reference.  Only for
  * a listener that was opened with TLS. */
 void listener_set_tls(struct listener *, struct tls_config *);
+/* The process was started with its socket, which others have as well. */
+bool listener_inherited(const struct listener *);
+/* Of one that has just been opened: who connects waits until it is resumed. */
+void listener_pause(struct listener *);
+void listener_resume(struct listener *);
 /* Stop accepting; open connections stay.  Frees itself. */
 void listener_close(struct listener *);
 /* The same after accepting all that wait in the queue: the kernel would reset

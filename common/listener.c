@@ -50,6 +50,7 @@ enum listener_state {
 	LISTENER_OPEN = 0, /* polling */
 	LISTENER_FULL,     /* max conns: until one of them goes */
 	LISTENER_STARVED,  /* no descriptors: until the timer fires */
+	LISTENER_PAUSED,   /* listener_pause() */
 	LISTENER_CLOSED,   /* only waits for libuv and for its conns */
 };
 
@@ -127,6 +128,7 @@ listener_enter_state(struct listener *l, enum listener_state next)
 		uv_poll_start(&l->poll, UV_READABLE, listener_poll_cb);
 		break;
 	case LISTENER_FULL:
+	case LISTENER_PAUSED:
 		uv_poll_stop(&l->poll);
 		break;
 	case LISTENER_STARVED:
@@ -607,6 +609,26 @@ listener_close(struct listener *l)
 {
 	if (l->state != LISTENER_CLOSED)
 		listener_enter_state(l, LISTENER_CLOSED);
+}
+
+bool
+listener_inherited(const struct listener *l)
+{
+	return l->inherited;
+}
+
+void
+listener_pause(struct listener *l)
+{
+	if (l->state == LISTENER_OPEN)
+		listener_enter_state(l, LISTENER_PAUSED);
+}
+
+void
+listener_resume(struct listener *l)
+{
+	if (l->state == LISTENER_PAUSED)
+		listener_enter_state(l, LISTENER_OPEN);
 }
 
 void

@@ -82,11 +82,12 @@ broker_peer_by_name(struct broker *b, const char *name)
 
 	/* Tools call themselves what they like. */
 	TAILQ_FOREACH(p, &b->peers, link)
-		if (p->state == PEER_READY && !p->control &&
+		if (p->state == PEER_READY && !p->control && !p->leaving &&
 		    strcmp(p->name, name) == 0)
 			return p;
 	TAILQ_FOREACH(p, &b->peers, link)
-		if (p->state == PEER_READY && strcmp(p->name, name) == 0)
+		if (p->state == PEER_READY && !p->leaving &&
+		    strcmp(p->name, name) == 0)
 			return p;
 	return NULL;
 }
@@ -99,7 +100,7 @@ holder(const struct broker *b, const char *name)
 
 	TAILQ_FOREACH(p, &b->peers, link)
 		if ((p->state == PEER_READY || p->state == PEER_GREETED) &&
-		    !p->control && strcmp(p->name, name) == 0)
+		    !p->control && !p->leaving && strcmp(p->name, name) == 0)
 			return p;
 	return NULL;
 }
@@ -193,6 +194,7 @@ static const struct {
 	uint16_t type;
 } rights[] = {
 	{ ROLE_FRONT, HOPYARD__V1__FRAME_TYPE__SUBMIT },
+	{ ROLE_FRONT, HOPYARD__V1__FRAME_TYPE__LEAVE },
 	{ ROLE_FRONT, HOPYARD__V1__FRAME_TYPE__CALL },
 	{ ROLE_FRONT, HOPYARD__V1__FRAME_TYPE__REPLY },
 	{ ROLE_CONNECTOR, HOPYARD__V1__FRAME_TYPE__CREDIT },
@@ -212,6 +214,7 @@ static const struct {
 	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__IN_HAND },
 	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__ATTACH },
 	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__SUBMIT },
+	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__LEAVE },
 	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__CALL },
 	{ ROLE_SERVER, HOPYARD__V1__FRAME_TYPE__REPLY },
 	{ ROLE_STORE, HOPYARD__V1__FRAME_TYPE__CREDIT },
@@ -396,7 +399,8 @@ admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 	    strcmp(b->store->name, h->name) != 0)
 		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NAME_IN_USE,
 		    "another store box is connected");
-	old = holder(b, h->name);
+	p->leaving = h->leaving && peer_is_front(p);
+	old = p->leaving ? NULL : holder(b, h->name);
 	if (old != NULL) {
 		/* The same process comes again before we saw the old
 		 * connection end, or a new one after a kill. */
@@ -538,7 +542,7 @@ broker_welcome(struct broker *b, struct peer *p)
 	Hopyard__V1__Welcome w = HOPYARD__V1__WELCOME__INIT;
 	char version[32], cipher[64];
 
-	if (has_target(p->role)) {
+	if (has_target(p->role) && !p->leaving) {
 		p->target = engine_target(b->engine, p->name);
 		assert(p->target != NULL);
 		if (!engine_hello(b->engine, p->target, p->id, p->instance,
@@ -595,6 +599,10 @@ broker_on_items(
 			    p->role == ROLE_HOOK ? HOOK_ID_AGE : FRONT_ID_AGE,
 			    &it);
 			CRASH_POINT("bus.submit_recorded");
+		} else if (p->leaving) {
+			/* Its successor has what this is about. */
+			peer_settle(p, its->number,
+			    HOPYARD__V1__ACK__CODE__ACK_OK, NULL);
 		} else if (type == HOPYARD__V1__FRAME_TYPE__RESULT) {
 			CRASH_POINT("bus.result_read");
 			engine_result(e, p->target, p->id, its->number, &it);
@@ -819,6 +827,23 @@ filter_frame(struct broker *b, struct peer *p, const struct frame *f)
 	return NULL;
 }
 
+/*
+ * It has nothing in hand and takes nothing more, but still answers customers:
+ * its name is free for the process that was started in its place.
+ */
+static void
+leave(struct broker *b, struct peer *p)
+{
+	if (p->leaving)
+		return;
+	p->leaving = true;
+	log_info(
+	    "box.leaving", "name=%s peer=%u pid=%u", p->name, p->id, p->pid);
+	if (p->target != NULL && p->target->peer == p->id)
+		engine_gone(b->engine, p->target);
+	p->target = NULL;
+}
+
 /* Its answer to our PING, and what it says of itself. */
 static const char *
 take_pong(struct broker *b, struct peer *p, const struct frame *f)
@@ -862,6 +887,9 @@ broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
 	case HOPYARD__V1__FRAME_TYPE__BYE:
 		peer_close(p, "box said Bye");
 		return NULL;
+	case HOPYARD__V1__FRAME_TYPE__LEAVE:
+		leave(b, p);
+		return NULL;
 	case HOPYARD__V1__FRAME_TYPE__NAK:
 		nak = unpack(b, f, &hopyard__v1__nak__descriptor);
 		log_warn("box.nak", "name=%s code=%d text=%s", p->name,
@@ -881,7 +909,7 @@ broker_on_frame(struct broker *b, struct peer *p, const struct frame *f)
 	}
 	if (p->role == ROLE_STORE)
 		return store_frame(b, p, f);
-	if (cell_is_quiet(&b->cell))
+	if (cell_is_quiet(&b->cell) || p->leaving)
 		return NULL;
 	if (p->role == ROLE_FILTER)
 		return filter_frame(b, p, f);

@@ -243,7 +243,8 @@ engine_bind(struct engine *e, struct target *box, struct bytes account,
 		*why = "max_binds of the account is reached";
 		return 409;
 	}
-	seat_make(c, box)->binds++;
+	if (box != NULL)
+		seat_make(c, box)->binds++;
 	return 0;
 }
 

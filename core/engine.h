@@ -299,8 +299,8 @@ void engine_gone(struct engine *, struct target *);
 void engine_attach(
     struct engine *, struct target *, const Hopyard__V1__Attach *);
 /*
- * May one more session of this account bind there?  0, and it is counted, or
- * the code of a Reply with *why.
+ * May one more session of this account bind there?  0, and it is counted (NULL:
+ * at a server that leaves, and not counted), or the code of a Reply with *why.
  */
 unsigned engine_bind(
     struct engine *, struct target *, struct bytes account, const char **why);

@@ -60,6 +60,7 @@ struct peer {
 	bool setup;    /* only wants its configuration */
 	bool dirty;    /* the broker will flush it */
 	bool survived; /* the process knew a bus before this one */
+	bool leaving;  /* it ends, and its name is for its successor */
 	char name[64];
 	char type[32];
 	char version[32];

@@ -274,6 +274,8 @@ front_drain(struct front *f)
 	log_info("front.drain", "connections=%u waiting=%u",
 	    server_connections(f->server), front_pending(f));
 	auth_drain(f->auth);
+	for (unsigned i = 0; i < f->cells; i++)
+		box_retire(f->cell[i].box);
 	server_drain(f->server, front_drained_cb, f);
 }
 

@@ -270,6 +270,35 @@ server_kick(struct cell *c, struct box *box, uint64_t correlation,
 		box_reply(box, correlation, 0, NULL, text, strlen(text), false);
 }
 
+/* ------------------------------------------ where somebody was before us */
+
+/*
+ * Until the process before us has left its name, no bind could be answered:
+ * who connects waits where the sockets outlive us both.
+ */
+static void
+server_pause(struct server *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->listeners; i++)
+		if (listener_inherited(s->listener[i]))
+			listener_pause(s->listener[i]);
+	s->listen_ms = clock_mono_ms() + s->hold_ms;
+}
+
+static void
+server_resume(struct server *s)
+{
+	size_t i;
+
+	if (s->listen_ms == 0)
+		return;
+	s->listen_ms = 0;
+	for (i = 0; i < s->listeners; i++)
+		listener_resume(s->listener[i]);
+}
+
 /* ----------------------------------------------------------- the bus says */
 
 static void
@@ -294,6 +323,8 @@ server_ready_cb(struct box *box, const Hopyard__V1__Welcome *w, void *arg)
 	server_check_all(c);
 	submitter_on_ready(c->submitter);
 	deliver_flush(c);
+	if (c->name == NULL)
+		server_resume(c->server);
 }
 
 static void
@@ -523,6 +554,8 @@ server_tick_cb(uv_timer_t *timer)
 	deliver_tick(s, clock_mono_ms());
 	now = clock_mono_ms();
 	server_look_stressed(s);
+	if (s->listen_ms != 0 && now >= s->listen_ms)
+		server_resume(s);
 	expiry_tick(&s->certificate, (int64_t)(clock_wall_ms() / 1000));
 	/* What it closes stays in the list until the loop turns. */
 	TAILQ_FOREACH_SAFE(e, &s->esmes, link, next)
@@ -564,6 +597,20 @@ server_look_drained(struct server *s)
 	daemon_stop(s->daemon, 0);
 }
 
+/* What is in hand is out of it: a process that is started in our place may be
+ * delivered to, while our sessions end. */
+static void
+server_look_left(struct server *s)
+{
+	unsigned i;
+
+	if (!s->draining || s->left || server_in_hand(s) > 0)
+		return;
+	s->left = true;
+	for (i = 0; i < s->cells; i++)
+		box_retire(s->cell[i].box);
+}
+
 /* Before the loop blocks. */
 static void
 server_ready_to_block_cb(uv_prepare_t *p)
@@ -573,6 +620,7 @@ server_ready_to_block_cb(uv_prepare_t *p)
 
 	for (i = 0; i < s->cells; i++)
 		server_grant(&s->cell[i]);
+	server_look_left(s);
 	server_look_drained(s);
 }
 
@@ -692,6 +740,7 @@ server_start(struct server *s, struct daemon *daemon)
 	uv_prepare_start(&s->ready, server_ready_to_block_cb);
 	if (server_listen(s, g) != 0)
 		return -1;
+	server_pause(s);
 	daemon_ready(daemon);
 	return 0;
 }

@@ -48,6 +48,9 @@ struct server {
 	struct listener *listener[SERVER_LISTENERS];
 	size_t listeners;
 	size_t clear; /* the first so many listen without TLS */
+	/* Mono ms: not before, unless the bus is there: while the process that
+	 * we succeed still has our name; 0: we listen. */
+	uint64_t listen_ms;
 
 	struct tls_config *tls; /* NULL without tls_listen */
 	struct expiry certificate;
@@ -81,6 +84,7 @@ struct server {
 	unsigned checking;
 
 	bool draining;
+	bool left;         /* the bus was told that a successor may come */
 	uint64_t drain_ms; /* since when */
 	uint64_t leaving;  /* sessions that have been told to */
 	uint64_t to_leave; /* and all that there were */

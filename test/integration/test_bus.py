@@ -51,12 +51,12 @@ ROLES = {"front": ("api", "http"), "connector": ("echo", "echo"),
 
 # What each role may send, from the protocol page.
 ALLOWED = {
-    "front": {pb.SUBMIT, pb.CALL, pb.REPLY},
+    "front": {pb.SUBMIT, pb.CALL, pb.REPLY, pb.LEAVE},
     "connector": {pb.CREDIT, pb.RESULT, pb.INBOUND, pb.IN_HAND, pb.LINK_STATE,
                   pb.REPLY},
     "hook": {pb.CREDIT, pb.RESULT, pb.IN_HAND, pb.SUBMIT, pb.CALL, pb.REPLY},
     "server": {pb.CREDIT, pb.RESULT, pb.IN_HAND, pb.ATTACH, pb.SUBMIT, pb.CALL,
-               pb.REPLY},
+               pb.REPLY, pb.LEAVE},
     "filter": {pb.CREDIT, pb.VERDICT, pb.REPLY},
     "script": {pb.CREDIT, pb.VERDICT, pb.REPLY},
     "control": {pb.CALL, pb.REPLY},

@@ -163,6 +163,68 @@ def test_max_binds(world):
     assert call(gate, "customers").code == 403
 
 
+def test_server_leaves(world):
+    """Its successor has the name and gets the reports at once; what it still
+    says of submits is taken, what it says of reports is not any more."""
+    old = world.server("gate", (b"demo", 1, 1, 10))
+    assert bind(old, b"demo") == 0
+    id_ = world.submit(old, b"demo")
+    old.wait(pb.ACK)
+    world.fail_one(id_)
+    first, _, _, ref = report(old)
+    assert first == id_
+    # Not before it has left.
+    new = BusClient(world.path)
+    new.hello("gate", "smpps")
+    assert new.wait(pb.NAK).parse(pb.Nak).code == pb.Nak.NAME_IN_USE
+    old.send(pb.LEAVE, flags=1)
+    world.ping(old)
+    new = world.server("gate", (b"demo", 1, 1, 10))
+    # It had left with a report in hand: the other one gets it.
+    again, _, _, ref2 = report(new)
+    assert again == id_
+    # A result of before comes too late to say that nobody has it.
+    done(old, ref, pb.Result.RETRY)
+    attach(old, (b"demo", 7, 7, 7))
+    old.send(pb.CREDIT, pb.Credit(items=5000, bytes=1 << 30))
+    second = world.submit(old, b"demo")
+    old.wait(pb.ACK)
+    world.fail_one(second)
+    assert report(new)[0] == second
+    # The sessions of the old one are not counted any more, nor new ones there.
+    assert bind(old, b"demo") == 0
+    assert bind(new, b"demo") == 0
+    assert bind(new, b"demo") == 409
+    done(new, ref2)
+    # Its connection is lost: it comes back without a claim to the name.
+    old.close()
+    old = BusClient(world.path)
+    old.hello("gate", "smpps", leaving=True)
+    old.wait(pb.WELCOME)
+    world.submit(old, b"demo")
+    old.wait(pb.ACK)
+    rows = [b for b in world.view("boxes") if b["name"] == "gate"]
+    assert len(rows) == 1 and rows[0]["state"] == "connected"
+    old.close()
+    world.ping(new)
+
+
+def test_front_end_leaves(world):
+    old = BusClient(world.path, "api", "http")
+    old.send(pb.LEAVE, flags=1)
+    world.ping(old)
+    new = BusClient(world.path, "api", "http")
+    for front in (old, new, old):
+        world.submit(front, b"shop")
+        front.wait(pb.ACK)
+    # Another one may not, and is told so.
+    world.link.send(pb.LEAVE, correlation=8)
+    nak = world.link.wait(pb.NAK).parse(pb.Nak)
+    assert (nak.code, nak.correlation) == (pb.Nak.DENIED, 8)
+    old.close()
+    new.close()
+
+
 def test_account_for_a_server(world):
     gate = world.server("gate")
     reply = call(gate, "account.get",

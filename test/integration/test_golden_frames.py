@@ -24,6 +24,7 @@ FRAMES = os.path.join(ROOT, "test", "data", "frames")
 PAYLOADS = {
     "HELLO": pb.Hello, "WELCOME": pb.Welcome, "NAK": pb.Nak,
     "CREDIT": pb.Credit, "BYE": pb.Bye, "PING": None, "PONG": pb.Pong,
+    "LEAVE": None,
     "SUBMIT": (pb.Envelope, pb.Content, pb.Report, None),
     "ACK": pb.Ack,
     "DELIVER": (pb.Envelope, pb.Notice, pb.Report, pb.Dispatch),

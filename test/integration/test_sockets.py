@@ -6,10 +6,12 @@ import os
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
 from harness import BIN, free_port, wait_until
+from smpp_client import Closed, Session
 
 CONFIG = """
 log = {{ level = "info"; format = "text"; }};
@@ -18,6 +20,9 @@ boxes = ( {boxes} );
 accounts = ( {{ id = "demo"; username = "demo"; password = "secret"; }} );
 """
 HTTP = '{{ name = "api"; type = "http"; listen = "127.0.0.1:{port}"; }}'
+# Two sessions a second leave.
+SLOW = '{{ name = "gw"; type = "smpps"; listen = "127.0.0.1:{port}"; ' \
+    'unbind_rate = 2; max_unbound_source = 100; }}'
 SMPPS = '{{ name = "gw"; type = "smpps"; listen = "127.0.0.1:{port}"; }}'
 
 
@@ -208,9 +213,9 @@ def test_more_than_there_are(tmp_path):
 class Run:
     """hopyard run, with a bus and one front end; no store."""
 
-    def __init__(self, folder, **env):
+    def __init__(self, folder, box=HTTP, **env):
         self.dir = str(folder)
-        self.port = free_port()
+        self.box, self.port = box, free_port()
         self.log = os.path.join(self.dir, "run.log")
         self.config = os.path.join(self.dir, "hopyard.cfg")
         self.configure(self.port)
@@ -218,7 +223,8 @@ class Run:
 
     def configure(self, port):
         with open(self.config, "w") as f:
-            f.write(CONFIG.format(dir=self.dir, boxes=HTTP.format(port=port)))
+            f.write(CONFIG.format(dir=self.dir,
+                                  boxes=self.box.format(port=port)))
 
     def start(self, env):
         with open(self.log, "ab") as out:
@@ -238,7 +244,7 @@ class Run:
             text=True, timeout=120)
 
     def pid(self):
-        """Of hop-http, once the bus knows it."""
+        """Of the box, once the bus knows it."""
         out = self.hopctl("boxes", "-o", "csv").stdout.splitlines()
         if len(out) != 2:
             return None
@@ -318,6 +324,73 @@ def test_death_refuses_nobody(run):
     for _ in range(20):
         assert get(run.port).startswith(b"HTTP/1.0 200")
     assert wait_until(run.pid, 30, "a front end") != before
+
+
+class Esme(threading.Thread):
+    """Binds, and binds again when it is unbound; does nothing else."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.binds, self.away, self.bad = port, 0, [], []
+        self.on = True
+        self.start()
+
+    def run(self):
+        left = None
+        while self.on:
+            try:
+                c = Session.connect("127.0.0.1:%d" % self.port, timeout=20)
+                answer = c.bind("transceiver", b"demo", b"secret")
+                assert answer.status == 0, answer
+                self.binds += 1
+                if left is not None:
+                    self.away.append(time.monotonic() - left)
+                self.stay(c)
+                left = time.monotonic()
+            except (OSError, Closed, AssertionError) as e:
+                self.bad.append(repr(e))
+                return
+
+    def stay(self, c):
+        while self.on:
+            try:
+                pdu = c.recv(0.1)
+            except socket.timeout:
+                continue
+            if pdu.command == "unbind":
+                c.answer(pdu)
+                break
+        c.close()
+
+
+def test_sessions_leave_while_the_next_process_works(tmp_path):
+    """The unbinds are paced, and who is unbound does not wait for the others:
+    the process that comes next is bound to at once."""
+    r = Run(tmp_path, SLOW)
+    esmes = []
+    try:
+        before = wait_until(r.pid, 30, "a server")
+        esmes = [Esme(r.port) for _ in range(10)]
+        wait_until(lambda: all(e.binds for e in esmes), 30, "all binds")
+        done = r.hopctl("restart", "gw")
+        assert done.returncode == 0, done
+        # Ten sessions take five seconds.
+        assert os.path.exists("/proc/%d" % before)
+        assert r.pid() not in (None, before)
+        wait_until(lambda: not os.path.exists("/proc/%d" % before), 30,
+                   "the end of the process of before")
+        wait_until(lambda: all(e.binds == 2 for e in esmes), 30,
+                   "all binds, again")
+    finally:
+        for e in esmes:
+            e.on = False
+            e.join(30)
+        r.stop()
+    assert not [e.bad for e in esmes if e.bad]
+    assert {e.binds for e in esmes} == {2}
+    away = sorted(t for e in esmes for t in e.away)
+    print("away for %.3f s, at most %.3f" % (away[5], away[-1]))
+    assert "run.died" not in r.text()
 
 
 def test_restart_takes_another_address(run):

@@ -32,14 +32,21 @@ enum child_state {
 	CHILD_STOPPED,
 };
 
+/* Frees itself when it has ended and libuv is through with it. */
+struct proc {
+	uv_process_t handle;
+	struct child *child;
+	bool alive; /* may be signalled */
+};
+
 struct child {
 	struct child_opts opts;
 	char *name;
 	char **argv;
 	uv_loop_t *loop;
 	enum child_state state;
-	bool alive; /* may be signalled: a pid of 0 would mean ourselves */
-	uv_process_t process;
+	struct proc *proc; /* NULL: none; its start may have failed */
+	struct proc *old;  /* drains while proc works already; or NULL */
 	uv_timer_t timer;
 	uint64_t started, wait;
 	unsigned restarts;
@@ -112,7 +119,7 @@ write_pid(const struct child *c)
 		return;
 	tmp = xasprintf("%s.new", c->opts.pid_file);
 	f = fopen(tmp, "we");
-	ok = f != NULL && fprintf(f, "%d\n", (int)c->process.pid) > 0;
+	ok = f != NULL && fprintf(f, "%d\n", (int)c->proc->handle.pid) > 0;
 	if (f != NULL && fclose(f) != 0)
 		ok = false;
 	if (!ok || rename(tmp, c->opts.pid_file) != 0)
@@ -267,8 +274,10 @@ child_start(struct child *c)
 	o.stdio = io;
 	o.stdio_count = 3 + (int)sockets;
 	o.exit_cb = ended_cb;
-	c->process.data = c;
-	rc = uv_spawn(c->loop, &c->process, &o);
+	c->proc = xcalloc(1, sizeof(*c->proc));
+	c->proc->child = c;
+	c->proc->handle.data = c->proc;
+	rc = uv_spawn(c->loop, &c->proc->handle, &o);
 	free_list(env);
 	free(argv);
 	c->started = clock_mono_ms();
@@ -278,12 +287,12 @@ child_start(struct child *c)
 		c->status = 127;
 		c->signal = 0;
 		c->state = CHILD_RUNNING;
-		uv_close((uv_handle_t *)&c->process, process_closed_cb);
+		uv_close((uv_handle_t *)&c->proc->handle, process_closed_cb);
 		return;
 	}
 	c->trouble[0] = '\0';
 	c->state = CHILD_RUNNING;
-	c->alive = true;
+	c->proc->alive = true;
 	write_pid(c);
 }
 
@@ -297,12 +306,20 @@ child_ended_well(const struct child *c)
 static void
 process_closed_cb(uv_handle_t *h)
 {
-	struct child *c = h->data;
+	struct proc *p = h->data;
+	struct child *c = p->child;
 	uint64_t lived = clock_mono_ms() - c->started;
+	bool old = p == c->old;
 
+	if (old)
+		c->old = NULL;
+	else
+		c->proc = NULL;
+	free(p);
 	if (c->state == CHILD_STOPPING || c->opts.once) {
-		c->state = CHILD_STOPPED;
-	} else {
+		if (c->proc == NULL && c->old == NULL)
+			c->state = CHILD_STOPPED;
+	} else if (!old) {
 		if (lived > GROWN_UP || (lived > OF_AGE && child_ended_well(c)))
 			c->wait = WAIT_MIN;
 		again(c);
@@ -312,24 +329,38 @@ process_closed_cb(uv_handle_t *h)
 }
 
 static void
-ended_cb(uv_process_t *p, int64_t status, int sig)
+ended_cb(uv_process_t *h, int64_t status, int sig)
 {
-	struct child *c = p->data;
+	struct proc *p = h->data;
+	struct child *c = p->child;
 
-	c->alive = false;
+	p->alive = false;
 	c->status = (int)status;
 	c->signal = sig;
-	if (c->opts.pid_file != NULL)
+	if (c->opts.pid_file != NULL && p == c->proc)
 		(void)unlink(c->opts.pid_file);
-	uv_close((uv_handle_t *)p, process_closed_cb);
+	uv_close((uv_handle_t *)h, process_closed_cb);
 }
 
 static void
-tell(struct child *c, int sig)
+tell(struct proc *p, int sig)
 {
 	/* One that has just ended on its own is no error. */
-	if (c->alive)
-		(void)uv_process_kill(&c->process, sig);
+	if (p != NULL && p->alive)
+		(void)uv_process_kill(&p->handle, sig);
+}
+
+void
+child_leaving(struct child *c, pid_t pid)
+{
+	if (!c->opts.overlaps || c->state != CHILD_RUNNING || c->old != NULL ||
+	    c->proc == NULL || !c->proc->alive || pid != c->proc->handle.pid)
+		return;
+	c->old = c->proc;
+	c->proc = NULL;
+	c->restarts++;
+	c->state = CHILD_WAITING;
+	child_start(c);
 }
 
 void
@@ -338,12 +369,13 @@ child_stop(struct child *c)
 	switch (c->state) {
 	case CHILD_RUNNING:
 		c->state = CHILD_STOPPING;
-		tell(c, c->opts.stop_signal);
+		tell(c->proc, c->opts.stop_signal);
 		break;
 	case CHILD_IDLE:
 	case CHILD_WAITING:
 		uv_timer_stop(&c->timer);
-		c->state = CHILD_STOPPED;
+		/* An old one drains already: a second signal would kill it. */
+		c->state = c->old != NULL ? CHILD_STOPPING : CHILD_STOPPED;
 		if (c->opts.ended != NULL)
 			c->opts.ended(c, 0, 0, c->opts.arg);
 		break;
@@ -358,17 +390,20 @@ child_kill(struct child *c)
 {
 	if (c->state == CHILD_RUNNING)
 		c->state = CHILD_STOPPING;
-	if (c->state == CHILD_STOPPING)
-		tell(c, c->opts.kill_signal);
-	else
+	if (c->state == CHILD_STOPPING) {
+		tell(c->proc, c->opts.kill_signal);
+		tell(c->old, c->opts.kill_signal);
+	} else {
 		child_stop(c);
+		tell(c->old, c->opts.kill_signal);
+	}
 }
 
 void
 child_reload(struct child *c)
 {
 	if (c->state == CHILD_RUNNING && !c->opts.deaf)
-		tell(c, SIGHUP);
+		tell(c->proc, SIGHUP);
 }
 
 static void
@@ -413,7 +448,8 @@ child_stopped(const struct child *c)
 pid_t
 child_pid(const struct child *c)
 {
-	return c->alive ? (pid_t)c->process.pid : 0;
+	return c->proc != NULL && c->proc->alive ? (pid_t)c->proc->handle.pid
+						 : 0;
 }
 
 const char *

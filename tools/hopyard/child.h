@@ -30,6 +30,8 @@ struct child_opts {
 	unsigned phase;       /* children are stopped in order of phase */
 	bool once;            /* not started again */
 	bool deaf;            /* knows nothing of SIGHUP */
+	/* Another one may be started while it drains: child_leaving(). */
+	bool overlaps;
 	/* Listening sockets for it (inherited.h), NULL: none; asked for before
 	 * each start, and borrowed for it. */
 	size_t (*sockets)(struct child *, const int **fds, void *arg);
@@ -45,6 +47,9 @@ void child_start(struct child *);
 void child_stop(struct child *);
 /* The hard way. */
 void child_kill(struct child *);
+/* The process says that it drains, and nobody here has asked it to: where that
+ * may be, the next one starts now. */
+void child_leaving(struct child *, pid_t);
 void child_reload(struct child *); /* SIGHUP */
 void child_free(struct child *);   /* after it has ended and the loop has run */
 

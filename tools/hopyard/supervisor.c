@@ -13,6 +13,7 @@
 #include "common/attr.h"
 #include "common/conf.h"
 #include "common/xalloc.h"
+#include "tools/hopyard/notices.h"
 #include "tools/hopyard/sockets.h"
 
 #define LIMIT_MS 12000
@@ -50,6 +51,16 @@ supervisor_bin(void)
 	return dir;
 }
 
+/* A box that an operator restarts drains: the next one need not wait. */
+static void
+leaving_cb(pid_t pid, void *arg)
+{
+	struct supervisor *s = arg;
+
+	for (size_t i = 0; i < s->count && !s->stopping; i++)
+		child_leaving(s->child[i], pid);
+}
+
 void
 supervisor_init(struct supervisor *s, uv_loop_t *loop)
 {
@@ -58,6 +69,7 @@ supervisor_init(struct supervisor *s, uv_loop_t *loop)
 	s->limit_ms = LIMIT_MS;
 	uv_timer_init(loop, &s->deadline);
 	s->deadline.data = s;
+	s->notices = notices_new(loop, leaving_cb, s);
 }
 
 static unsigned
@@ -317,11 +329,13 @@ supervisor_add(struct supervisor *s, const struct child_opts *opts)
 	if (s->run_dir != NULL && !opts->once)
 		pid_file = xasprintf("%s/%s.pid", s->run_dir, opts->name);
 	for (; opts->env != NULL && opts->env[n] != NULL; n++) {
-		assert(n < ARRAY_LEN(env) - 2);
+		assert(n < ARRAY_LEN(env) - 3);
 		env[n] = opts->env[n];
 	}
 	if (s->mark != NULL)
 		env[n++] = (char *)(uintptr_t)s->mark;
+	if (opts->overlaps && s->notices != NULL)
+		env[n++] = (char *)(uintptr_t)notices_env(s->notices);
 	env[n] = NULL;
 	o.env = env;
 	o.log_file = log_file;
@@ -365,8 +379,10 @@ add_box(struct supervisor *s, const struct conf *conf,
 	/* SIGHUP ends a program that does not expect it. */
 	o.deaf = box != NULL && conf_str(box, "exec") != NULL;
 	sockets = sockets_new(conf, box);
-	if (sockets != NULL)
+	if (sockets != NULL) {
 		o.sockets = give_sockets;
+		o.overlaps = true;
+	}
 	if (supervisor_add(s, &o) == NULL) {
 		sockets_free(sockets);
 		snprintf(err, len, "more than %d boxes", SUPERVISOR_MAX);
@@ -424,5 +440,6 @@ supervisor_fini(struct supervisor *s)
 		sockets_free(s->sockets[i]);
 	}
 	s->count = 0;
+	notices_close(s->notices);
 	uv_close((uv_handle_t *)&s->deadline, NULL);
 }

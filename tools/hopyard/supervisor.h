@@ -15,6 +15,7 @@
 
 struct conf;
 struct conf_group;
+struct notices;
 struct sockets;
 
 /* Children are stopped phase by phase. */
@@ -34,6 +35,7 @@ struct supervisor {
 	struct child *child[SUPERVISOR_MAX];
 	struct sockets *sockets[SUPERVISOR_MAX]; /* of the same; NULL: none */
 	size_t count;
+	struct notices *notices; /* NULL: none */
 	bool stopping;
 	unsigned phase;    /* that is being stopped */
 	unsigned limit_ms; /* for one phase; then the hard way */

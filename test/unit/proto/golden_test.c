@@ -34,6 +34,7 @@ static const struct {
 	{ TYPE(CREDIT), OF(credit), NULL, NULL, NULL },
 	{ TYPE(BYE), OF(bye), NULL, NULL, NULL },
 	{ TYPE(PING), NULL, NULL, NULL, NULL },
+	{ TYPE(LEAVE), NULL, NULL, NULL, NULL },
 	{ TYPE(PONG), OF(pong), NULL, NULL, NULL },
 	{ TYPE(SUBMIT), NULL, OF(envelope), OF(content), NULL },
 	{ TYPE(ACK), OF(ack), NULL, NULL, NULL },
