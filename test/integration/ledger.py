@@ -236,6 +236,7 @@ class Ledger:
         self.silent = set()    # tokens of requests without an answer
         self.running = True
         self.ended = None
+        self.patience = 120     # until all reports are there
         self.workers = []
 
     def _token(self):
@@ -353,9 +354,9 @@ class Ledger:
         return [n for n in self.accepted
                 if not any(d in (1, 2, 16) or d > 31 for d in seen.get(n, ()))]
 
-    def wait_settled(self, seconds=120):
+    def wait_settled(self):
         """Every accepted message has its final report; the open ones."""
-        end = self.ended + seconds
+        end = self.ended + self.patience
         left = self.open_tokens()
         while left and time.monotonic() < end:
             time.sleep(0.25)
@@ -437,7 +438,7 @@ class Ledger:
         sent = self.turned_away & set(taken)
         assert not sent, "refused, and sent: %s" % sorted(sent)[:10]
         assert not left, "no final report: %s" % [
-            self.accepted[n] for n in left[:10]]
+            self.timeline(n) for n in left[:3]]
         # A suite that accepts and then refuses everything keeps no promise.
         assert len(delivered) > 0.9 * len(self.accepted), \
             "only %d of %d delivered" % (len(delivered), len(self.accepted))

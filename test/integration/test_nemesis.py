@@ -63,6 +63,8 @@ class Books:
                         SmppLedger(demo, SMPP_RATE, first=50000000)]
         for l in self.ledgers:
             l.link_deaths, l.allowed = self.link_deaths, self.allowed
+            # A callback that met three of the faults waits for five minutes.
+            l.patience = 400
 
     def link_deaths(self):
         """Also those that the simulator saw and we did not do."""
