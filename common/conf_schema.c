@@ -543,7 +543,8 @@ static const struct conf_row conf_table_exec_rows[] = {
 	      "shell is between." },
 	{ "env", CONF_LIST, CONF_ANY, CONF_RESTART, .dflt = "",
 	  .help = "What it has in its environment (\"KEY=value\") beside PATH, "
-	      "LANG and HOPYARD_NAME." },
+	      "LANG and HOPYARD_NAME; shown to operators: of a secret name the "
+	      "file." },
 	{ "processes", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "1", .min = 1,
 	  .max = 256, .help = "So many copies of it run." },
 	{ "window", CONF_INT, CONF_ANY, CONF_RESTART, .dflt = "16", .min = 1,

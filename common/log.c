@@ -684,6 +684,32 @@ log_number(const void *digits, size_t len)
 	return dst;
 }
 
+const char *
+log_words(char *dst, size_t cap, const char *text, size_t len)
+{
+	size_t at = 0, i, digits, n;
+	const char *p;
+
+	for (i = 0; i < len && at < cap - 1; i += digits, at += n) {
+		for (digits = 0; i + digits < len && text[i + digits] >= '0' &&
+		     text[i + digits] <= '9';
+		     digits++)
+			continue;
+		if (digits > 0) {
+			p = log_number(text + i, digits);
+			n = strlen(p);
+		} else {
+			p = text + i;
+			n = digits = 1;
+		}
+		if (n > cap - 1 - at)
+			n = cap - 1 - at;
+		memcpy(dst + at, p, n);
+	}
+	dst[at] = '\0';
+	return dst;
+}
+
 bool
 log_limit(struct log_limit *place, unsigned burst)
 {

@@ -62,6 +62,12 @@ void fatal(const char *event, const char *fmt, ...) PRINTF(2, 3) NORETURN;
  */
 const char *log_number(const void *digits, size_t len);
 
+/*
+ * Words of a program that is not ours, with each number in them as log_number()
+ * has it; as much as there is room for.  Returns dst.
+ */
+const char *log_words(char *dst, size_t cap, const char *text, size_t len);
+
 /* True at most `burst` times a second per place; use around repeated
  * warnings.  `place` is a static variable of the caller. */
 struct log_limit {

@@ -162,12 +162,14 @@ static void
 run_say(struct run *r, const char *text, size_t len)
 {
 	static struct log_limit limit;
+	char line[ERROR_LINE];
 
 	if (r->error_cut || len == 0)
 		return;
 	if (log_limit(&limit, 20))
-		log_info("program.says", "number=%u line=%.*s",
-		    r->program->opts.number, (int)len, text);
+		log_info("program.says", "number=%u line=%s",
+		    r->program->opts.number,
+		    log_words(line, sizeof(line), text, len));
 }
 
 static void

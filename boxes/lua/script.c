@@ -25,8 +25,6 @@
 #define SCRIPT_LOAD_INSTRUCTIONS 20000000
 #define SCRIPT_LOAD_MS           1000
 #define SCRIPT_FAULT             200
-/* Digits in a row that may be a number of somebody. */
-#define SCRIPT_DIGITS 6
 /* What is shorter than that is everywhere. */
 #define SCRIPT_SECRET 4
 /* Lua calls it so in its messages, and cuts longer names. */
@@ -77,8 +75,6 @@ script_mask(
     const struct script *s, const char *p, size_t len, char dst[SCRIPT_FAULT])
 {
 	const struct question *q = s->question;
-	size_t at = 0, digits;
-	int n;
 
 	if (q != NULL && q->content != NULL &&
 	    (script_has(q->content->text, p, len) ||
@@ -86,21 +82,7 @@ script_mask(
 		snprintf(dst, SCRIPT_FAULT, "(the text of a message)");
 		return;
 	}
-	dst[0] = '\0';
-	for (size_t i = 0; i < len && at < SCRIPT_FAULT - 1; i += digits) {
-		for (digits = 0; i + digits < len && p[i + digits] >= '0' &&
-		     p[i + digits] <= '9';
-		     digits++)
-			;
-		if (digits >= SCRIPT_DIGITS)
-			n = snprintf(dst + at, SCRIPT_FAULT - at, "%s",
-			    log_number(p + i, digits));
-		else
-			n = snprintf(dst + at, SCRIPT_FAULT - at, "%.*s",
-			    digits > 0 ? (int)digits : 1, p + i);
-		digits += digits == 0;
-		at += (size_t)n;
-	}
+	log_words(dst, SCRIPT_FAULT, p, len);
 }
 
 /* "script:7: ...": the name is that of the file. */

@@ -223,6 +223,35 @@ numbers(void **arg)
 }
 
 static void
+words(void **arg)
+{
+	static const struct {
+		const char *in, *want;
+		size_t cap;
+	} cases[] = {
+		{ "", "", 20 },
+		{ "no number", "no number", 20 },
+		{ "4915112345678", "49151***678", 40 },
+		{ "to +4915112345678: line 4711, x1234567y",
+		    "to +49151***678: line 4711, x123***67y", 64 },
+		{ "4915112345678", "49151**", 8 },
+		{ "abcdef", "abc", 4 },
+		{ "abcdef", "", 1 },
+		{ "12", "1", 2 },
+	};
+	char dst[64];
+	size_t i;
+
+	(void)arg;
+	log_configure(LOG_LEVEL_INFO, LOG_FORMAT_TEXT, true);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(log_words(dst, cases[i].cap, cases[i].in,
+					strlen(cases[i].in)),
+		    cases[i].want);
+	log_configure(LOG_LEVEL_INFO, LOG_FORMAT_TEXT, false);
+}
+
+static void
 limit(void **arg)
 {
 	struct log_limit place = { 0 };
@@ -359,6 +388,7 @@ main(void)
 		cmocka_unit_test(long_lines),
 		cmocka_unit_test(levels),
 		cmocka_unit_test(numbers),
+		cmocka_unit_test(words),
 		cmocka_unit_test(limit),
 		cmocka_unit_test(slow_reader),
 		cmocka_unit_test(full_disk),
