@@ -1085,8 +1085,11 @@ daemon_restart_cb(uv_timer_t *t)
 bool
 daemon_restart(struct daemon *d, struct buf *why)
 {
-	/* INVOCATION_ID: systemd.exec(5). */
-	if (!d->supervised && getenv("INVOCATION_ID") == NULL) {
+	/* systemd.exec(5); of a shell it is the pid of another process. */
+	const char *unit = getenv("SYSTEMD_EXEC_PID");
+
+	if (!d->supervised &&
+	    (unit == NULL || strtol(unit, NULL, 10) != getpid())) {
 		buf_printf(why,
 		    "neither hopyard(1) nor systemd has started it, so that "
 		    "nobody would start it again");

@@ -38,6 +38,7 @@
  */
 #define OVERTOOK_WAIT 3000
 #define OVERTOOK_SOON 250
+#define LEAVING_MAX   8    /* processes of one name */
 #define STOOD_STILL   1000 /* ticks come four times a second */
 #define WELCOME_WAIT  2000
 #define ACK_LOOK_MS   20 /* at acks that wait */
@@ -340,6 +341,32 @@ peer_lives(const struct peer *p)
 	    PING_AFTER + HELLO_TIMEOUT;
 }
 
+/*
+ * One more process of this name leaves.  They are few, and bounded: the same
+ * one comes again after its connection was lost, or the oldest goes.
+ */
+static void
+make_room_to_leave(struct broker *b, const struct peer *p, const char *name,
+    const uint8_t instance[16])
+{
+	struct peer *o, *oldest = NULL;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(o, &b->peers, link) {
+		if (o == p || !o->leaving || o->state == PEER_CLOSING ||
+		    strcmp(o->name, name) != 0)
+			continue;
+		if (memcmp(o->instance, instance, 16) == 0) {
+			peer_close(o, "replaced by a new connection");
+			return;
+		}
+		if (n++ == 0)
+			oldest = o;
+	}
+	if (n >= LEAVING_MAX)
+		peer_close(oldest, "too many of this name leave");
+}
+
 static bool
 admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 {
@@ -400,6 +427,8 @@ admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NAME_IN_USE,
 		    "another store box is connected");
 	p->leaving = h->leaving && peer_is_front(p);
+	if (p->leaving)
+		make_room_to_leave(b, p, h->name, h->instance.data);
 	old = p->leaving ? NULL : holder(b, h->name);
 	if (old != NULL) {
 		/* The same process comes again before we saw the old
@@ -836,6 +865,7 @@ leave(struct broker *b, struct peer *p)
 {
 	if (p->leaving)
 		return;
+	make_room_to_leave(b, p, p->name, p->instance);
 	p->leaving = true;
 	log_info(
 	    "box.leaving", "name=%s peer=%u pid=%u", p->name, p->id, p->pid);

@@ -21,6 +21,7 @@ import pytest
 
 from harness import BIN, wait_until
 from ledger import Demo, Ledger
+from pairsuite import Books, Pair
 from smpp_client import ESME_RMSGQFUL, Closed, Malformed
 from smpp_ledger import WINDOW, SmppLedger
 
@@ -70,6 +71,13 @@ class Customer(SmppLedger):
         self.binds = collections.Counter()   # of each worker
         self.bad_binds = []
         self.crossed = 0        # told to come again by a session that ends
+        self.sessions = []
+
+    def _turn_away(self, pdu, pending):
+        n, _ = pending.pop(pdu.sequence)
+        with self.lock:
+            self.outstanding -= 1
+            self.turned_away.add(n)     # and so it must not be sent
 
     def _end(self, session, unbind, pending):
         """Submits that are on their way have their answers."""
@@ -77,9 +85,8 @@ class Customer(SmppLedger):
             pdu = session.recv(20)
             if pdu.command == "submit_sm_resp" and \
                     pdu.status == ESME_RMSGQFUL:
-                pending.pop(pdu.sequence)
+                self._turn_away(pdu, pending)
                 with self.lock:
-                    self.outstanding -= 1
                     self.crossed += 1
             else:
                 self._incoming(session, pdu, pending)
@@ -88,12 +95,13 @@ class Customer(SmppLedger):
 
     def _incoming(self, session, pdu, pending):
         if pdu.command == "submit_sm_resp" and pdu.status == ESME_RMSGQFUL:
-            # The unbind follows.
-            pending.pop(pdu.sequence)
-            with self.lock:
-                self.outstanding -= 1
-                self.crossed += 1
+            # The unbind has to follow.
+            self._turn_away(pdu, pending)
+            session.told_off += 1
         elif pdu.command == "unbind":
+            with self.lock:
+                self.crossed += session.told_off
+            session.told_off = 0
             self._end(session, pdu, pending)
         else:
             super()._incoming(session, pdu, pending)
@@ -105,7 +113,9 @@ class Customer(SmppLedger):
             with self.lock:
                 self.bad_binds.append(repr(e))
             raise
+        session.told_off = 0
         with self.lock:
+            self.sessions.append(session)
             self.binds[threading.get_ident()] += 1
         return session
 
@@ -173,6 +183,8 @@ def roll(demo, boxes, rate):
     for f in figures:
         assert not f["refused"] and not f["silent"] and not f["twice"], f
     assert not load.smpp.bad_binds, load.smpp.bad_binds[:5]
+    assert not any(s.told_off for s in load.smpp.sessions), \
+        "refused by a session that was not unbound"
     return load, rows
 
 
@@ -197,6 +209,34 @@ def check(load, boxes):
 def test_every_box_once(demo):
     load, _ = roll(demo, ORDER, 60)
     check(load, ORDER)
+
+
+@pytest.mark.slow
+def test_two_buses(tmp_path):
+    """Each is handed the cell while the other one, and its store, are started
+    again."""
+    pair = Pair(tmp_path)
+    try:
+        pair.start()
+        books = Books(pair, 100)
+        books.start()
+        try:
+            books.more(100)
+            for node, other in ("ab", "ba"):
+                assert pair.hopctl(node, "bus", "handover").code == 0
+                pair.wait_owner(other)
+                for p in pair.both(node):
+                    assert p.stop() == 0
+                pair.start_node(node)
+                pair.wait_standby(node)
+                books.more(100)
+            books.stop()
+            f = books.balance(0)
+        finally:
+            books.close()
+    finally:
+        pair.stop()
+    assert not f["refused"] and not f["silent"] and not f["twice"], f
 
 
 @pytest.mark.slow
