@@ -8,17 +8,21 @@ whose answers must be those of the page, byte for byte but for the time of day
 and the id of the message, which has a time in it.
 
     test_protocol_page.py print     # the dump, to be put into the page
+
+Before it the page has an example of every frame, which pageframes.py makes.
 """
-import os
 import re
 import sys
 import uuid
 
+from google.protobuf.message import DecodeError
+
+import pageframes
 from busclient import BusClient, MemoryStore, uuid7, wait_for_bus
 from harness import Process
-from hopbus import HEADER, ROOT, encode, pb
-
-PAGE = os.path.join(ROOT, "man", "hopyard-protocol.7")
+from hopbus import HEADER, encode, pb
+from pageframes import PAGE, dump
+from test_golden_frames import PAYLOADS
 
 MESSAGE_ID = uuid.UUID("019ab0f1-2c00-7000-8000-00000000cafe").bytes
 RECEIPT_ID = uuid.UUID("019ab0f1-4f28-7000-8000-00000000beef").bytes
@@ -92,12 +96,6 @@ def session():
             for who, type_, message in frames]
 
 
-def dump(data):
-    return [("%-23s  %s" % (data[i:i + 8].hex(" "),
-                            data[i + 8:i + 16].hex(" "))).rstrip()
-            for i in range(0, len(data), 16)]
-
-
 def on_page():
     """The session as the page has it."""
     frames = []
@@ -121,6 +119,59 @@ def test_page_is_what_the_proto_says():
         assert have == want, "%s %s should be\n%s" % (
             who, name, "\n".join(dump(want)))
         assert HEADER.unpack_from(have)[:2] == (len(have) - 16, type_)
+
+
+def test_every_frame():
+    """Each type is there, its bytes are those of what stands above them, and
+    they are read back as a frame of this type with nothing unknown in it."""
+    made = pageframes.section()
+    page = pageframes.on_page().group(1).splitlines()
+    assert page == made, "run test/integration/pageframes.py"
+    assert {name for name, _, _ in pageframes.FRAMES} == {
+        name for name, number in pb.FrameType.items() if number}
+    hexes = {}
+    for line in page:
+        if line.startswith(".It"):
+            name = line.split()[2]
+            hexes[name] = b""
+        elif re.match(r"([0-9a-f]{2} {1,2}){7}[0-9a-f]{2}|([0-9a-f]{2} ?)+$",
+                      line):
+            hexes[name] += bytes.fromhex(line)
+    for name, data in hexes.items():
+        size, type_, flags, _ = HEADER.unpack_from(data)
+        payload = data[HEADER.size:]
+        assert (size, type_, flags) == (
+            len(payload), pb.FrameType.Value(name), 0), name
+        cls = PAYLOADS[name]
+        if not isinstance(cls, tuple):
+            if cls is not None:
+                read_all(cls, payload, name)
+            continue
+        for item in read_all(pb.Items, payload, name).item:
+            for part, kind in zip(pageframes.PARTS, cls):
+                if item.HasField(part):
+                    # INBOUND and DELIVER have more than one kind of body.
+                    kinds = (pb.Content, pb.Notice) if part == "body" else (
+                        kind,)
+                    assert any(fits(k, getattr(item, part)) for k in kinds), (
+                        name, part)
+
+
+def fits(cls, data):
+    try:
+        read_all(cls, data, cls)
+        return True
+    except (AssertionError, DecodeError):
+        return False
+
+
+def read_all(cls, data, name):
+    message = cls.FromString(data)
+    assert message.IsInitialized(), name
+    known = cls.FromString(data)
+    known.DiscardUnknownFields()
+    assert known.SerializeToString() == data, name
+    return message
 
 
 def normal(frame, id_):
