@@ -41,12 +41,13 @@ def conforms(profile, command, *options, env=None):
 
 
 def configured(tmp_path, text, program, name, once=":"):
-    """A command that has {bus} and {dir} in its configuration; `once` is done
+    """A command that has {bus}, {dir} and {port} in its configuration; `once` is done
     before the first start of a case."""
     template = tmp_path / "hopyard.in"
     template.write_text(text)
     return ["sh", "-c", "set -e; cfg={dir}/hopyard.cfg; [ -e $cfg ] || { %s; "
-            "sed 's,@BUS@,{bus},; s,@DIR@,{dir},' %s >$cfg; }; "
+            "sed 's,@BUS@,{bus},; s,@DIR@,{dir},; s,@PORT@,{port},' "
+            "%s >$cfg; }; "
             "exec %s -c $cfg -n %s" % (
                 once, shlex.quote(str(template)),
                 shlex.quote(os.path.join(BIN, program)), name)]
@@ -122,6 +123,34 @@ boxes = ( { name = "api"; type = "http"; listen = [ "@DIR@/http" ]; } );
         "-m 60 -H 'Authorization: Bearer %s' -H "
         "'Content-Type: application/json' -d '{\"to\":\"4915112345678\",\"from\":\"HOP\","
         "\"text\":\"Hello\"}' http://api/v1/messages" % key)
+
+
+def server_options():
+    esme = "%s %s 127.0.0.1:{port} demo secret " % (
+        sys.executable, os.path.join(BOXES, "esme.py"))
+    return ["--reply", 'account.get=Account { id: "demo" version: 1 '
+            'username: "demo" password_hash: "secret" smpp: true }',
+            "--trigger", esme + "submit", "--customer", esme + "receive"]
+
+
+def test_smpps(tmp_path):
+    said = conforms("server", configured(tmp_path, """
+bus = { socket = "@BUS@"; };
+boxes = ( { name = "gate"; type = "smpps"; listen = "127.0.0.1:@PORT@";
+            max_unbound_source = 1000; } );
+""", "hop-smpps", "gate"), "-n", "gate", "-T", "smpps", "-j", "6",
+                    *server_options())
+    assert "of profile server" in said
+
+
+def test_no_server(tmp_path):
+    """A box that never says who is bound."""
+    status, said = conform("server", configured(tmp_path, """
+bus = { socket = "@BUS@"; };
+boxes = ( { name = "hooks"; type = "hook"; } );
+""", "hop-hook", "hooks"), "-n", "hooks", "-T", "hook", "-k", "attach",
+                           *server_options(), patience="0.6")
+    assert status == 1 and "ATTACH never says that the customer" in said, said
 
 
 @pytest.fixture(scope="module")

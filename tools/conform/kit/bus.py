@@ -13,7 +13,9 @@ import uuid
 
 from google.protobuf.message import DecodeError
 
+from kit.process import free_port
 from kit.roles import PROFILES
+from kit.serversteps import ACCOUNT, Doorman, Seats
 from kit.wire import (HEADER, MAX_FRAME, MAX_HELLO, MAX_ITEMS, MAY_SKIP,
                       MESSAGES, encode, pb, parse_text, size_of, type_name)
 
@@ -62,6 +64,7 @@ class Link:
         self.in_hand = None
         self.link_up = False
         self.pinged = {}            # correlation -> when
+        self.seats = Seats()        # of a server
 
     # ------------------------------------------------------------- sending
 
@@ -93,8 +96,11 @@ class Link:
 
     def room(self, size):
         """How many items of that size the box takes now."""
-        return max(0, min(self.credit - self.given,
+        room = max(0, min(self.credit - self.given,
                           (self.credit_bytes - self.given_bytes) // size))
+        if self.bus.a.profile == "server":
+            room = min(room, self.seats.room(self.given))
+        return room
 
     def ack(self):
         """All that has come is settled."""
@@ -241,7 +247,11 @@ class Link:
                             " %d and %d: totals only grow" % (
                                 message.items, message.bytes, self.credit,
                                 self.credit_bytes))
+            if self.credit == 0:
+                bus.doorman.on_first_credit(self, bus.link_before(self))
             self.credit, self.credit_bytes = message.items, message.bytes
+        elif type_ == pb.ATTACH:
+            bus.doorman.on_attach(self, message)
         elif type_ == pb.IN_HAND:
             self.in_hand = list(message.ref)
             left = [o for o in self.owed if o[0] == pb.RESULT]
@@ -272,7 +282,9 @@ class Bus:
         self.submits = {}           # id -> raw
         self.auto_ack = True
         self.draining = False       # nothing is handed out again
+        self.doorman = Doorman(self.problem)
         self.listener = None
+        self.port = free_port()     # {port} of the commands
         self.replies = dict(self._reply(r) for r in a.reply)
         self.listen()
 
@@ -373,6 +385,12 @@ class Bus:
             if again:
                 link.deliver(again)
 
+    def link_before(self, link):
+        """The one that was welcomed last before this."""
+        before = [k for k in self.links[:self.links.index(link)]
+                  if k.welcomed]
+        return before[-1] if before else None
+
     # ------------------------------------------------------------ messages
 
     def new(self, n, size=5):
@@ -388,6 +406,12 @@ class Bus:
             setattr(envelope, "from", b"HOP")
             body = pb.Content(text=b"H" * size)
             report = None
+            dispatch = pb.Dispatch(ref=ref, attempt=1, age_ms=1,
+                                   accepted_at=now, expires_in_ms=3600000)
+            if self.a.profile == "server":
+                envelope.kind = pb.MO
+                envelope.ClearField("account")
+                dispatch.account = ACCOUNT
             if self.a.profile == "hook":
                 envelope.kind = pb.DLR
                 body = pb.Notice(state=pb.DELIVERED, mask=1)
@@ -397,10 +421,7 @@ class Bus:
                 envelope=envelope.SerializeToString(),
                 body=body.SerializeToString(),
                 report=report and report.SerializeToString(),
-                context=pb.Dispatch(ref=ref, attempt=1, age_ms=1,
-                                    accepted_at=now,
-                                    expires_in_ms=3600000)
-                .SerializeToString()))
+                context=dispatch.SerializeToString()))
             self.deliveries[ref] = d
             made.append(d)
         return made
@@ -460,7 +481,9 @@ class Bus:
 
     def on_call(self, link, correlation, call):
         reply = self.replies.get(call.method)
-        if reply is not None:
+        if call.method == "smpp.bind" and self.a.profile == "server":
+            link.send(pb.REPLY, self.doorman.on_call(link, call), correlation)
+        elif reply is not None:
             link.send(pb.REPLY, pb.Reply(body=reply.SerializeToString()),
                       correlation)
         else:

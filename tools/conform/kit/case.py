@@ -17,6 +17,7 @@ import sys
 import time
 
 from kit.filtersteps import FilterSteps
+from kit.serversteps import ServerSteps
 from kit.storesteps import StoreSteps
 from kit.wire import (HEADER, MAY_SKIP, MESSAGES, contains, parse_text, pb,
                       size_of, type_name)
@@ -75,10 +76,12 @@ def frame_type(word):
     return pb.FrameType.Value(word)
 
 
-class Case(StoreSteps, FilterSteps):
-    def __init__(self, script, bus, box, trigger, a):
+class Case(StoreSteps, FilterSteps, ServerSteps):
+    failed = Failed
+
+    def __init__(self, script, bus, box, trigger, customer, a):
         self.script, self.bus, self.box = script, bus, box
-        self.trigger, self.a = trigger, a
+        self.trigger, self.customer, self.a = trigger, customer, a
         self.link = None
         self.refusal = None             # payload of the NAK that it got
         self.epoch, self.next_epoch = 1, False
@@ -91,6 +94,8 @@ class Case(StoreSteps, FilterSteps):
             self.box.start()
         except OSError as e:
             raise Failed("the box does not start: %s" % e) from e
+        if self.a.customer:
+            self.customer.start(1)
         for where, line in self.script.steps:
             if self.a.verbose:
                 print("# " + line, flush=True)
@@ -186,6 +191,8 @@ class Case(StoreSteps, FilterSteps):
             self.wait(lambda: link.link_up, "LINK_STATE never says UP")
         if pb.CREDIT in want:
             self.wait(lambda: link.credit > 0, "no credit")
+        if self.a.profile == "server" and self.customer.running:
+            self.do_bound()
 
     def do_connect(self, credit="8192"):
         self.do_hello()

@@ -3,18 +3,27 @@
 import os
 import shlex
 import signal
+import socket
 import subprocess
 
 
-def _filled(words, a, bus_path, folder):
-    return [w.replace("{bus}", bus_path).replace("{name}", a.name)
-            .replace("{dir}", folder) for w in words]
+def free_port():
+    """Of this machine, for one case."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def _filled(words, a, bus, folder):
+    return [w.replace("{bus}", bus.path).replace("{name}", a.name)
+            .replace("{port}", str(bus.port)).replace("{dir}", folder)
+            for w in words]
 
 
 class Box:
-    def __init__(self, a, bus_path, folder):
-        self.words = _filled(a.command, a, bus_path, folder)
-        self.env = dict(os.environ, HOPYARD_BUS=bus_path, HOPYARD_NAME=a.name,
+    def __init__(self, a, bus, folder):
+        self.words = _filled(a.command, a, bus, folder)
+        self.env = dict(os.environ, HOPYARD_BUS=bus.path, HOPYARD_NAME=a.name,
                         HOPYARD_TYPE=a.type)
         self.log = os.path.join(folder, "box.log")
         self.process = None
@@ -66,8 +75,8 @@ class Box:
 class Trigger:
     """Commands that run while the bus goes on."""
 
-    def __init__(self, a, bus, folder):
-        self.words = _filled(shlex.split(a.trigger or ""), a, bus.path, folder)
+    def __init__(self, command, a, bus, folder):
+        self.words = _filled(shlex.split(command or ""), a, bus, folder)
         self.running, self.succeeded, self.failed = [], 0, 0
 
     def start(self, n):
@@ -88,3 +97,4 @@ class Trigger:
         for p in self.running:
             p.kill()
             p.wait()
+        self.running.clear()

@@ -22,6 +22,10 @@ PROFILES = {
                  pb.REPLY},
         [pb.IN_HAND, pb.CREDIT]),
     "front": Profile("http", {pb.SUBMIT, pb.CALL, pb.REPLY}, []),
+    "server": Profile(
+        "smpps", {pb.RESULT, pb.SUBMIT, pb.IN_HAND, pb.ATTACH, pb.CREDIT,
+                  pb.CALL, pb.REPLY},
+        [pb.IN_HAND, pb.CREDIT]),
     "filter": Profile("filter", {pb.VERDICT, pb.CREDIT, pb.REPLY},
                       [pb.CREDIT]),
     "store": Profile(
