@@ -404,27 +404,44 @@ box_is_server(const struct conf_group *g)
 	return strcmp(conf_str(g, "type"), "smpps") == 0;
 }
 
+static bool
+check_is_cell(const struct check *k, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < conf_count(k->conf, "cells"); i++)
+		if (strcmp(conf_str(conf_item(k->conf, "cells", i), "name"),
+			name) == 0)
+			return true;
+	return false;
+}
+
 /* The cells that a box serves beside its own. */
 static void
 check_box_cells(struct check *k, const struct conf_group *box)
 {
-	size_t i, n, m = conf_count(k->conf, "cells");
-	const char *name;
+	size_t i;
 
 	if (!conf_has(box, "cells"))
 		return;
-	for (i = 0; i < conf_list_len(box, "cells"); i++) {
-		name = conf_list_str(box, "cells", i);
-		for (n = 0; n < m; n++)
-			if (strcmp(conf_str(
-				       conf_item(k->conf, "cells", n), "name"),
-				name) == 0)
-				break;
-		if (n == m)
+	for (i = 0; i < conf_list_len(box, "cells"); i++)
+		if (!check_is_cell(k, conf_list_str(box, "cells", i)))
 			check_complain(k, box, "cells",
 			    "box \"%s\": cells at the top level has no \"%s\"",
-			    conf_str(box, "name"), name);
-	}
+			    conf_str(box, "name"),
+			    conf_list_str(box, "cells", i));
+}
+
+/* Where an account has gone. */
+static void
+check_moved(struct check *k, const struct conf_group *account)
+{
+	const char *moved = conf_str(account, "moved");
+
+	if (moved != NULL && !check_is_cell(k, moved))
+		check_complain(k, account, "moved",
+		    "account \"%s\": cells at the top level has no \"%s\"",
+		    conf_str(account, "id"), moved);
 }
 
 static void
@@ -455,6 +472,8 @@ check_cells(struct check *k)
 	}
 	for (i = 0; i < conf_count(k->conf, "boxes"); i++)
 		check_box_cells(k, conf_item(k->conf, "boxes", i));
+	for (i = 0; i < conf_count(k->conf, "accounts"); i++)
+		check_moved(k, conf_item(k->conf, "accounts", i));
 }
 
 /* For suggestions: names of the boxes that fit, or ids of the accounts. */

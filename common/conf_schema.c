@@ -628,6 +628,10 @@ static const struct conf_row conf_table_account_rows[] = {
 	  .help = "Networks that requests may come from; empty: any." },
 	{ "disabled", CONF_BOOL, .dflt = "false",
 	  .help = "Every request is refused." },
+	{ "moved", CONF_STR, CONF_NAME,
+	  .help = "The cell that the account has gone to: front ends that serve "
+	      "both ask for it there from now on, and what was accepted here "
+	      "is brought to its end; see hopctl(1), accounts move." },
 	{ "webhook", CONF_GROUP, .sub = &conf_table_webhook,
 	  .help = "JSON events for reports and incoming messages." },
 	{ "hook", CONF_STR, CONF_NAME,

@@ -77,6 +77,7 @@ account_table_new(
 		a->group = g;
 		a->id = conf_str(g, "id");
 		a->username = conf_str(g, "username");
+		a->moved = conf_str(g, "moved");
 		a->hook = conf_str(g, "hook");
 		a->disabled = conf_bool(g, "disabled");
 		a->tps = (uint32_t)conf_int(g, "tps");

@@ -23,6 +23,7 @@ struct account {
 	const char *id; /* borrowed from conf, like all text here */
 	const struct conf_group *group;
 	const char *username;
+	const char *moved; /* the cell that it has gone to, or NULL */
 	const char *hook;  /* box that tells it, NULL: the first hook */
 	const char **from; /* senders that it may use; none: all */
 	size_t from_count;

@@ -572,6 +572,7 @@ on_accounts(struct control *c)
 		json_str(&j, "account", a->id);
 		json_str(&j, "username", a->username);
 		json_bool(&j, "enabled", !a->disabled);
+		json_str(&j, "moved", a->moved);
 		json_str(&j, "class", class_name(a->class));
 		json_uint(&j, "tps", a->tps);
 		json_uint(&j, "api_keys", conf_list_len(a->group, "api_keys"));
@@ -1083,6 +1084,12 @@ on_account_get(struct control *c)
 	a = q == NULL ? NULL : account_find(t, q);
 	if (a == NULL) {
 		fail(c, q == NULL ? 400 : 404, "no such account");
+		return;
+	}
+	/* What it has here still goes on, and is taken from whoever has not
+	 * heard of it yet. */
+	if (a->moved != NULL) {
+		fail(c, 410, a->moved);
 		return;
 	}
 	body = account_pack(t, a, &len);

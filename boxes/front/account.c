@@ -45,6 +45,7 @@ struct entry {
 	/* In ASKING; bits of cells: */
 	unsigned called; /* a Call is on its way */
 	unsigned denied; /* it has said that it has no such account */
+	unsigned former; /* it had it before */
 	/* What the first of those that have it has said, while others that were
 	 * asked have not answered. */
 	Hopyard__V1__Account *found;
@@ -238,6 +239,7 @@ entry_enter_state(struct entry *e, enum entry_state next)
 	entry_unlink(e);
 	e->state = next;
 	e->denied = 0;
+	e->former = e->account != NULL ? e->account->former : 0;
 	entry_link(e);
 }
 
@@ -297,6 +299,7 @@ entry_take_found(struct entry *e)
 	const Hopyard__V1__Account *pb = e->found;
 
 	e->found = NULL;
+	a->former = e->former & ~ACCOUNT_BIT(a->cell);
 	/* A password that did not change need not be checked again. */
 	if (old != NULL && old->pb->has_password_hash &&
 	    pb->has_password_hash &&
@@ -352,7 +355,14 @@ entry_decide(struct entry *e)
 		if (e->called == 0)
 			entry_take_found(e);
 	} else if (e->denied == ACCOUNT_BIT(as->cells) - 1) {
-		entry_absent(e);
+		if (e->former == 0)
+			entry_absent(e);
+		else if (as->asking_count > ACCOUNTS_ASKING / 2)
+			entry_unknown(e);
+		else
+			/* Between the two it is nowhere for a moment: the timer
+			 * asks again. */
+			e->denied = 0;
 	} else if (e->denied != 0 && e->called == 0 &&
 	    as->asking_count > ACCOUNTS_ASKING / 2) {
 		entry_unknown(e);
@@ -425,8 +435,10 @@ entry_reply_cb(struct box *b, const Hopyard__V1__Reply *reply, void *arg)
 	Hopyard__V1__Account *pb;
 
 	e->called &= ~ACCOUNT_BIT(cell);
-	if (reply->code == 404) {
+	if (reply->code == 404 || reply->code == 410) {
 		e->denied |= ACCOUNT_BIT(cell);
+		if (reply->code == 410)
+			e->former |= ACCOUNT_BIT(cell);
 		/* Where it was it is no more: perhaps another has it. */
 		entry_ask(e);
 	} else if (reply->code != 0 || !reply->has_body) {

@@ -13,7 +13,8 @@
  * There may be several cells.  An account that is new here is asked for in all
  * of them, and is taken from the first that has it, in the order of
  * accounts_add_box(); from then on only that one is asked, until it has the
- * account no more.  A cell that is away says nothing: what no other has is
+ * account no more.  One that says that the account has moved away still has
+ * messages of it; it is kept in mind as a former one.  A cell that is away says nothing: what no other has is
  * unknown then, and never absent.  At most 65,536 accounts and 4,096 absent names are kept; the least
  * recently used go first.
  *
@@ -41,7 +42,8 @@ struct account {
 	struct network *source; /* allowed client networks */
 	size_t source_count;
 	bool source_broken; /* one of them does not parse: nobody may */
-	unsigned cell; /* that has it: in the order of accounts_add_box() */
+	unsigned cell;   /* that has it: in the order of accounts_add_box() */
+	unsigned former; /* a bit for each that had it before */
 	/* Digests of the credentials that were checked last (auth.c). */
 	uint8_t good[ACCOUNT_DIGEST], bad[ACCOUNT_DIGEST];
 	uint64_t good_until, bad_until; /* mono ms */

@@ -771,6 +771,17 @@ api_estimate(struct http_request *r, void *arg)
 
 /* ------------------------------------------------------- asking the store */
 
+/* One message may be in a cell where its account was before. */
+static void
+api_further(const struct front *f, const struct account *a, struct ask *q)
+{
+	unsigned i;
+
+	for (i = 0; i < f->cells && a->former != 0; i++)
+		if ((a->former & 1u << i) != 0)
+			q->further[q->n_further++] = f->cell[i].box;
+}
+
 static void
 api_ask(struct http_request *r, const struct front *f, const struct account *a,
     const char *method, const struct buf *body)
@@ -781,6 +792,8 @@ api_ask(struct http_request *r, const struct front *f, const struct account *a,
 		.body = body,
 		.timeout_ms = API_CALL_MS };
 
+	if (strcmp(method, "message.show") == 0)
+		api_further(f, a, &q);
 	ask(r, front_cell(f, a)->box, &q);
 }
 
@@ -868,6 +881,7 @@ api_cancel(struct http_request *r, const struct front *f,
 
 	snprintf(done, sizeof(done),
 	    "{\"id\":\"%s\",\"status\":\"canceled\"}\n", id);
+	api_further(f, a, &q);
 	ask(r, front_cell(f, a)->box, &q);
 }
 

@@ -19,7 +19,13 @@ struct asked {
 	bool too_long;
 	char *instead;
 	struct buf body;
+	/* To ask further. */
+	struct ask ask; /* what it points to is in the two below */
+	struct buf question;
+	char *account;
 };
+
+static void asked_call(struct asked *, struct box *);
 
 static const char retry[] = "Retry-After: 2\r\n";
 
@@ -71,7 +77,6 @@ ask_reply_cb(struct box *box, const Hopyard__V1__Reply *reply, void *arg)
 	struct http_response resp = { .status = 200,
 		.type = "application/json" };
 
-	(void)box;
 	if (reply->code == 0 && reply->has_body && !a->too_long &&
 	    a->instead == NULL) {
 		a->too_long = buf_len(&a->body) + reply->body.len > ASK_ANSWER;
@@ -80,6 +85,13 @@ ask_reply_cb(struct box *box, const Hopyard__V1__Reply *reply, void *arg)
 	}
 	if (reply->code == 0 && reply->more)
 		return;
+	if (reply->code == 404 && a->ask.n_further > 0) {
+		box = a->ask.further[0];
+		memmove(a->ask.further, a->ask.further + 1,
+		    --a->ask.n_further * sizeof(*a->ask.further));
+		asked_call(a, box);
+		return;
+	}
 	if (reply->code != 0) {
 		asked_refuse(a, reply);
 	} else if (a->too_long) {
@@ -94,21 +106,18 @@ ask_reply_cb(struct box *box, const Hopyard__V1__Reply *reply, void *arg)
 		http_reply(a->request, &resp);
 	}
 	buf_fini(&a->body);
+	buf_fini(&a->question);
+	free(a->account);
 	free(a->instead);
 	free(a);
 }
 
-void
-ask(struct http_request *r, struct box *box, const struct ask *q)
+static void
+asked_call(struct asked *a, struct box *box)
 {
+	const struct ask *q = &a->ask;
 	Hopyard__V1__Call call = HOPYARD__V1__CALL__INIT;
-	struct asked *a = xcalloc(1, sizeof(*a));
 
-	a->request = r;
-	a->by_account = q->account != NULL;
-	if (q->instead != NULL)
-		a->instead = xstrdup(q->instead);
-	buf_init(&a->body);
 	call.target = (char *)(uintptr_t)q->target;
 	call.method = (char *)(uintptr_t)q->method;
 	if (q->body != NULL) {
@@ -122,4 +131,25 @@ ask(struct http_request *r, struct box *box, const struct ask *q)
 		call.account.len = strlen(q->account);
 	}
 	box_call(box, &call, q->timeout_ms, ask_reply_cb, a);
+}
+
+void
+ask(struct http_request *r, struct box *box, const struct ask *q)
+{
+	struct asked *a = xcalloc(1, sizeof(*a));
+
+	a->request = r;
+	a->by_account = q->account != NULL;
+	if (q->instead != NULL)
+		a->instead = xstrdup(q->instead);
+	buf_init(&a->body);
+	buf_init(&a->question);
+	a->ask = *q;
+	if (q->n_further > 0 && q->body != NULL) {
+		buf_add(&a->question, buf_data(q->body), buf_len(q->body));
+		a->ask.body = &a->question;
+	}
+	if (q->n_further > 0 && q->account != NULL)
+		a->ask.account = a->account = xstrdup(q->account);
+	asked_call(a, box);
 }

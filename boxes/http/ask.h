@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "common/conf.h"
+
 struct box;
 struct buf;
 struct http_request;
@@ -19,9 +21,12 @@ struct ask {
 	const struct buf *body; /* JSON, or NULL */
 	const char *instead; /* answer a success with this; NULL: as it came */
 	uint64_t timeout_ms;
+	/* Asked in turn as long as those before have not found it. */
+	struct box *further[CONF_MAX_CELLS];
+	unsigned n_further;
 };
 
-/* Takes the request, copies the question.  An account is told less than an
+/* Takes the request, copies the question; target and method are constants.  An account is told less than an
  * operator of what goes wrong inside. */
 void ask(struct http_request *, struct box *, const struct ask *);
 

@@ -9,6 +9,7 @@
 #include "boxes/smpps/deliver.h"
 #include "boxes/smpps/server.h"
 #include "common/box.h"
+#include "common/log.h"
 #include "common/xalloc.h"
 
 #define CUSTOMER_SEATS 256 /* of one Attach: far from the size of a frame */
@@ -260,13 +261,73 @@ customer_all_ready(struct cell *cell)
 
 /* --------------------------------------------------------------- sessions */
 
-struct customer *
-customer_ask(struct cell *cell, const char *account)
+bool
+customer_move(struct customer *c, struct cell *cell, unsigned former)
 {
-	struct customer *c = customer_get(cell, account);
+	struct server *s = c->server;
+	struct customer *there;
+	unsigned i;
 
+	there = customer_find(cell, c->account, strlen(c->account));
+	if (there != NULL && there != c)
+		return false;
+	if (c->cell != cell)
+		log_info("smpp.moved", "account=%s from=%s to=%s", c->account,
+		    c->cell->name != NULL ? c->cell->name : "",
+		    cell->name != NULL ? cell->name : "");
+	c->cell = cell;
+	former |= 1u << cell->index;
+	for (i = 0; i < s->cells; i++)
+		if ((former & 1u << i) != 0 && c->seat[i].cell == NULL &&
+		    customer_find(
+			&s->cell[i], c->account, strlen(c->account)) == NULL)
+			customer_sit(c, &s->cell[i]);
+	customer_mark(c);
+	customer_update(c);
+	return true;
+}
+
+unsigned
+customer_former(const struct customer *c)
+{
+	unsigned i, former = 0;
+
+	for (i = 0; i < c->server->cells; i++)
+		if (c->seat[i].cell != NULL && c->seat[i].cell != c->cell)
+			former |= 1u << i;
+	return former;
+}
+
+/* The one that was in a former cell until now, or NULL. */
+static struct customer *
+customer_before(struct cell *cell, unsigned former, const char *account)
+{
+	struct server *s = cell->server;
+	struct customer *c;
+	unsigned i;
+
+	for (i = 0; i < s->cells; i++) {
+		if ((former & 1u << i) == 0)
+			continue;
+		c = customer_find(&s->cell[i], account, strlen(account));
+		if (c != NULL)
+			return c;
+	}
+	return NULL;
+}
+
+void
+customer_ask(struct cell *cell, unsigned former, const char *account)
+{
+	struct customer *c = customer_find(cell, account, strlen(account));
+
+	if (c == NULL)
+		c = customer_before(cell, former, account);
+	if (c == NULL)
+		c = customer_get(cell, account);
+	if (c->cell != cell || former != 0)
+		(void)customer_move(c, cell, former);
 	c->asking++;
-	return c;
 }
 
 void

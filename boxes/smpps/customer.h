@@ -62,12 +62,23 @@ struct customer {
 };
 
 /*
- * A bind of the account is asked for at the bus, which counts it from then on;
- * so do we.  Makes the customer when there is none.  When the answer has come
- * customer_bind() has to follow or not, and then customer_answered().
+ * A bind of the account is asked for at the bus of its cell, which counts it
+ * from then on; so do we.  Makes the customer when there is none.  When the
+ * answer has come customer_bind() has to follow or not, and then
+ * customer_answered().  former: a bit for each cell that had the account before.
  */
-struct customer *customer_ask(struct cell *, const char *account);
+void customer_ask(struct cell *, unsigned former, const char *account);
 void customer_answered(struct cell *, const char *account);
+
+/*
+ * Its account is in this cell now: what comes from the sessions goes there, and
+ * the former ones still bring what they have.  False: somebody of that name is
+ * there already.
+ */
+bool customer_move(struct customer *, struct cell *, unsigned former);
+
+/* The other cells that it has a seat in; a bit for each. */
+unsigned customer_former(const struct customer *);
 
 /* A session is bound: sets e->customer. */
 void customer_bind(struct cell *, const char *account, struct esme *);

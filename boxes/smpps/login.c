@@ -102,10 +102,13 @@ login_may_bind(const struct account *a, const char *source, bool tls)
 const char *
 login_still_allowed(const struct esme *e, const struct account *a)
 {
-	if (a->cell != e->customer->cell->index)
-		return "the account is in another cell now";
 	if (strcmp(a->pb->id, e->customer->account) != 0)
 		return "the name is that of another account";
+	/* Another of this name may be there already, whose sessions came after
+	 * the move. */
+	if (a->cell != e->customer->cell->index &&
+	    !customer_move(e->customer, &e->server->cell[a->cell], a->former))
+		return "the account is in another cell now";
 	return login_may_bind(a, e->source, e->tls);
 }
 
@@ -137,6 +140,7 @@ login_take_account(struct login *l, const struct account *a)
 	const Hopyard__V1__Account *pb = a->pb;
 
 	l->cell = &l->server->cell[a->cell];
+	l->former = a->former;
 	l->account = xstrdup(pb->id);
 	if (pb->default_from != NULL && pb->default_from[0] != '\0')
 		l->default_from = xstrdup(pb->default_from);
@@ -184,7 +188,7 @@ login_ask_bus(struct login *l)
 	call.has_account = 1;
 	call.account.data = (uint8_t *)l->account;
 	call.account.len = strlen(l->account);
-	customer_ask(l->cell, l->account);
+	customer_ask(l->cell, l->former, l->account);
 	box_call(l->cell->box, &call, LOGIN_BUS_MS, login_bus_cb, l);
 }
 

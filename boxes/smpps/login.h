@@ -34,6 +34,7 @@ struct login {
 	const char *why; /* it is refused although the password is right */
 	/* Of the account, once it is known. */
 	struct cell *cell;
+	unsigned former; /* cells: account.h */
 	char *account;
 	char *default_from; /* or NULL */
 	uint32_t window;
@@ -46,7 +47,8 @@ struct login {
 TAILQ_HEAD(login_list, login);
 
 void login_on_bind(struct esme *, const struct smpp_pdu *);
-/* May this session stay bound, as its account is now?  NULL, or why not. */
+/* May this session stay bound, as its account is now?  NULL, or why not.  Goes
+ * with the account to another cell. */
 const char *login_still_allowed(const struct esme *, const struct account *);
 void login_fini(struct server *);
 

@@ -41,7 +41,8 @@ struct query {
 	size_t size; /* all of this allocation */
 	uint64_t since_ms;
 	struct server *server;
-	struct cell *cell; /* of the account */
+	struct cell *cell; /* that is asked: of the account, then former ones */
+	unsigned former;   /* not asked yet; a bit for each */
 	uint64_t esme;
 	uint32_t command, sequence;
 	char *account;
@@ -379,6 +380,21 @@ query_found(
 	}
 }
 
+/* The account was somewhere else before, and the message may be there. */
+static bool
+query_in_former(struct query *q)
+{
+	unsigned i;
+
+	if (q->former == 0 || q->group != NULL)
+		return false;
+	for (i = 0; (q->former & 1u << i) == 0; i++)
+		;
+	q->former &= ~(1u << i);
+	q->cell = &q->server->cell[i];
+	return true;
+}
+
 static void
 query_look_cb(
     struct box *box UNUSED, const Hopyard__V1__Reply *reply, void *arg)
@@ -388,6 +404,10 @@ query_look_cb(
 	const Hopyard__V1__Stored *stored;
 	struct arena arena;
 
+	if (reply->code == 404 && query_in_former(q)) {
+		query_look(q);
+		return;
+	}
 	if (reply->code != 0) {
 		query_fail(q, query_status(q, reply->code));
 		return;
@@ -545,6 +565,7 @@ query_new(struct esme *e, const struct smpp_pdu *pdu, struct bytes from,
 	e->asked_bytes += room;
 	q->server = e->server;
 	q->cell = e->customer->cell;
+	q->former = customer_former(e->customer);
 	q->esme = e->number;
 	q->command = pdu->command_id;
 	q->sequence = pdu->sequence;

@@ -7,6 +7,7 @@
 #include "tools/hopctl/certs.h"
 #include "tools/hopctl/config.h"
 #include "tools/hopctl/message.h"
+#include "tools/hopctl/move.h"
 #include "tools/hopctl/request.h"
 #include "tools/hopctl/restart.h"
 #include "tools/hopctl/secret.h"
@@ -78,6 +79,12 @@ const struct command commands[] = {
 
 	{ "accounts", NULL, "", 0, 0, view_accounts,
 	  "accounts with limits and counts", NULL, NONE },
+	{ "accounts", "move", "NAME CELL", 2, 2, accounts_move,
+	  "an account goes to another cell, and nothing of it is lost",
+	  "To be asked of the cell that has it; the other one must have it in its "
+	  "configuration\nalready.  Sets moved in the file and reloads the bus.  "
+	  "Front ends that serve both cells\nhand new messages to the other one; "
+	  "what was accepted here is brought to its end here.", NONE },
 	{ "customers", NULL, "", 0, 0, view_customers,
 	  "who is bound by SMPP and where, and what waits for whom",
 	  "One line for each account and server.  QUEUED and IN-FLIGHT are of "
