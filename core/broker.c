@@ -417,8 +417,10 @@ admit_box(struct broker *b, struct peer *p, const Hopyard__V1__Hello *h)
 		}
 	}
 	p->role = role_of(h->type, g);
-	if (p->role != ROLE_STORE && !cell_serves(b, &why))
+	if (p->role != ROLE_STORE && !cell_serves(b, &why)) {
+		p->elsewhere = true;
 		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NOT_READY, why);
+	}
 	if (has_target(p->role) && engine_target(b->engine, h->name) == NULL)
 		return refuse_hello(p, HOPYARD__V1__NAK__CODE__NOT_CONFIGURED,
 		    "the bus does not know this box yet");

@@ -20,7 +20,8 @@
 #define CELL_SOON_MS    10
 /* After a doubt boxes are asked to look at the lease anew, and get nothing for
  * so long: what came before they have looked would be refused. */
-#define CELL_LOOK_MS 250
+#define CELL_LOOK_MS   250
+#define CELL_FRONTS_MS 3000 /* for front ends that were sent away */
 
 static const char *const cell_state_names[] = {
 	[CELL_CLOSED] = "closed",
@@ -212,13 +213,19 @@ static void
 cell_sure_again(struct broker *b)
 {
 	struct engine *e = b->engine;
+	uint64_t hold = CELL_LOOK_MS;
 
 	log_info("cell.sure", "epoch=%llu", (unsigned long long)e->epoch);
-	if (e->held_until < e->now + CELL_LOOK_MS)
-		e->held_until = e->now + CELL_LOOK_MS;
-	cell_ping_boxes(b);
-	if (b->cell.state == CELL_DOUBTED)
+	if (b->cell.state == CELL_DOUBTED) {
+		/* The boxes were sent away.  What front ends have refused since
+		 * they withdraw when they are back: broker_welcome() sees. */
+		hold = CELL_FRONTS_MS;
+		b->cell.overtook = true;
 		cell_enter_state(b, CELL_OWNED);
+	}
+	if (e->held_until < e->now + hold)
+		e->held_until = e->now + hold;
+	cell_ping_boxes(b);
 }
 
 void

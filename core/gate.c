@@ -147,6 +147,8 @@ gate_on_refused(const struct peer *p, const char *reason)
 {
 	static struct log_limit limit;
 
+	if (p->elsewhere)
+		return; /* several times a second, and as it should be */
 	stat_refused.value++;
 	if (log_limit(&limit, 20))
 		log_warn("gate.refused", "from=%s name=%s type=%s reason=%s",

@@ -55,12 +55,13 @@ struct peer {
 	enum peer_state state; /* written only by peer_enter_state() */
 	enum peer_role role;
 	uint32_t id;
-	bool control;  /* came in by the control socket, or might have */
-	bool remote;   /* came in by the gate: TLS, from another host */
-	bool setup;    /* only wants its configuration */
-	bool dirty;    /* the broker will flush it */
-	bool survived; /* the process knew a bus before this one */
-	bool leaving;  /* it ends, and its name is for its successor */
+	bool control;   /* came in by the control socket, or might have */
+	bool remote;    /* came in by the gate: TLS, from another host */
+	bool elsewhere; /* it looks for the bus that has the cell */
+	bool setup;     /* only wants its configuration */
+	bool dirty;     /* the broker will flush it */
+	bool survived;  /* the process knew a bus before this one */
+	bool leaving;   /* it ends, and its name is for its successor */
 	char name[64];
 	char type[32];
 	char version[32];

@@ -642,7 +642,9 @@ append_up(struct pg *pg, void *arg)
 {
 	struct append *a = arg;
 
-	(void)pg;
+	/* The others may wait for a host that is gone, and be asked nothing
+	 * that would show it. */
+	store_follow(a->store, pg);
 	standby_reset(&a->standby);
 	append_check(a);
 }

@@ -111,3 +111,12 @@ hosts_pass(struct hosts *h)
 	h->next = (h->next + 1) % h->count;
 	return h->next == 0;
 }
+
+bool
+hosts_follow(struct hosts *h, const struct hosts *other)
+{
+	if (h->next == other->next)
+		return false;
+	h->next = other->next;
+	return true;
+}

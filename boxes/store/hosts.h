@@ -32,5 +32,7 @@ void hosts_fini(struct hosts *);
 const struct host *hosts_current(const struct hosts *);
 /* It was in vain.  True when all have had their turn. */
 bool hosts_pass(struct hosts *);
+/* The same as another of the same DSN; false if it is so already. */
+bool hosts_follow(struct hosts *, const struct hosts *);
 
 #endif

@@ -209,6 +209,12 @@ lease_new(struct store *s)
 }
 
 void
+lease_follow(struct lease *l, const struct pg *leader)
+{
+	pg_follow(l->pg, leader);
+}
+
+void
 lease_close(struct lease *l)
 {
 	pg_close(l->pg);

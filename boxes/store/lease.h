@@ -13,10 +13,13 @@
 #include "hopyard/v1/bus.pb-c.h"
 
 struct lease;
+struct pg;
 struct store;
 
 /* Starts connecting. */
 struct lease *lease_new(struct store *);
+/* To the server where this session is. */
+void lease_follow(struct lease *, const struct pg *);
 /* Frees itself. */
 void lease_close(struct lease *);
 

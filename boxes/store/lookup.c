@@ -691,6 +691,12 @@ lookup_new(struct store *s)
 }
 
 void
+lookup_follow(struct lookup *l, const struct pg *leader)
+{
+	pg_follow(l->pg, leader);
+}
+
+void
 lookup_close(struct lookup *l)
 {
 	pg_close(l->pg);

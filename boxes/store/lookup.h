@@ -20,6 +20,8 @@ struct store;
 
 /* Starts connecting. */
 struct lookup *lookup_new(struct store *);
+/* To the server where this session is. */
+void lookup_follow(struct lookup *, const struct pg *);
 /* Frees itself. */
 void lookup_close(struct lookup *);
 

@@ -628,6 +628,12 @@ page_new(struct store *s)
 }
 
 void
+page_follow(struct page *p, const struct pg *leader)
+{
+	pg_follow(p->pg, leader);
+}
+
+void
 page_close(struct page *p)
 {
 	p->closing = true;

@@ -15,10 +15,13 @@
 #include "hopyard/v1/bus.pb-c.h"
 
 struct page;
+struct pg;
 struct store;
 
 /* Starts connecting. */
 struct page *page_new(struct store *);
+/* To the server where this session is. */
+void page_follow(struct page *, const struct pg *);
 /* Frees itself. */
 void page_close(struct page *);
 

@@ -72,6 +72,7 @@ struct pg {
 	int handles;
 	bool broken; /* drop at the next turn */
 	bool pass;   /* and go to the next host */
+	bool follow; /* and go to the host that has been set */
 	char why[256];
 	char said[256]; /* last complaint in the log */
 };
@@ -291,10 +292,11 @@ static void
 pg_lose(struct pg *pg)
 {
 	struct pg_unit *u;
-	bool pass = pg->pass || pg->state == PG_STATE_CONNECTING;
+	bool pass =
+	    !pg->follow && (pg->pass || pg->state == PG_STATE_CONNECTING);
 	char why[sizeof(pg->why)];
 
-	pg->broken = pg->pass = false;
+	pg->broken = pg->pass = pg->follow = false;
 	memcpy(why, pg->why, sizeof(why));
 	uv_timer_stop(&pg->timer);
 	pg_unwatch(pg);
@@ -337,6 +339,16 @@ pg_pass(struct pg *pg, const char *why)
 {
 	pg->pass = true;
 	pg_drop(pg, why);
+}
+
+void
+pg_follow(struct pg *pg, const struct pg *other)
+{
+	if (pg->state == PG_STATE_CLOSING ||
+	    !hosts_follow(&pg->hosts, &other->hosts))
+		return;
+	pg->follow = pg->state != PG_STATE_WAITING;
+	pg_drop(pg, "the writing session is with another server");
 }
 
 static void

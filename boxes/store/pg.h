@@ -63,6 +63,8 @@ int pg_backend(const struct pg *);
 void pg_drop(struct pg *, const char *why);
 /* Likewise, and with the next host if the DSN has several. */
 void pg_pass(struct pg *, const char *why);
+/* Likewise, if it is with another host than the one given, and with that. */
+void pg_follow(struct pg *, const struct pg *);
 
 /* At most PG_PARAMS values; binary ones have a length. */
 #define PG_PARAMS 32

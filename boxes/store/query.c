@@ -381,6 +381,13 @@ query_new(struct store *s)
 }
 
 void
+query_follow(struct query *q, const struct pg *leader)
+{
+	pg_follow(q->search, leader);
+	pg_follow(q->claim, leader);
+}
+
+void
 query_close(struct query *q)
 {
 	struct job *job;

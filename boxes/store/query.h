@@ -25,10 +25,13 @@
 #include "hopyard/v1/bus.pb-c.h"
 
 struct query;
+struct pg;
 struct store;
 
 /* Starts connecting; the schema need not be there yet. */
 struct query *query_new(struct store *);
+/* To the server where this session is. */
+void query_follow(struct query *, const struct pg *);
 /* Calls that wait get no answer any more.  Frees itself. */
 void query_close(struct query *);
 

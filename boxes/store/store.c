@@ -116,6 +116,17 @@ store_refuse(struct store *s, const char *why, const char *hint)
 }
 
 void
+store_follow(struct store *s, const struct pg *pg)
+{
+	if (s->lease != NULL)
+		lease_follow(s->lease, pg);
+	page_follow(s->page, pg);
+	lookup_follow(s->lookup, pg);
+	query_follow(s->query, pg);
+	upkeep_follow(s->upkeep, pg);
+}
+
+void
 store_again(struct store *s, const char *why)
 {
 	if (s->refused)

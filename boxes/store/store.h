@@ -20,6 +20,7 @@
 
 struct append;
 struct lease;
+struct pg;
 struct conf;
 struct daemon;
 struct lookup;
@@ -91,6 +92,8 @@ void store_rewound(struct store *, uint64_t last_seq, uint64_t confirmed);
 /* Another has the cell: what is known of it, for the bus. */
 void store_standby(struct store *, const char *why, const char *owner,
     uint64_t epoch, uint64_t age_ms);
+/* The writing session is with this server now, so the others go there. */
+void store_follow(struct store *, const struct pg *);
 /* Start this process anew: what it knows is out of date. */
 void store_again(struct store *, const char *why);
 /* Opened has been sent. */

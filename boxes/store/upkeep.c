@@ -535,6 +535,12 @@ upkeep_new(struct store *s)
 }
 
 void
+upkeep_follow(struct upkeep *u, const struct pg *leader)
+{
+	pg_follow(u->pg, leader);
+}
+
+void
 upkeep_close(struct upkeep *u)
 {
 	pg_close(u->pg);

@@ -10,9 +10,12 @@
 
 struct store;
 struct upkeep;
+struct pg;
 
 /* Starts connecting. */
 struct upkeep *upkeep_new(struct store *);
+/* To the server where this session is. */
+void upkeep_follow(struct upkeep *, const struct pg *);
 /* Frees itself. */
 void upkeep_close(struct upkeep *);
 

@@ -83,7 +83,9 @@ accounts = (
      password = "{password}"; api_keys = "{key}";
      callbacks = "http://{sink}/"; }}
 );
-filters = ( {{ name = "check"; box = "check"; deadline = "300ms"; }} );
+filters = (
+  {{ name = "check"; box = "check"; deadline = "300ms"; to = "49151*"; }}
+);
 routes = ( {{ name = "default"; via = "sim"; }} );
 """
 

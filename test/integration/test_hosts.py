@@ -22,6 +22,7 @@ WHY = netns.unusable()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=WHY or "")
 
 GOES_ON = 10.0      # seconds, after the loss of a bus or database
+LASTS = 7.0         # seconds: more than a front end waits for an answer
 WAYS = ("kill", "pause", "cut")
 # Whose customers need not notice when this host is lost.
 OTHERS = {"front": ("api2",), "front2": ("api", "gw")}
@@ -69,8 +70,9 @@ def lose(site, host, how):
 class Outage:
     """One host is lost, traffic goes on, the host comes back."""
 
-    def __init__(self, load, what, how):
-        self.site, self.load = load.site, load
+    def __init__(self, load, what, how, least=0):
+        """least: it lasts so many seconds."""
+        self.site, self.load, self.least = load.site, load, least
         self.what, self.how = what, how
         self.host = host_of(self.site, what)
         self.customers = OTHERS.get(self.host)
@@ -87,6 +89,8 @@ class Outage:
             wait_until(lambda: self.load.without_message(
                 time.time() - 1, time.time()) < 1, 30, "messages leave")
         end = time.time()
+        if end < begin + self.least:
+            time.sleep(begin + self.least - end)  # the load runs
         self.accepted = self.load.without_answer(begin, end, self.customers)
         self.sent = self.load.without_message(begin, end)
         self.site.back(self.host)
@@ -142,7 +146,7 @@ def test_some_hosts(whole, figures):
 def test_every_host(whole, figures, what, how):
     with Load(whole, 200) as load:
         load.more(60)
-        outage = Outage(load, what, how).run()
+        outage = Outage(load, what, how, LASTS).run()
         total = load.balance()
     report(figures, [outage], total)
     outage.check()

@@ -75,6 +75,27 @@ what_stands_once_is_for_all(void **state)
 	hosts_fini(&h);
 }
 
+static void
+one_follows_another(void **state)
+{
+	struct hosts a, b;
+
+	(void)state;
+	hosts_init(&a, "host=/a,/b,/c");
+	hosts_init(&b, "host=/a,/b,/c");
+	assert_false(hosts_follow(&b, &a));
+	assert_false(hosts_pass(&a));
+	assert_true(hosts_follow(&b, &a));
+	assert_string_equal(hosts_current(&b)->host, "/b");
+	assert_false(hosts_follow(&b, &a));
+	/* Its turns go on from there. */
+	assert_false(hosts_pass(&b));
+	assert_string_equal(hosts_current(&b)->host, "/c");
+	assert_true(hosts_pass(&b));
+	hosts_fini(&a);
+	hosts_fini(&b);
+}
+
 int
 main(void)
 {
@@ -82,6 +103,7 @@ main(void)
 		cmocka_unit_test(one_host_is_left_to_the_dsn),
 		cmocka_unit_test(several_take_turns),
 		cmocka_unit_test(what_stands_once_is_for_all),
+		cmocka_unit_test(one_follows_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
