@@ -428,7 +428,12 @@ load_form(struct loader *l, const struct conf_row *row, unsigned line,
 	why = conf_form_check(row, text);
 	if (why == NULL)
 		return true;
-	load_complain(l, line, "%s = \"%.128s\": %s", row->key, text, why);
+	/* Perhaps it is the key itself. */
+	if (row->form == CONF_SHA256)
+		load_complain(l, line, "%s: %s", row->key, why);
+	else
+		load_complain(
+		    l, line, "%s = \"%.128s\": %s", row->key, text, why);
 	return false;
 }
 
