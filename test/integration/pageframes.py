@@ -59,6 +59,7 @@ FRAMES = (
     ("BYE", "either", f(pb.Bye, reason="restart", reconnect_ms=100)),
     ("PING", "either", None),
     ("PONG", "either", f(pb.Pong, epoch=1, lease_ms=1500)),
+    ("LEAVE", "box", None),
     ("SUBMIT", "box", items(1, MT, TEXT, REPORT)),
     ("ACK", "bus", f(pb.Ack, upto=5, exception=[
         pb.Ack.Exception(number=3, code=pb.Ack.NO_ROUTE)])),
@@ -107,6 +108,8 @@ FRAMES = (
 )
 # Questions that are answered with the same correlation.
 CORRELATED = {"PING": 7, "PONG": 7, "CALL": 8, "REPLY": 8}
+# May be skipped by who does not know them.
+FLAGS = {"LEAVE": 1}
 
 
 def value(field, v):
@@ -150,7 +153,7 @@ def frame(name, payload):
     if isinstance(payload, tuple):
         payload = payload[0]
     return encode(pb.FrameType.Value(name), payload or b"",
-                  CORRELATED.get(name, 0))
+                  CORRELATED.get(name, 0), FLAGS.get(name, 0))
 
 
 def dump(data):
