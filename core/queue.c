@@ -46,17 +46,17 @@ target_free(struct target *t)
 
 static const struct box_type {
 	const char *type;
-	bool given; /* items, in this role */
 	enum target_role role;
+	bool given; /* items, in this role */
 	bool filter;
 } box_types[] = {
-	{ "http", false, TARGET_CONNECTOR, false },
-	{ "admin", false, TARGET_CONNECTOR, false },
-	{ "store", false, TARGET_CONNECTOR, false },
-	{ "smppc", true, TARGET_CONNECTOR, false },
-	{ "hook", true, TARGET_HOOK, false },
-	{ "smpps", true, TARGET_ESME, false },
-	{ "lua", false, TARGET_CONNECTOR, true },
+	{ "http", TARGET_CONNECTOR, false, false },
+	{ "admin", TARGET_CONNECTOR, false, false },
+	{ "store", TARGET_CONNECTOR, false, false },
+	{ "smppc", TARGET_CONNECTOR, true, false },
+	{ "hook", TARGET_HOOK, true, false },
+	{ "smpps", TARGET_ESME, true, false },
+	{ "lua", TARGET_CONNECTOR, false, true },
 };
 
 /* NULL for a type of its own, which says its role itself. */
