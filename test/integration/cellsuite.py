@@ -268,3 +268,10 @@ class Cells:
             assert "runtime error" not in out, name
             assert PASSWORD not in out, name
         shutil.rmtree(self.dir)
+
+
+def got_receipt(session, to):
+    d = session.expect("deliver_sm", 20)
+    session.answer(d)
+    assert d.source_addr == to.encode(), d
+    assert b"stat:DELIVRD" in d.message, d
