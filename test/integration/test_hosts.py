@@ -150,3 +150,29 @@ def test_every_host(whole, figures, what, how):
         total = load.balance()
     report(figures, [outage], total)
     outage.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", WAYS)
+def test_bus_and_database_together(whole, figures, how):
+    """The hosts of the owner and of the primary, in the same moment."""
+    with Load(whole) as load:
+        load.more(60)
+        lost = whole.owner(), whole.primary()
+        begin = time.time()
+        for host in lost:
+            whole.lose(host, how)
+        whole.alone(other(lost[1], DATABASES))
+        heir = other(lost[0], BUSES)
+        wait_until(lambda: whole.owns(heir), 30, heir + " has the cell")
+        load.more(60)
+        took = load.without_answer(begin, time.time())
+        for host in lost:
+            whole.back(host)
+        whole.wait_pair(60)
+        load.more(60)
+        total = load.balance()
+    report(figures, ["owner and primary %s: longest without an answer %.2f s"
+                     % (how, took)], total)
+    check_fenced(whole)
+    assert took < 2 * GOES_ON
