@@ -9,11 +9,12 @@ hand may be sent twice, marked, and no more than a window of it.  Who had the
 cell, and comes back, writes nothing and stands by.
 """
 import os
+import subprocess
 import time
 
 import pytest
 
-from harness import wait_until
+from harness import BIN, wait_until
 import hostsuite
 from hostsuite import BUSES, DATABASES, Load, Site, other
 import netns
@@ -176,3 +177,37 @@ def test_bus_and_database_together(whole, figures, how):
                      % (how, took)], total)
     check_fenced(whole)
     assert took < 2 * GOES_ON
+
+
+def cpu(site, host, name):
+    """Seconds of this program so far."""
+    with open("/proc/%d/stat" % site.net.pid(host, name)) as f:
+        words = f.read().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def flood(site, boxes, count):
+    """As fast as it goes, by 64 connections in all; the seconds that took."""
+    url = "http://%%s/cgi-bin/sendsms?username=%s&password=%s&from=HOP&" \
+        "to=4917%%%%n50&text=Hello" % (hostsuite.USER, hostsuite.PASSWORD)
+    begin = time.time()
+    load = [subprocess.Popen(
+        [os.path.join(BIN, "hopsim"), "load", "--quiet", "--http",
+         url % site.at(b), "--count", str(count // len(boxes)),
+         "--connections", str(64 // len(boxes))],
+        stdout=subprocess.DEVNULL) for b in boxes]
+    assert [p.wait(120) for p in load] == [0] * len(boxes)
+    return time.time() - begin
+
+
+@pytest.mark.slow
+def test_two_front_ends(whole, figures):
+    """The same messages by one front end and by two: what the first needs."""
+    used, count = [], 20000
+    for boxes in (("api",), ("api", "api2")):
+        before = cpu(whole, "front", "api")
+        took = flood(whole, boxes, count)
+        used.append(cpu(whole, "front", "api") - before)
+        figures("%d messages by %d front ends: %.0f/s, CPU of the first %.2f s"
+                % (count, len(boxes), count / took, used[-1]))
+    assert used[1] < 0.75 * used[0]
