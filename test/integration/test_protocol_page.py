@@ -141,7 +141,8 @@ def test_every_frame():
         size, type_, flags, _ = HEADER.unpack_from(data)
         payload = data[HEADER.size:]
         assert (size, type_, flags) == (
-            len(payload), pb.FrameType.Value(name), 0), name
+            len(payload), pb.FrameType.Value(name),
+            pageframes.FLAGS.get(name, 0)), name
         cls = PAYLOADS[name]
         if not isinstance(cls, tuple):
             if cls is not None:
