@@ -14,9 +14,11 @@
  * of them, and is taken from the first that has it, in the order of
  * accounts_add_box(); from then on only that one is asked, until it has the
  * account no more.  One that says that the account has moved away still has
- * messages of it; it is kept in mind as a former one.  A cell that is away says nothing: what no other has is
- * unknown then, and never absent.  At most 65,536 accounts and 4,096 absent names are kept; the least
- * recently used go first.
+ * messages of it; it is kept in mind as a former one.  A cell that is away says
+ * nothing: what no other has is unknown then, and never absent.
+ *
+ * At most 65,536 accounts and 4,096 absent names are kept; the least recently
+ * used go first.
  *
  * A pointer to an account is valid until the next return to the loop.
  */

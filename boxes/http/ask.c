@@ -21,6 +21,7 @@ struct asked {
 	struct buf body;
 	/* To ask further. */
 	struct ask ask; /* what it points to is in the two below */
+	unsigned asked_further;
 	struct buf question;
 	char *account;
 };
@@ -77,6 +78,7 @@ ask_reply_cb(struct box *box, const Hopyard__V1__Reply *reply, void *arg)
 	struct http_response resp = { .status = 200,
 		.type = "application/json" };
 
+	(void)box;
 	if (reply->code == 0 && reply->has_body && !a->too_long &&
 	    a->instead == NULL) {
 		a->too_long = buf_len(&a->body) + reply->body.len > ASK_ANSWER;
@@ -85,11 +87,8 @@ ask_reply_cb(struct box *box, const Hopyard__V1__Reply *reply, void *arg)
 	}
 	if (reply->code == 0 && reply->more)
 		return;
-	if (reply->code == 404 && a->ask.n_further > 0) {
-		box = a->ask.further[0];
-		memmove(a->ask.further, a->ask.further + 1,
-		    --a->ask.n_further * sizeof(*a->ask.further));
-		asked_call(a, box);
+	if (reply->code == 404 && a->asked_further < a->ask.n_further) {
+		asked_call(a, a->ask.further[a->asked_further++]);
 		return;
 	}
 	if (reply->code != 0) {

@@ -26,8 +26,8 @@ struct ask {
 	unsigned n_further;
 };
 
-/* Takes the request, copies the question; target and method are constants.  An account is told less than an
- * operator of what goes wrong inside. */
+/* Takes the request, copies the question; target and method are constants.  An
+ * account is told less than an operator of what goes wrong inside. */
 void ask(struct http_request *, struct box *, const struct ask *);
 
 #endif

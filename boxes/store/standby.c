@@ -242,12 +242,13 @@ standby_look_done(struct pg *pg, const struct pg_end *end, void *arg)
 	}
 	if (s->there && standby_misfit(s))
 		return;
-	if (!s->there) {
+	if (!s->there)
 		s->epoch = 0;
-		s->cb(STANDBY_LOCK, s->arg);
-	} else if (s->store->set.lease_ms == 0) {
+	if (!s->there || s->store->set.lease_ms == 0) {
 		s->cb(STANDBY_LOCK, s->arg); /* the lock alone decides */
-	} else if (s->ours != 0 && s->epoch != s->ours) {
+		return;
+	}
+	if (s->ours != 0 && s->epoch != s->ours) {
 		s->cb(STANDBY_LOST, s->arg);
 	} else if (s->claimed != 0 && s->epoch == s->claimed) {
 		s->cb(STANDBY_CLAIMED, s->arg);
