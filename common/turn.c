@@ -9,12 +9,14 @@
 #include "common/turn.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
 #include "common/xalloc.h"
 
 #define TURN_ROUNDS 4
+#define TURN_LATERS 8 /* of those that may wait, in one turn */
 
 TAILQ_HEAD(turn_list, turn_task);
 
@@ -45,13 +47,13 @@ turn_idle_cb(uv_idle_t *idle)
 }
 
 static void
-turn_run(struct turn *t, enum turn_phase phase)
+turn_run(struct turn *t, enum turn_phase phase, size_t most)
 {
 	struct turn_task *task;
-	size_t n;
+	size_t n = t->count[phase];
 
 	/* As many as there are now: they may add more, or remove some. */
-	for (n = t->count[phase]; n > 0 && t->count[phase] > 0; n--) {
+	for (n = n < most ? n : most; n > 0 && t->count[phase] > 0; n--) {
 		task = TAILQ_FIRST(&t->tasks[phase]);
 		turn_remove(task);
 		task->cb(task->arg);
@@ -63,12 +65,12 @@ turn_end(struct turn *t)
 {
 	int round;
 
-	turn_run(t, TURN_LATER);
+	turn_run(t, TURN_LATER, TURN_LATERS);
 	for (round = 0; round < TURN_ROUNDS; round++) {
-		turn_run(t, TURN_WORK);
+		turn_run(t, TURN_WORK, SIZE_MAX);
 		if (t->count[TURN_WORK] > 0 && round < TURN_ROUNDS - 1)
 			continue;
-		turn_run(t, TURN_WRITE);
+		turn_run(t, TURN_WRITE, SIZE_MAX);
 		if (t->count[TURN_WORK] == 0 && t->count[TURN_WRITE] == 0) {
 			if (t->count[TURN_LATER] == 0)
 				uv_idle_stop(&t->idle);

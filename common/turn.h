@@ -8,7 +8,9 @@
  * times; after that the loop turns without blocking.
  *
  * TURN_LATER is for the rest of what would take too long: before both, and what
- * is added from there on has to wait until all others have had a turn.
+ * is added from there on has to wait until all others have had a turn.  A turn
+ * does a few of them only, in their order, and then looks who else has come: a
+ * thousand peers that flood us do not make the others wait for all of them.
  */
 #ifndef COMMON_TURN_H
 #define COMMON_TURN_H
