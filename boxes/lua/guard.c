@@ -3,6 +3,7 @@
 
 #include <sys/time.h>
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
@@ -12,10 +13,16 @@
 static sigjmp_buf guard_way_out;
 static volatile sig_atomic_t guard_armed, guard_ticks, guard_limit;
 static bool guard_ticking;
+static pthread_t guard_thread;
 
 static void
-guard_tick(int sig UNUSED)
+guard_tick(int sig)
 {
+	/* The jump is one within its thread; libuv has others. */
+	if (!pthread_equal(pthread_self(), guard_thread)) {
+		(void)pthread_kill(guard_thread, sig);
+		return;
+	}
 	if (guard_ticks < guard_limit) {
 		guard_ticks++;
 		return;
@@ -43,6 +50,7 @@ guard_start(void)
 {
 	struct sigaction act;
 
+	guard_thread = pthread_self();
 	memset(&act, 0, sizeof(act));
 	act.sa_handler = guard_tick;
 	/* The jump would leave the signal blocked, and the mask is not kept. */
