@@ -218,7 +218,13 @@ def test_canary(tmp_path):
 
     tap = Process("hopctl", ["-s", demo.ready["control"], "tap"],
                   str(tmp_path / "tap"))
+
+    def tapped():
+        hopctl(demo, "status")
+        return "CALL" in tap.output()
+
     try:
+        wait_until(tapped, 60, "the tap sees frames")
         key = {"Authorization": "Bearer " + demo.ready["api_key"],
                "Content-Type": "application/json"}
         sink = "http://127.0.0.1:%d/dlr?secret=Zanary&d=%%d&t=%%A" % (
