@@ -77,6 +77,12 @@ def test_dead_socket(tmp_path):
     assert r.code == 4 and "refused" in r.err
 
 
+def test_socket_from_here(suite):
+    folder, name = os.path.split(suite.socket)
+    r = run_hopctl("-s", name, "status", cwd=folder)
+    assert r.code == 0 and not r.err, r
+
+
 def test_usage():
     assert run_hopctl().code == 2
     r = run_hopctl("stauts")

@@ -261,6 +261,7 @@ bus_open(const struct request *r, struct bus **bus)
 {
 	bool far = request_has(r, OPTION_BUS);
 	char *path = far ? xstrdup(r->value[OPTION_BUS]) : socket_path(r);
+	char *address;
 	struct box_opts opts = { .type = "ctl", .owner = true };
 	struct bus *b;
 	int rc;
@@ -288,7 +289,9 @@ bus_open(const struct request *r, struct bus **bus)
 	else
 		snprintf(b->name, sizeof(b->name), "hopctl-%d", (int)getpid());
 	opts.name = b->name;
-	opts.address = path;
+	/* A socket's path may be one from here. */
+	address = far ? xstrdup(path) : xasprintf("unix:%s", path);
+	opts.address = address;
 	rc = uv_loop_init(&b->loop);
 	if (rc < 0)
 		fatal("hopctl.loop", "error=%s", uv_strerror(rc));
@@ -305,6 +308,7 @@ bus_open(const struct request *r, struct bus **bus)
 		*bus = NULL;
 		rc = EXIT_NO_BUS;
 	}
+	free(address);
 	free(path);
 	return rc;
 }
