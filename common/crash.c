@@ -18,8 +18,8 @@
 struct crash_page {
 	char name[56];
 	_Atomic uint32_t passes; /* left; the test writes it last.  0: none */
-	uint32_t pid;            /* 0: whichever process comes there */
-	uint64_t died_ms;        /* wall clock */
+	uint32_t pid;     /* 0: whichever process comes there; who died */
+	uint64_t died_ms; /* wall clock */
 };
 
 static struct crash_page *crash_page;
@@ -55,6 +55,7 @@ crash_point(const char *name)
 		return;
 	if (atomic_fetch_sub(&c->passes, 1) > 1)
 		return;
+	c->pid = (uint32_t)getpid();
 	c->died_ms = clock_wall_ms();
 	(void)kill(getpid(), SIGKILL);
 }

@@ -67,5 +67,9 @@ class Page:
         """When somebody died there, or 0."""
         return PAGE.unpack(self.map[:PAGE.size])[3]
 
+    def dead(self):
+        """The pid of who died there."""
+        return PAGE.unpack(self.map[:PAGE.size])[2]
+
     def left(self):
         return PAGE.unpack(self.map[:PAGE.size])[1]

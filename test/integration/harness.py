@@ -17,15 +17,16 @@ BIN = os.environ.get("HOPYARD_BIN", os.path.join(ROOT, "build", "bin"))
 
 
 def wait_until(condition, timeout=10, what=None):
-    """Returns what condition() returned when it became true."""
+    """Returns what condition() returned when it became true.  what is shown
+    otherwise; a function is asked for it then."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError("not in %gs: %s" % (timeout,
-                                                     what or condition))
+            raise AssertionError("not in %gs: %s" % (
+                timeout, what() if callable(what) else what or condition))
         time.sleep(0.005)
 
 

@@ -78,14 +78,39 @@ class Demo:
         except OSError:
             return None
 
+    def restarted(self, name, *dead, timeout=20):
+        """Waits for the one that comes after those."""
+        wait_until(lambda: self.pid(name) not in (None,) + dead, timeout,
+                   lambda: "%s is started again\n%s" % (
+                       name, self.story(name, dead[-1])))
+
+    def story(self, name, pid):
+        """What says why it is not there."""
+        lines = []
+        for who in (pid, self.process.pid):
+            for what in ("stat", "wchan"):
+                try:
+                    with open("/proc/%d/%s" % (who, what)) as f:
+                        lines.append("%d %s: %s" % (who, what, f.read()))
+                except OSError as e:
+                    lines.append(str(e))
+        for path in (os.path.join(self.ready["run"], name + ".pid"),
+                     os.path.join(self.folder, "demo.log"),
+                     os.path.join(self.data, "log", name + ".log")):
+            try:
+                with open(path, errors="replace") as f:
+                    lines.append("%s: ...%s" % (path, f.read()[-4000:]))
+            except OSError as e:
+                lines.append(str(e))
+        return "\n".join(lines)
+
     def kill(self, name, sig=signal.SIGKILL, timeout=20):
         """kill -9, and wait until the part is there again."""
         pid = wait_until(lambda: self.pid(name), timeout, name + " is running")
         if name in LINK and sig == signal.SIGKILL:
             self.link_deaths.append(time.time() * 1000)
         os.kill(pid, sig)
-        wait_until(lambda: self.pid(name) not in (None, pid), timeout,
-                   name + " is started again")
+        self.restarted(name, pid, timeout=timeout)
 
     def smsc_journal(self):
         return os.path.join(self.data, "smsc.journal")
