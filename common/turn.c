@@ -155,6 +155,7 @@ turn_add(struct turn_task *task)
 
 	if (task->queued)
 		return;
+	assert(t->users > 0);
 	task->queued = true;
 	if (turn_is_empty(t))
 		uv_idle_start(&t->idle, turn_idle_cb);

@@ -512,12 +512,16 @@ any_frame(struct fuzz *f, struct box *b, struct rd *r)
 static void
 tick(struct fuzz *f, uint64_t ms)
 {
-	uv_timer_cb cb = f->broker.timer.timer_cb;
+	uv_timer_t *timer = &f->broker.timer, *acks = &f->broker.ack_timer;
 
 	f->now += ms;
 	clock_set(f->now, FUZZ_WALL + f->now);
-	cb(&f->broker.timer);
-	uv_timer_stop(&f->broker.timer);
+	if (uv_is_active((uv_handle_t *)acks)) {
+		uv_timer_stop(acks);
+		acks->timer_cb(acks);
+	}
+	timer->timer_cb(timer);
+	uv_timer_stop(timer);
 }
 
 static void
@@ -612,8 +616,8 @@ end(struct fuzz *f)
 
 	for (size_t i = 0; i < FUZZ_BOXES; i++)
 		gone(&f->box[i]);
-	uv_timer_stop(&f->broker.timer);
 	uv_close((uv_handle_t *)&f->broker.timer, NULL);
+	uv_close((uv_handle_t *)&f->broker.ack_timer, NULL);
 	listener_close(f->broker.boxes);
 	listener_close(f->broker.control);
 	for (unsigned i = 0; !TAILQ_EMPTY(&f->broker.peers); i++) {
