@@ -150,7 +150,8 @@ send_result(struct exec *x, const struct job *j, Hopyard__V1__Result *r)
 	free(packed);
 }
 
-/* A connector's answer of our own; takes the job. */
+/* An answer of our own: of a filter it is that there is none, and nobody need
+ * wait for the deadline.  Takes the job. */
 static void
 job_tell(struct exec *x, struct job *j, Hopyard__V1__Result__Code code,
     const char *detail)
@@ -163,6 +164,8 @@ job_tell(struct exec *x, struct job *j, Hopyard__V1__Result__Code code,
 		(uint8_t *)(uintptr_t)detail };
 	if (!x->filter)
 		send_result(x, j, &r);
+	else if (!j->given_up)
+		question_pass_over(x->box, j->ref);
 	job_free(x, j);
 }
 
@@ -459,10 +462,18 @@ on_inbound(struct exec *x, struct copy *c, const struct line *l)
 static const char *
 on_verdict(struct exec *x, const struct job *j, struct line *l)
 {
+	const char *fault;
+
 	if (j->given_up)
 		return NULL;
-	return question_answer(x->box, j->ref, bytes_of(j->body, j->body_len),
-	    &l->verdict.v, l->verdict.has_text ? &l->verdict.text : NULL);
+	fault = l->fault;
+	if (fault == NULL)
+		fault = question_answer(x->box, j->ref,
+		    bytes_of(j->body, j->body_len), &l->verdict.v,
+		    l->verdict.has_text ? &l->verdict.text : NULL);
+	if (fault != NULL)
+		question_pass_over(x->box, j->ref);
+	return fault;
 }
 
 /* NULL, or what is wrong with it. */

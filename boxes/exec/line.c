@@ -249,8 +249,7 @@ read_verdict(struct line *l)
 	struct verdict_source from = { verdict_field, verdict_tag, l->json };
 
 	l->fault = verdict_read(&l->verdict, &from);
-	if (l->fault == NULL)
-		l->kind = LINE_VERDICT;
+	l->kind = LINE_VERDICT;
 }
 
 static bool

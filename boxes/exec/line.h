@@ -26,7 +26,7 @@ void line_put_ack(struct buf *, const char *id, const char *code);
 enum line_kind {
 	LINE_BAD = 0, /* fault says why */
 	LINE_RESULT,
-	LINE_VERDICT,
+	LINE_VERDICT, /* with a fault: there will be no other about this id */
 	LINE_MESSAGE,
 	LINE_RECEIPT,
 };

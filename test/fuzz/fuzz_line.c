@@ -4,9 +4,9 @@
  *
  * fuzz_line.c - a line that a program of hop-exec writes.
  *
- * Holds: each line is of one kind or has a fault; what is made of it can be
- * packed, and the bus can read it; what a message says comes back in the line
- * that a program would get.
+ * Holds: each line is of one kind or has a fault, a verdict may be both; what
+ * is made of it can be packed, and the bus can read it; what a message says
+ * comes back in the line that a program would get.
  */
 #include "boxes/exec/line.h"
 
@@ -67,7 +67,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (memory == NULL)
 		memory = xmalloc(FUZZ_ARENA);
 	line_read(&l, (const char *)data, size);
-	assert((l.kind == LINE_BAD) == (l.fault != NULL));
+	assert(l.kind == LINE_VERDICT ||
+	    (l.kind == LINE_BAD) == (l.fault != NULL));
 	switch (l.kind) {
 	case LINE_BAD:
 		break;
@@ -75,7 +76,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		reads(&l.result.base);
 		break;
 	case LINE_VERDICT:
-		reads(&l.verdict.v.base);
+		if (l.fault == NULL)
+			reads(&l.verdict.v.base);
 		break;
 	case LINE_MESSAGE:
 		comes_back(&l);

@@ -5,18 +5,17 @@ load: nothing is lost, and of what a connector had in hand the outcome is
 unknown."""
 import json
 import os
-import shutil
 import signal
 import stat
-import tempfile
 import time
 
 import pytest
 
+from alone import Alone
 from esmesuite import number
 from filtersuite import FilterSuite
-from harness import Process, wait_until
-from hopbus import FakeBus, ROOT, pb
+from harness import wait_until
+from hopbus import ROOT, pb
 
 EXAMPLES = os.path.join(ROOT, "etc", "examples", "exec")
 
@@ -306,48 +305,17 @@ def test_connector_under_load(s):
 # ------------------------------------------------- beside a scripted bus
 
 
-class Alone:
-    """hop-exec as connector "up", and its program."""
-
-    def __init__(self, text, more=""):
-        self.dir = tempfile.mkdtemp(prefix="hexec-", dir="/tmp")
-        self.bus = FakeBus(self.path("bus.sock"))
-        with open(self.path("program.py"), "w", encoding="utf-8") as f:
-            f.write("import json, os, sys, time\n" + text)
-        with open(self.path("hopyard.cfg"), "w", encoding="utf-8") as f:
-            f.write('bus = { socket = "%s"; }; log = { format = "text"; };\n'
-                    'boxes = ( { name = "up"; type = "exec"; '
-                    'role = "connector"; %s program = [ "/usr/bin/python3", '
-                    '"-u", "%s", "%s" ]; } );' % (
-                        self.bus.path, more, self.path("program.py"), self.dir))
-        self.process = Process("hop-exec", ["-c", self.path("hopyard.cfg")],
-                               self.path("log"))
-        self.box = self.bus.wait_box("up")
-        self.box.wait(lambda: self.box.credit() > 0, 20, "credit")
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def read(self, name):
-        if not os.path.exists(self.path(name)):
-            return None
-        with open(self.path(name), encoding="ascii") as f:
-            return f.read()
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.bus.stop()
-        print(self.process.output()[-4000:])
-        shutil.rmtree(self.dir)
-
-
 @pytest.fixture
 def alone():
     made = []
 
-    def start(*args):
-        made.append(Alone(*args))
+    def start(text, more="", role="connector"):
+        made.append(Alone(
+            "hop-exec", "up", 'type = "exec"; role = "%s"; %s program = '
+            '[ "/usr/bin/python3", "-u", "{dir}/program.py", "{dir}" ];' % (
+                role, more),
+            {"program.py": "import json, os, sys, time\n" + text}))
+        made[-1].box = made[-1].up()
         return made[-1]
     yield start
     for a in made:
@@ -414,6 +382,34 @@ def test_nobody_is_left(alone):
         with open("/proc/%d/stat" % pid, encoding="ascii") as f:
             return f.read().rsplit(")", 1)[1].split()[0] == "Z"
     wait_until(gone, 20, "it has ended")
+
+
+@pytest.mark.parametrize("answer,log", [
+    ('print(json.dumps({"id": m["id"], "verdict": "perhaps"}))',
+     "program.bad_line"),
+    ('print(json.dumps({"id": m["id"], "verdict": "pass", '
+     '"text": "a" * 60000}))', "program.bad_line"),
+    ("sys.exit(1)", "program.ended")])
+def test_no_verdict(alone, answer, log):
+    """Nobody waits for the deadline when there will be none."""
+    a = alone("for line in sys.stdin:\n m = json.loads(line)\n " + answer,
+              role="filter")
+    began = time.monotonic()
+    assert a.say(a.box, "x", deadline=60000).code == pb.Verdict.CODE_NONE
+    assert time.monotonic() - began < 10
+    a.process.wait_log(log, 20)
+
+
+def test_no_verdict_at_the_end(alone):
+    """What no program has been given yet is passed over as the box leaves."""
+    a = alone("for line in sys.stdin: time.sleep(0.3); break",
+              "window = 1;", role="filter")
+    refs = a.ask(a.box, "x", "x", "x", deadline=60000)
+    wait_until(lambda: len(refs) == 3, 1)
+    a.process.kill(signal.SIGTERM)
+    for ref in refs:
+        assert a.verdict(a.box, ref).code == pb.Verdict.CODE_NONE
+    assert a.process.wait() == 0
 
 
 def test_examples_are_short():

@@ -3,19 +3,17 @@
 wrong costs a verdict and no more, and a new one is taken by a reload, or refused
 with its line while the old one stays."""
 import os
-import shutil
 import signal
-import tempfile
 import time
 
 import pytest
 
+from alone import Alone
 from esmesuite import number
 from filtersuite import FilterSuite
 from harness import Process, wait_until
-from hopbus import FakeBus, ROOT, pb
+from hopbus import ROOT, pb
 from test_conform import configured, conforms
-from test_sdk_filter import Judge
 
 V = pb.Verdict
 EXAMPLE = os.path.join(ROOT, "etc", "examples", "lua", "filter.lua")
@@ -196,45 +194,13 @@ def test_under_load(s):
 # ------------------------------------------------- beside a scripted bus
 
 
-class Alone:
-    def __init__(self, text, more=""):
-        self.dir = tempfile.mkdtemp(prefix="hlua-", dir="/tmp")
-        self.bus = FakeBus(self.path("bus.sock"))
-        with open(self.path("f.lua"), "w", encoding="utf-8") as f:
-            f.write(text)
-        with open(self.path("hopyard.cfg"), "w", encoding="utf-8") as f:
-            f.write('bus = { socket = "%s"; }; log = { format = "text"; };\n'
-                    'boxes = ( { name = "p1"; type = "lua"; script = "%s"; %s '
-                    '} );' % (self.bus.path, self.path("f.lua"), more))
-        self.process = Process("hop-lua", ["-c", self.path("hopyard.cfg")],
-                               self.path("log"))
-        self.ref = 0
-
-    ask, say = Judge.ask, Judge.say
-    verdict = staticmethod(Judge.verdict)
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def up(self):
-        box = self.bus.wait_box("p1")
-        box.wait(lambda: box.credit() > 0, 20, "credit")
-        return box
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.bus.stop()
-        print(self.process.output()[-4000:])
-        shutil.rmtree(self.dir)
-
-
 @pytest.fixture
 def alone():
     made = []
 
-    def start(*args):
-        made.append(Alone(*args))
+    def start(text, more=""):
+        made.append(Alone("hop-lua", "p1", 'type = "lua"; script = '
+                          '"{dir}/f.lua"; ' + more, {"f.lua": text}))
         return made[-1]
     yield start
     for a in made:

@@ -10,9 +10,10 @@ import tempfile
 
 import pytest
 
+from alone import Asker
 from filtersuite import FilterSuite
 from harness import Process, wait_until
-from hopbus import ROOT, item_bytes, pb
+from hopbus import ROOT, pb
 from sdk import Dist, Probe, run
 
 V = pb.Verdict
@@ -28,36 +29,8 @@ def program(dist, tmp_path_factory):
     return dist.build(tmp_path_factory.mktemp("judge"), "test/sdk/judge.c")
 
 
-class Judge(Probe):
-    """Asks it."""
-
-    def ask(self, box, *texts, ref=None, deadline=5000, **fields):
-        """The refs of the questions, all in one frame."""
-        refs, items = [], []
-        for text in texts:
-            self.ref = ref or self.ref + 1
-            refs.append(self.ref)
-            body = pb.Content(text=text.encode())
-            env = pb.Envelope(id=os.urandom(16), **dict(dict(
-                kind=pb.MT, account=b"demo", to=b"4915"), **fields))
-            item = pb.Item(
-                envelope=env.SerializeToString(),
-                body=b"" if text == "nothing" else body.SerializeToString(),
-                context=pb.Ask(ref=self.ref, filter=b"rule",
-                               deadline_ms=deadline).SerializeToString())
-            items.append(item)
-            box.sent_items += 1
-            box.sent_bytes += item_bytes(item)
-        box.send_items(pb.FILTER, items)
-        return refs
-
-    @staticmethod
-    def verdict(box, ref):
-        return box.wait_frame(
-            pb.VERDICT, 20, lambda f: f.parse(V).ref == ref).parse(V)
-
-    def say(self, box, text, **fields):
-        return self.verdict(box, *self.ask(box, text, **fields))
+class Judge(Asker, Probe):
+    """A filter made with the SDK."""
 
 
 @pytest.fixture

@@ -74,8 +74,8 @@ kind_of(const char *s, size_t len)
 	memcpy(copy, s, len);
 	copy[len] = '"';
 	line_read(&l, copy, len);
-	kind = l.kind;
-	assert_true((kind == LINE_BAD) == (l.fault != NULL));
+	kind = l.fault != NULL ? LINE_BAD : l.kind;
+	assert_true(l.kind != LINE_BAD || l.fault != NULL);
 	line_free(&l);
 	free(copy);
 	return kind;
@@ -151,6 +151,21 @@ kinds(void **state)
 	}
 }
 
+/* It is known which question will have no other answer. */
+static void
+bad_verdict(void **state)
+{
+	const char *s = "{\"id\":\"7\",\"verdict\":\"perhaps\"}";
+	struct line l;
+
+	(void)state;
+	line_read(&l, s, strlen(s));
+	assert_int_equal(l.kind, LINE_VERDICT);
+	assert_non_null(l.fault);
+	assert_int_equal(l.id, 7);
+	line_free(&l);
+}
+
 static void
 read_fields(void **state)
 {
@@ -187,6 +202,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(put),
 		cmocka_unit_test(kinds),
+		cmocka_unit_test(bad_verdict),
 		cmocka_unit_test(read_fields),
 	};
 
