@@ -34,9 +34,9 @@ class Asker:
         return refs
 
     @staticmethod
-    def verdict(box, ref):
+    def verdict(box, ref, timeout=20):
         return box.wait_frame(
-            pb.VERDICT, 20, lambda f: f.parse(pb.Verdict).ref == ref).parse(
+            pb.VERDICT, timeout, lambda f: f.parse(pb.Verdict).ref == ref).parse(
                 pb.Verdict)
 
     def say(self, box, text, **fields):
@@ -64,9 +64,9 @@ class Alone(Asker):
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def up(self):
-        box = self.bus.wait_box(self.name)
-        box.wait(lambda: box.credit() > 0, 20, "credit")
+    def up(self, timeout=20):
+        box = self.bus.wait_box(self.name, timeout)
+        box.wait(lambda: box.credit() > 0, timeout, "credit")
         return box
 
     def read(self, name):

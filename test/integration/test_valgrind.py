@@ -9,7 +9,9 @@ import pytest
 
 import esmesuite
 import suite
+from alone import Alone
 from harness import Process, free_port, wait_until
+from hopbus import pb
 
 pytestmark = pytest.mark.valgrind
 SLOW = 180
@@ -97,6 +99,25 @@ def test_smpp_to_receipt(patient):
         c.close()
     finally:
         stop_all(s)
+
+
+@pytest.mark.parametrize("program,group,files", [
+    ("hop-exec", 'type = "exec"; role = "filter"; '
+     'program = [ "/bin/sh", "{dir}/f.sh" ];',
+     {"f.sh": "while read line; do echo '{\"id\":1,\"verdict\":\"pass\"}'; "
+              "done\n"}),
+    ("hop-lua", 'type = "lua"; script = "{dir}/f.lua";',
+     {"f.lua": "function filter(m) return 'pass' end\n"})])
+def test_filter(program, group, files):
+    a = Alone(program, "f", group, files)
+    try:
+        box = a.up(SLOW)
+        refs = a.ask(box, "x", deadline=SLOW * 1000)
+        assert a.verdict(box, refs[0], SLOW).code == pb.Verdict.PASS
+        a.process.kill(15)
+        assert a.process.wait(SLOW) == 0, a.process.output()
+    finally:
+        a.close()
 
 
 def test_supervisor(tmp_path):
