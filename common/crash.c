@@ -2,6 +2,7 @@
 #include "common/crash.h"
 
 #ifdef HOPYARD_CRASH
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,7 +17,8 @@
 
 /* The file; test/integration/crash.py has the other end. */
 struct crash_page {
-	char name[56];
+	char name[40];
+	char program[16];        /* hop-http, ...; empty: any */
 	_Atomic uint32_t passes; /* left; the test writes it last.  0: none */
 	uint32_t pid;     /* 0: whichever process comes there; who died */
 	uint64_t died_ms; /* wall clock */
@@ -51,6 +53,9 @@ crash_point(const char *name)
 
 	if (c == NULL || atomic_load(&c->passes) == 0 ||
 	    (c->pid != 0 && c->pid != (uint32_t)getpid()) ||
+	    (c->program[0] != '\0' &&
+		strncmp(c->program, program_invocation_short_name,
+		    sizeof(c->program)) != 0) ||
 	    strncmp(c->name, name, sizeof(c->name)) != 0)
 		return;
 	if (atomic_fetch_sub(&c->passes, 1) > 1)

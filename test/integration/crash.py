@@ -13,7 +13,8 @@ from hopbus import ROOT
 PROGRAMS = os.environ.get("HOPYARD_CRASH_BIN",
                           os.path.join(ROOT, "build-crash", "bin"))
 TABLE = os.path.join(ROOT, "test", "faults", "points.txt")
-PAGE = struct.Struct("56sIIQ")  # name, passes, pid, ms since 1970
+# name, program, passes, pid, ms since 1970
+PAGE = struct.Struct("40s16sIIQ")
 
 Point = collections.namedtuple("Point", "name box t doubled when")
 
@@ -54,10 +55,12 @@ class Page:
         with open(path, "r+b") as f:
             self.map = mmap.mmap(f.fileno(), PAGE.size)
 
-    def arm(self, name, pid, passes=1):
-        """pid 0: whichever process comes there first."""
+    def arm(self, name, pid=0, passes=1, program=""):
+        """pid 0: whichever process, of that program, comes there first."""
+        assert len(name) < 40 and len(program) < 16
         self.disarm()
-        self.map[:PAGE.size] = PAGE.pack(name.encode(), 0, pid, 0)
+        self.map[:PAGE.size] = PAGE.pack(
+            name.encode(), program.encode(), 0, pid, 0)
         self.map[56:60] = struct.pack("I", passes)
 
     def disarm(self):
@@ -65,11 +68,11 @@ class Page:
 
     def died(self):
         """When somebody died there, or 0."""
-        return PAGE.unpack(self.map[:PAGE.size])[3]
+        return PAGE.unpack(self.map[:PAGE.size])[4]
 
     def dead(self):
         """The pid of who died there."""
-        return PAGE.unpack(self.map[:PAGE.size])[2]
+        return PAGE.unpack(self.map[:PAGE.size])[3]
 
     def left(self):
-        return PAGE.unpack(self.map[:PAGE.size])[1]
+        return PAGE.unpack(self.map[:PAGE.size])[2]

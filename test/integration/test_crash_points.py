@@ -143,7 +143,7 @@ class Campaign:
         self.wait_for_age(point.box)
         pid = wait_until(lambda: demo.pid(point.box), 20, point.box)
         if point.when == "start":
-            page.arm(point.name, 0)
+            page.arm(point.name, program=point.box)
             self.young[point.box] += 1
             if point.box == "hop-smppc":
                 demo.death_of_link()

@@ -278,7 +278,7 @@ def test_dies_while_it_hands_over(fresh, tmp_path, point, figures):
     pair.env = {"HOPYARD_CRASH": page.path}
 
     def dies(pair, node):
-        page.arm(point.name, 0)
+        page.arm(point.name)
         pair.hopctl(node, "bus", "handover")    # perhaps without an answer
         wait_until(page.died, 30, "a death at " + point.name)
         if point.name == "store.cell_claimed":
