@@ -14,6 +14,8 @@
 #define SESSION_STUCK_MS    (30 * 1000) /* peer does not read */
 #define SESSION_SLOW_MS     1000        /* then its memory is given back */
 #define SESSION_HURRY       5           /* times less patient */
+#define SESSION_IDLE_MAX    32          /* PDUs for nothing in one go */
+#define SESSION_DOZES_MAX   30          /* ticks, one after the other */
 #define SESSION_PDU_ROOM    1024        /* first guess for an encoded PDU */
 
 enum session_state {
@@ -32,6 +34,8 @@ struct session {
 	size_t max_pdu;
 	uint64_t open_ms;
 	bool paused; /* by the owner */
+	bool dozing; /* until the next tick: the peer floods */
+	unsigned dozes;
 	bool hurried;
 	uint64_t resumed_ms; /* when reading last went on */
 	uint64_t partial_ms; /* since when a PDU is incomplete; 0: none */
@@ -129,7 +133,7 @@ session_set_window(struct session *s, uint32_t limit)
 static bool
 session_reads(const struct session *s)
 {
-	return !s->paused && !conn_above_high(s->conn);
+	return !s->paused && !s->dozing && !conn_above_high(s->conn);
 }
 
 /* Time begins anew for what the peer could not say meanwhile. */
@@ -154,6 +158,26 @@ session_resume(struct session *s)
 	if (!s->paused)
 		return;
 	s->paused = false;
+	if (s->dozing)
+		return;
+	session_reads_again(s);
+	conn_resume(s->conn);
+}
+
+/* To answer a peer that asks and asks would leave less for those who work. */
+static void
+session_doze(struct session *s)
+{
+	s->dozing = true;
+	conn_pause(s->conn);
+}
+
+static void
+session_wake(struct session *s)
+{
+	s->dozing = false;
+	if (s->paused)
+		return;
 	session_reads_again(s);
 	conn_resume(s->conn);
 }
@@ -346,6 +370,14 @@ session_tick(struct session *s, uint64_t now)
 		session_close(s, "peer does not read");
 		return;
 	}
+	if (!s->dozing) {
+		s->dozes = 0;
+	} else if (++s->dozes >= SESSION_DOZES_MAX) {
+		session_close(s, "enquire_link or malformed PDUs without end");
+		return;
+	} else {
+		session_wake(s);
+	}
 	if (!session_reads(s))
 		return;
 
@@ -468,7 +500,8 @@ session_on_data(struct session *s)
 {
 	struct smpp_pdu pdu;
 	struct smpp_why why;
-	unsigned done = 0;
+	unsigned done = 0, idle = 0;
+	bool good;
 	int n;
 
 	/* Any PDU may close the session, fill the window of the peer, or make
@@ -487,11 +520,16 @@ session_on_data(struct session *s)
 			session_close_flush(s, "command_length out of bounds");
 			break;
 		}
-		if (smpp_decode(&pdu, conn_data(s->conn), (size_t)n,
-			s->opts.decode, &why) == SMPP_OK)
+		good = smpp_decode(&pdu, conn_data(s->conn), (size_t)n,
+			   s->opts.decode, &why) == SMPP_OK;
+		if (good)
 			session_on_pdu(s, &pdu);
 		else
 			session_on_undecodable(s, &pdu, &why);
+		idle +=
+		    !good || (pdu.command_id & ~SMPP_RESP) == SMPP_ENQUIRE_LINK;
+		if (idle > SESSION_IDLE_MAX && s->state == SESSION_OPEN)
+			session_doze(s);
 		conn_drop(s->conn, (size_t)n);
 		s->bytes_in += (size_t)n;
 		done++;

@@ -220,7 +220,8 @@ def test_turns(server):
     pid = server.process.pid
     good = server.bound(system_id=b"good")
     clients = [server.bound(timeout=60) for _ in range(150)]
-    small = b"".join(struct.pack(">IIII", 16, 0x15, 0, n)
+    # deliver_sm, which is not for them to send: ESME_RINVCMDID.
+    small = b"".join(struct.pack(">IIII", 33, 5, 0, n) + bytes(17)
                      for n in range(1, 4001))
     os.kill(pid, signal.SIGSTOP)
     for c in clients:
@@ -230,7 +231,7 @@ def test_turns(server):
     os.kill(pid, signal.SIGCONT)
     assert good.recv().status == ROK
     first = cpu_ns(pid) - begun
-    answers = b"".join(struct.pack(">IIII", 16, 0x80000015, 0, n)
+    answers = b"".join(struct.pack(">IIII", 16, 0x80000005, 3, n)
                        for n in range(1, 4001))
     for c in clients:
         assert c.sock.makefile("rb").read(len(answers)) == answers
@@ -240,6 +241,36 @@ def test_turns(server):
     assert first < 0.5 * total
     for c in clients:
         c.close()
+
+
+def test_enquire_link_without_end(server):
+    """It is told to wait by TCP and cut off after half a minute; beside it
+    everything goes on."""
+    server.start()
+    flooder, good = server.bound(timeout=60), server.bound()
+    flooder.sock.settimeout(0.2)
+    small = struct.pack(">IIII", 16, 0x15, 0, 7) * 4096
+    pid, begun = server.process.pid, time.monotonic()
+    cpu = cpu_ns(pid)
+    for _ in range(10):
+        try:
+            flooder.sock.sendall(small)
+        except TimeoutError:
+            pass
+        assert good.submit(b"4915112345678", b"x").status == ROK
+        assert good.enquire().status == ROK
+    flooder.sock.settimeout(60)
+    got = 0
+    try:
+        while chunk := flooder.sock.recv(65536):
+            got += len(chunk)
+    except ConnectionResetError:  # with the rest of it unread
+        pass
+    took = time.monotonic() - begun
+    assert 25 < took < 45 and got // 16 <= 33 * (took + 2), (took, got)
+    assert cpu_ns(pid) - cpu < 1e9 or SANITIZED
+    assert "malformed PDUs without end" in server.process.output()
+    assert good.enquire().status == ROK
 
 
 def test_questions_without_an_answer(server):

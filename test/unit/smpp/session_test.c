@@ -446,6 +446,81 @@ bad_pdus_are_forgotten(void **state)
 }
 
 static void
+peer_floods(struct fixture *f, unsigned n)
+{
+	uint8_t stream[64 * SMPP_HEADER];
+	size_t len = 0;
+
+	while (n-- > 0)
+		len += put(stream + len, SMPP_ENQUIRE_LINK, 0, 7, NULL, 0);
+	assert_int_equal(write(f->fd, stream, len), len);
+}
+
+static unsigned
+peer_got(struct fixture *f)
+{
+	uint8_t got[64 * SMPP_HEADER];
+	ssize_t n;
+
+	run_some(f);
+	n = recv(f->fd, got, sizeof(got), MSG_DONTWAIT);
+	return n < 0 ? 0 : (unsigned)n / SMPP_HEADER;
+}
+
+/* Some in a row are answered; who goes on has an answer now and then. */
+static void
+enquire_link_in_a_row(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t now = 1000000;
+	int i;
+
+	peer_floods(f, 32);
+	assert_int_equal(peer_got(f), 32);
+	peer_floods(f, 40);
+	assert_int_equal(peer_got(f), 33);
+	peer_floods(f, 1);
+	assert_int_equal(peer_got(f), 0);
+	tick(f, now += 1000);
+	assert_int_equal(peer_got(f), 8);
+
+	tick(f, now += 1000);
+	for (i = 0; i < 29; i++) {
+		peer_floods(f, 33);
+		assert_int_equal(peer_got(f), 33);
+		tick(f, now += 1000);
+	}
+	/* A pause of its own, and all is forgotten. */
+	tick(f, now += 1000);
+	for (i = 0; i < 30; i++) {
+		assert_int_equal(f->closed, 0);
+		peer_floods(f, 33);
+		assert_int_equal(peer_got(f), 33);
+		tick(f, now += 1000);
+	}
+	run_until(f, &f->closed, 1);
+	assert_non_null(strstr(f->reason, "without end"));
+}
+
+/* The owner's pause and that for a flood do not end each other. */
+static void
+flood_while_paused(void **state)
+{
+	struct fixture *f = *state;
+
+	peer_floods(f, 40);
+	assert_int_equal(peer_got(f), 33);
+	session_pause(f->session);
+	session_resume(f->session);
+	assert_int_equal(peer_got(f), 0);
+	session_pause(f->session);
+	tick(f, 1001000);
+	assert_int_equal(peer_got(f), 0);
+	session_resume(f->session);
+	assert_int_equal(peer_got(f), 7);
+}
+
+static void
 unknown_commands(void **state)
 {
 	struct fixture *f = *state;
@@ -630,6 +705,8 @@ main(void)
 		T(length_out_of_bounds),
 		T(ten_bad_pdus),
 		T(bad_pdus_are_forgotten),
+		T(enquire_link_in_a_row),
+		T(flood_while_paused),
 		T(unknown_commands),
 		T(one_way_broken),
 		T(every_command_broken),
