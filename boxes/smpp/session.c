@@ -14,9 +14,10 @@
 #define SESSION_STUCK_MS    (30 * 1000) /* peer does not read */
 #define SESSION_SLOW_MS     1000        /* then its memory is given back */
 #define SESSION_HURRY       5           /* times less patient */
-#define SESSION_IDLE_MAX    32          /* PDUs for nothing in one go */
-#define SESSION_DOZES_MAX   30          /* ticks, one after the other */
-#define SESSION_PDU_ROOM    1024        /* first guess for an encoded PDU */
+#define SESSION_IDLE_MAX    32          /* PDUs for nothing in a row */
+#define SESSION_DOZE_MS     1000
+#define SESSION_DOZES_MAX   30   /* one after the other */
+#define SESSION_PDU_ROOM    1024 /* first guess for an encoded PDU */
 
 enum session_state {
 	SESSION_CONNECTING = 0, /* conn_connect() under way */
@@ -33,8 +34,9 @@ struct session {
 	struct window window;
 	size_t max_pdu;
 	uint64_t open_ms;
-	bool paused; /* by the owner */
-	bool dozing; /* until the next tick: the peer floods */
+	bool paused;      /* by the owner */
+	bool dozing;      /* the peer floods, and is not read for a while */
+	uint64_t doze_ms; /* since when, or when it did last */
 	unsigned dozes;
 	bool hurried;
 	uint64_t resumed_ms; /* when reading last went on */
@@ -168,6 +170,12 @@ session_resume(struct session *s)
 static void
 session_doze(struct session *s)
 {
+	uint64_t now = clock_mono_ms();
+
+	if (now - s->doze_ms > 3 * SESSION_DOZE_MS)
+		s->dozes = 0;
+	s->dozes++;
+	s->doze_ms = now;
 	s->dozing = true;
 	conn_pause(s->conn);
 }
@@ -370,13 +378,13 @@ session_tick(struct session *s, uint64_t now)
 		session_close(s, "peer does not read");
 		return;
 	}
-	if (!s->dozing) {
-		s->dozes = 0;
-	} else if (++s->dozes >= SESSION_DOZES_MAX) {
-		session_close(s, "enquire_link or malformed PDUs without end");
-		return;
-	} else {
-		session_wake(s);
+	if (s->dozing && now >= s->doze_ms + SESSION_DOZE_MS) {
+		if (s->dozes < SESSION_DOZES_MAX)
+			session_wake(s);
+		else
+			session_close(
+			    s, "enquire_link or malformed PDUs without end");
+		return; /* now may be before the time that it reads again */
 	}
 	if (!session_reads(s))
 		return;
@@ -501,7 +509,7 @@ session_on_data(struct session *s)
 	struct smpp_pdu pdu;
 	struct smpp_why why;
 	unsigned done = 0, idle = 0;
-	bool good;
+	bool good, useful;
 	int n;
 
 	/* Any PDU may close the session, fill the window of the peer, or make
@@ -526,8 +534,9 @@ session_on_data(struct session *s)
 			session_on_pdu(s, &pdu);
 		else
 			session_on_undecodable(s, &pdu, &why);
-		idle +=
-		    !good || (pdu.command_id & ~SMPP_RESP) == SMPP_ENQUIRE_LINK;
+		useful =
+		    good && (pdu.command_id & ~SMPP_RESP) != SMPP_ENQUIRE_LINK;
+		idle = useful ? 0 : idle + 1;
 		if (idle > SESSION_IDLE_MAX && s->state == SESSION_OPEN)
 			session_doze(s);
 		conn_drop(s->conn, (size_t)n);

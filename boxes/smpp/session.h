@@ -16,9 +16,9 @@
  * requests, and a peer that is not back under the low one within 30 s is cut
  * off.
  *
- * Of a peer that sends enquire_link, or what cannot be decoded, without waiting
- * 33 are read, and the next ones after the next tick; one that does so in 30
- * ticks, one after the other, is cut off.
+ * Of a peer that sends nothing but enquire_link, or what cannot be decoded,
+ * without waiting 33 are read, and the next ones after a second; one that does
+ * so 30 times, one after the other, is cut off.
  *
  * Closes by itself, with the reason in ops->closed: peer gone, enquire_link
  * not answered, a PDU that was begun and not finished in time, a length out

@@ -481,17 +481,18 @@ enquire_link_in_a_row(void **state)
 	assert_int_equal(peer_got(f), 33);
 	peer_floods(f, 1);
 	assert_int_equal(peer_got(f), 0);
-	tick(f, now += 1000);
+	tick(f, now += 100);
+	assert_int_equal(peer_got(f), 0);
+	tick(f, now += 900);
 	assert_int_equal(peer_got(f), 8);
 
-	tick(f, now += 1000);
-	for (i = 0; i < 29; i++) {
+	for (i = 0; i < 28; i++) {
 		peer_floods(f, 33);
 		assert_int_equal(peer_got(f), 33);
 		tick(f, now += 1000);
 	}
 	/* A pause of its own, and all is forgotten. */
-	tick(f, now += 1000);
+	tick(f, now += 4000);
 	for (i = 0; i < 30; i++) {
 		assert_int_equal(f->closed, 0);
 		peer_floods(f, 33);
@@ -500,6 +501,45 @@ enquire_link_in_a_row(void **state)
 	}
 	run_until(f, &f->closed, 1);
 	assert_non_null(strstr(f->reason, "without end"));
+}
+
+/* Between messages they are not counted. */
+static void
+enquire_link_between(void **state)
+{
+	struct fixture *f = *state;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		peer_floods(f, 20);
+		peer_send(f, SMPP_UNBIND, 0, 8, NULL, 0);
+	}
+	run_until(f, &f->pdus, 20);
+	assert_int_equal(f->closed, 0);
+}
+
+/*
+ * The owner looks at the clock once for all its sessions, and it goes on
+ * meanwhile: what came during a doze has its time from the end of that.
+ */
+static void
+wakes_later_than_now(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t half[8] = { 0, 0, 0, 16 };
+
+	peer_floods(f, 40);
+	assert_int_equal(write(f->fd, half, sizeof(half)), sizeof(half));
+	assert_int_equal(peer_got(f), 33);
+	clock_set(1001007, 1001007);
+	session_tick(f->session, 1001000);
+	assert_int_equal(peer_got(f), 7);
+	assert_int_equal(f->closed, 0);
+	tick(f, 1011000);
+	assert_int_equal(f->closed, 0);
+	tick(f, 1011100);
+	run_until(f, &f->closed, 1);
+	assert_string_equal(f->reason, "PDU begun and not completed");
 }
 
 /* The owner's pause and that for a flood do not end each other. */
@@ -706,6 +746,8 @@ main(void)
 		T(ten_bad_pdus),
 		T(bad_pdus_are_forgotten),
 		T(enquire_link_in_a_row),
+		T(enquire_link_between),
+		T(wakes_later_than_now),
 		T(flood_while_paused),
 		T(unknown_commands),
 		T(one_way_broken),
