@@ -768,6 +768,16 @@ missed(struct engine *e, struct filter *f, const char *why)
 		enter_state(e, f, FILTER_PASSED_OVER, why);
 }
 
+/* A program that ends leaves many at one instant, maybe of one of its copies:
+ * that is one failure. */
+static void
+given_up(struct engine *e, struct filter *f, const char *why)
+{
+	if (f->given_up_at != e->now)
+		missed(e, f, why);
+	f->given_up_at = e->now;
+}
+
 uint64_t
 filters_due(const struct filters *fs)
 {
@@ -922,7 +932,10 @@ engine_verdict(
 	fault = verdict_fault(a->from != NULL, v);
 	if (fault != NULL) {
 		f->count.invalid++;
-		missed(e, f, fault);
+		if (v->code == HOPYARD__V1__VERDICT__CODE__CODE_NONE)
+			given_up(e, f, fault);
+		else
+			missed(e, f, fault);
 		if (otherwise(e, a, "invalid verdict"))
 			advance(e, a);
 		return;

@@ -150,6 +150,8 @@ send_result(struct exec *x, const struct job *j, Hopyard__V1__Result *r)
 	free(packed);
 }
 
+static const char stopping[] = "box is stopping";
+
 /* An answer of our own: of a filter it is that there is none, and nobody need
  * wait for the deadline.  Takes the job. */
 static void
@@ -216,6 +218,8 @@ on_question(const struct question *q, void *arg)
 	line_put_filter(&line, j->key, q->envelope, q->content, q->ask);
 	job_wait(x, j, &line);
 	buf_fini(&line);
+	if (x->state != EXEC_RUNNING)
+		job_tell(x, j, HOPYARD__V1__RESULT__CODE__NOT_NOW, stopping);
 }
 
 static void
@@ -253,8 +257,7 @@ on_message(struct exec *x, const struct item *it)
 		job_tell(x, j, HOPYARD__V1__RESULT__CODE__FAIL,
 		    "content is malformed");
 	else if (x->state != EXEC_RUNNING)
-		job_tell(x, j, HOPYARD__V1__RESULT__CODE__NOT_NOW,
-		    "box is stopping");
+		job_tell(x, j, HOPYARD__V1__RESULT__CODE__NOT_NOW, stopping);
 }
 
 static void
@@ -664,8 +667,7 @@ exec_drain(struct exec *x)
 	x->state = EXEC_DRAINING;
 	tell_link(x);
 	while ((j = TAILQ_FIRST(&x->waiting)) != NULL)
-		job_tell(x, j, HOPYARD__V1__RESULT__CODE__NOT_NOW,
-		    "box is stopping");
+		job_tell(x, j, HOPYARD__V1__RESULT__CODE__NOT_NOW, stopping);
 	exec_progress(x);
 }
 

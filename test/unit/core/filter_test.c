@@ -681,6 +681,29 @@ breaker(void **state)
 	assert_int_equal(turns, 4);
 }
 
+/* A copy of a program ends with five questions in hand, the others work. */
+static void
+given_up_at_once(void **state)
+{
+	(void)state;
+	begin("{ name = \"f\"; box = \"box\"; failures = 3; }");
+	filter_up("box", BOX, 100);
+	for (int i = 0; i < 5; i++) {
+		submit("a", "491");
+		say_code(VERDICT(CODE_NONE));
+	}
+	assert_int_equal(count()->invalid, 5);
+	assert_int_equal(turns, 0);
+	/* One failure; the third is one too many. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(turns, 0);
+		tick(1);
+		submit("a", "491");
+		say_code(VERDICT(CODE_NONE));
+	}
+	assert_int_equal(turns, 1);
+}
+
 static void
 credit(void **state)
 {
@@ -948,8 +971,9 @@ main(void)
 #define T(f) cmocka_unit_test_teardown(f, teardown)
 	const struct CMUnitTest tests[] = { T(passed), T(tagged), T(rejected),
 		T(held), T(in_turn), T(not_for_nothing), T(invalid),
-		T(defaults), T(breaker), T(credit), T(kept), T(handed_again),
-		T(forgotten), T(withdrawn), T(reloaded), T(from_handsets) };
+		T(defaults), T(breaker), T(given_up_at_once), T(credit),
+		T(kept), T(handed_again), T(forgotten), T(withdrawn),
+		T(reloaded), T(from_handsets) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
