@@ -24,7 +24,7 @@ from peers import (BIN, Hopyard, Kannel, Sim, cpu_by_pid, cpu_of, free_ports,
 
 CONNECTIONS = 64
 # Each may also have the number that suits it best.
-TRIED = {"hopyard": (64, 256, 512), "kannel": (16, 64, 128)}
+TRIED = {"hopyard": (64, 256, 512, 1024), "kannel": (16, 64, 128)}
 BINDS, CUSTOMER_WINDOW = 8, 100
 WINDOW = 500
 TO = "&to=49151%n&text=Hello+%t"
@@ -122,7 +122,7 @@ class Bench:
 
     def flat_out(self, make, who, store=None, connections=CONNECTIONS):
         """HTTP in, SMPP out, as fast as it goes."""
-        count = {"hopyard": 150000, "kannel": 80000}[who] // (
+        count = {"hopyard": 300000, "kannel": 100000}[who] // (
             4 if self.quick else 1)
         tag = " (%s store)" % store if store else ""
         smsc = Sim("smsc", free_ports(1)[0] + 100, "--no-magic")
