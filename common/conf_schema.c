@@ -732,8 +732,8 @@ static const struct conf_row conf_table_filter_rows[] = {
 	      "later, which makes the sender try again." },
 	{ "failures", CONF_INT, .dflt = "5", .min = 1, .max = 10000,
 	  .help = "After so many messages in a row without a verdict the "
-	      "default is taken at once, until the filter answers again. "
-	      "What the filter itself gives up at one instant counts once." },
+	      "default is taken at once, until the filter answers again; "
+	      "what the filter itself gives up at one instant counts once." },
 	{ "probe", CONF_DURATION, .dflt = "1s", .min = MS(20), .max = HOUR(1),
 	  .help = "How often a filter that does not answer is asked whether it "
 	      "does." },
