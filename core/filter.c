@@ -771,11 +771,11 @@ missed(struct engine *e, struct filter *f, const char *why)
 /* A program that ends leaves many at one instant, maybe of one of its copies:
  * that is one failure. */
 static void
-given_up(struct engine *e, struct filter *f, const char *why)
+abstained(struct engine *e, struct filter *f, const char *why)
 {
-	if (f->given_up_at != e->now)
+	if (f->abstained_at != e->now)
 		missed(e, f, why);
-	f->given_up_at = e->now;
+	f->abstained_at = e->now;
 }
 
 uint64_t
@@ -933,7 +933,7 @@ engine_verdict(
 	if (fault != NULL) {
 		f->count.invalid++;
 		if (v->code == HOPYARD__V1__VERDICT__CODE__CODE_NONE)
-			given_up(e, f, fault);
+			abstained(e, f, fault);
 		else
 			missed(e, f, fault);
 		if (otherwise(e, a, "invalid verdict"))

@@ -90,9 +90,9 @@ struct filter {
 	uint64_t probe;
 
 	enum filter_state state;
-	unsigned missed;      /* in a row */
-	uint64_t given_up_at; /* by the filter itself, last */
-	uint64_t probe_ref;   /* of the one that is under way, or 0 */
+	unsigned missed;       /* in a row */
+	uint64_t abstained_at; /* last, by the filter itself */
+	uint64_t probe_ref;    /* of the one that is under way, or 0 */
 	bool probe_mo;
 	uint64_t probe_until; /* its deadline */
 	uint64_t next_probe;  /* mono ms */

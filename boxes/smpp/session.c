@@ -147,6 +147,16 @@ session_reads_again(struct session *s)
 		s->partial_ms = s->resumed_ms;
 }
 
+/* Of two reasons not to read one is gone. */
+static void
+session_go_on(struct session *s)
+{
+	if (s->paused || s->dozing)
+		return;
+	session_reads_again(s);
+	conn_resume(s->conn);
+}
+
 void
 session_pause(struct session *s)
 {
@@ -160,10 +170,7 @@ session_resume(struct session *s)
 	if (!s->paused)
 		return;
 	s->paused = false;
-	if (s->dozing)
-		return;
-	session_reads_again(s);
-	conn_resume(s->conn);
+	session_go_on(s);
 }
 
 /* To answer a peer that asks and asks would leave less for those who work. */
@@ -178,16 +185,6 @@ session_doze(struct session *s)
 	s->doze_ms = now;
 	s->dozing = true;
 	conn_pause(s->conn);
-}
-
-static void
-session_wake(struct session *s)
-{
-	s->dozing = false;
-	if (s->paused)
-		return;
-	session_reads_again(s);
-	conn_resume(s->conn);
 }
 
 /* ---------------------------------------------------------------- sending */
@@ -379,8 +376,9 @@ session_tick(struct session *s, uint64_t now)
 		return;
 	}
 	if (s->dozing && now >= s->doze_ms + SESSION_DOZE_MS) {
+		s->dozing = false;
 		if (s->dozes < SESSION_DOZES_MAX)
-			session_wake(s);
+			session_go_on(s);
 		else
 			session_close(
 			    s, "enquire_link or malformed PDUs without end");
@@ -558,7 +556,7 @@ session_on_writable(struct session *s)
 	if (s->state != SESSION_OPEN)
 		return;
 	session_reads_again(s);
-	if (!s->paused && conn_len(s->conn) > 0)
+	if (session_reads(s) && conn_len(s->conn) > 0)
 		session_on_data(s);
 	if (s->state == SESSION_OPEN && s->ops->writable != NULL)
 		s->ops->writable(s, s->arg);
